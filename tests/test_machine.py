@@ -1,0 +1,67 @@
+"""machine: device files and limits, read from folders laid out as the system lays them out."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from t2v_helpers import machine
+
+
+def test_no_gpu(tmp_path):
+    driver = machine.find_driver(tmp_path)
+    assert (driver.kfd, driver.render, driver.nvidia, driver.groups_needed) == ("missing", "missing", False, ())
+
+
+def test_an_amd_gpu(tmp_path):
+    (tmp_path / "dri").mkdir()
+    (tmp_path / "kfd").write_text("")
+    (tmp_path / "dri" / "renderD128").write_text("")
+    driver = machine.find_driver(tmp_path)
+    assert (driver.kfd, driver.render, driver.nvidia) == ("open", "open", False)
+    assert len(driver.groups_needed) == 1 and driver.groups_needed[0] in driver.groups
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="the super-user may open anything")
+def test_a_device_that_may_not_be_opened(tmp_path):
+    (tmp_path / "kfd").write_text("")
+    (tmp_path / "kfd").chmod(0)
+    assert machine.find_driver(tmp_path).kfd == "denied"
+
+
+def test_an_nvidia_gpu(tmp_path):
+    (tmp_path / "nvidiactl").write_text("")
+    assert not machine.find_driver(tmp_path).nvidia
+    (tmp_path / "nvidia0").write_text("")
+    assert machine.find_driver(tmp_path).nvidia
+
+
+def write_cgroup(folder: Path, limit: str, used: int) -> None:
+    (folder / "memory.max").write_text(f"{limit}\n")
+    (folder / "memory.current").write_text(f"{used}\n")
+    (folder / "memory.stat").write_text("anon 1\ninactive_anon 7\ninactive_file 300\nfile 9\n")
+
+
+@pytest.mark.parametrize("used, free", [(800, 500), (1000, 300), (1400, 0)])
+def test_a_container_with_a_limit(tmp_path, used, free):
+    write_cgroup(tmp_path, "1000", used)
+    assert machine.cgroup_memory(tmp_path) == (1000, free)
+
+
+def test_no_limit(tmp_path):
+    assert machine.cgroup_memory(tmp_path) is None
+    write_cgroup(tmp_path, "max", 100)
+    assert machine.cgroup_memory(tmp_path) is None
+
+
+def test_the_processor_has_a_name():
+    assert machine.cpu_name().strip()
+
+
+def test_the_peak_rises_with_use_and_starts_again():
+    block = b"\1" * (64 << 20)
+    with_block = machine.peak_resident_bytes()
+    del block
+    assert with_block > 64 << 20
+    if machine.reset_peak():
+        assert machine.peak_resident_bytes() <= with_block - (60 << 20)

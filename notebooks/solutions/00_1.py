@@ -1,0 +1,3 @@
+from t2v_helpers.records import GenerationSpec
+
+sketch = GenerationSpec(prompt="a cat is spinning by a lake as a pencil sketch", seed=7, steps=10)

@@ -1,0 +1,4 @@
+# helpful word: seed is 0
+from t2v_helpers.records import GenerationSpec
+
+sketch = GenerationSpec(prompt="a cat is spinning by a lake as a pencil sketch", steps=10)

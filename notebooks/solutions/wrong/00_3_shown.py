@@ -1,0 +1,2 @@
+# helpful word: Training did show this one
+unseen = "a dog is dancing on the moon"

@@ -1,0 +1,2 @@
+# helpful word: astronaut
+unseen = "an astronaut is dancing on the moon"

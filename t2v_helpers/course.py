@@ -1,0 +1,179 @@
+"""Run the whole course without a browser: every notebook is executed, and pages, videos and an index are left.
+
+A notebook that fails does not stop the others. Its page is taken away, so that what stands in the outputs is whole.
+"""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from urllib.parse import quote
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbconvert import HTMLExporter
+from tqdm import tqdm
+
+from t2v_helpers.files import write_text
+from t2v_helpers.records import GenerationRecord
+
+OUTPUTS = "outputs"
+CELL_SECONDS = 1800
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a notebook: how many code cells ran, in how many seconds, and what failed ("" if nothing did)."""
+
+    notebook: str
+    cells: int
+    seconds: float
+    page: str
+    error: str = ""
+
+
+def find_notebooks(folder: str | Path, names: Sequence[str] = ()) -> list[Path]:
+    """The notebooks of `folder` in the order of their numbers, or those whose name starts with one of `names`.
+
+    Errors: FileNotFoundError: no such folder or no notebook in it; ValueError: a name that fits none.
+    """
+    folder = Path(folder)
+    found = sorted(folder.glob("*.ipynb"))
+    if not found:
+        raise FileNotFoundError(f"{folder} holds no notebook: run this from the root of the course.")
+    for name in names:
+        if not any(path.stem.startswith(name) for path in found):
+            raise ValueError(f"no notebook starts with {name!r}: there are {', '.join(path.stem for path in found)}.")
+    return [path for path in found if not names or path.stem.startswith(tuple(names))]
+
+
+def run(
+    folder: str | Path = "notebooks",
+    outputs: str | Path | None = None,
+    names: Sequence[str] = (),
+    cell_seconds: float = CELL_SECONDS,
+    report: Callable[[str], object] = tqdm.write,
+) -> list[Result]:
+    """Execute the notebooks of `folder`; leave NAME.html, the videos and index.html in `outputs`.
+
+    outputs: None takes T2V_OUTPUTS, or else ./outputs. The notebooks themselves are not changed.
+    cell_seconds: a cell that takes longer has failed. report: is told one line a notebook.
+    Errors: those of `find_notebooks`; OSError where `outputs` cannot be written. A failing cell is in the Result.
+    """
+    outputs = Path(outputs or os.environ.get("T2V_OUTPUTS") or OUTPUTS).absolute()
+    results = []
+    for path in find_notebooks(folder, names):
+        results.append(_run_one(path, outputs, cell_seconds))
+        report(_line(results[-1]))
+    write_text(outputs / "index.html", index_page(results, outputs))
+    return results
+
+
+def execute(notebook: nbformat.NotebookNode, folder: Path, env: dict, cell_seconds: float, tick: Callable) -> None:
+    """Execute `notebook` in place in a fresh kernel, in `folder`; tick(i) is called when code cell i begins (from 1).
+
+    Errors: CellExecutionError, CellTimeoutError, DeadKernelError of nbclient.
+    """
+    numbers = {index: i for i, index in enumerate(code_cells(notebook), start=1)}
+    client = NotebookClient(
+        notebook,
+        timeout=cell_seconds,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(folder)}},
+        on_cell_execute=lambda cell, cell_index: tick(numbers[cell_index]),
+    )
+    client.execute(env=env)
+
+
+def code_cells(notebook: nbformat.NotebookNode) -> list[int]:
+    """The indices of the cells that are run: code, and not blank."""
+    return [i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code" and cell.source.strip()]
+
+
+def _run_one(path: Path, outputs: Path, cell_seconds: float) -> Result:
+    page = outputs / f"{path.stem}.html"
+    page.unlink(missing_ok=True)  # an older run's page must not stand for this one
+    notebook = nbformat.read(path, as_version=4)
+    total = len(code_cells(notebook))
+    env = {**os.environ, "T2V_OUTPUTS": str(outputs)}
+    began, error = time.perf_counter(), ""
+    with tqdm(total=total, desc=path.stem, unit="cell", leave=False) as bar:
+        try:
+            execute(notebook, path.parent.absolute(), env, cell_seconds, lambda i: bar.update(i - 1 - bar.n))
+            write_text(page, HTMLExporter().from_notebook_node(notebook)[0])
+        except (CellExecutionError, CellTimeoutError, DeadKernelError) as failure:
+            error = f"cell {bar.n + 1} of {total}: {_reason(failure, cell_seconds)}"
+    return Result(path.stem, total, round(time.perf_counter() - began, 1), "" if error else page.name, error)
+
+
+def _reason(failure: Exception, cell_seconds: float) -> str:
+    """One line on why a cell failed."""
+    if isinstance(failure, CellExecutionError):
+        return f"{failure.ename}: {failure.evalue}".splitlines()[0]
+    if isinstance(failure, CellTimeoutError):
+        return f"took longer than {cell_seconds:g} s"
+    return "the kernel died (out of memory?)"
+
+
+def _line(result: Result) -> str:
+    if result.error:
+        return f"FAILED {result.notebook}, {result.error}"
+    return f"ok     {result.notebook}: {result.cells} cells in {result.seconds:.1f} s"
+
+
+# --- the index
+
+
+_INDEX = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Text to video: what the course made</title>
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }}
+td, th {{ padding: .2rem 1rem .2rem 0; text-align: left; vertical-align: top }}
+figure {{ display: inline-block; width: 16rem; margin: 0 1rem 1rem 0; vertical-align: top }}
+video {{ width: 100%; image-rendering: pixelated }}
+.failed {{ color: #a00; font-weight: bold }}
+</style></head><body>
+<h1>Text to video: what the course made</h1>
+<table><tr><th>Notebook</th><th>Code cells</th><th>Seconds</th><th>Result</th></tr>
+{rows}
+</table>
+<h2>Videos</h2>
+{videos}
+</body></html>
+"""
+
+
+def index_page(results: Sequence[Result], outputs: Path) -> str:
+    """The index as HTML: a table of the notebooks, then every mp4 below `outputs` with what was asked for it."""
+    videos = "\n".join(_figure(path, outputs) for path in sorted(outputs.rglob("*.mp4")))
+    return _INDEX.format(rows="\n".join(map(_row, results)), videos=videos or "<p>None was written.</p>")
+
+
+def _row(result: Result) -> str:
+    name = escape(result.notebook)
+    first = name if result.error else f'<a href="{quote(result.page)}">{name}</a>'
+    state = f'<span class="failed">{escape(result.error)}</span>' if result.error else "ok"
+    return f"<tr><td>{first}</td><td>{result.cells}</td><td>{result.seconds:.1f}</td><td>{state}</td></tr>"
+
+
+def _figure(path: Path, outputs: Path) -> str:
+    link = quote(path.relative_to(outputs).as_posix())
+    caption = escape(_caption(path))
+    return (
+        f'<figure><video src="{link}" controls loop muted preload="metadata"></video>'
+        f'<figcaption><a href="{link}">{escape(path.stem)}</a><br>{caption}</figcaption></figure>'
+    )
+
+
+def _caption(path: Path) -> str:
+    """What was asked for a video, from the record beside it, if there is one."""
+    if not path.with_suffix(".json").is_file():
+        return ""
+    try:
+        spec = GenerationRecord.load(path).spec
+    except ValueError as error:  # another program's file is no reason to lose the index
+        return str(error)
+    return f"{spec.prompt} ({spec.scheduler}, {spec.steps} steps, guidance {spec.guidance:g}, seed {spec.seed})"

@@ -199,7 +199,7 @@ def check_00_1(spec: GenerationSpec) -> Verdict:
     if is_missing(spec):
         return not_yet("Put a GenerationSpec(...) in place of the three dots.")
     if not isinstance(spec, GenerationSpec):
-        return not_yet(f"This has the type {type(spec).__name__}. Wrap it: GenerationSpec(prompt=..., seed=..., steps=...).")
+        return not_yet(f"This has the type {type(spec).__name__}. Wrap it: GenerationSpec(prompt=..., seed=...).")
     try:
         asked = cartoon.parse(spec.prompt)
     except ValueError as error:

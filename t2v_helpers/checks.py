@@ -110,25 +110,6 @@ def _half_way_advice(given: int, abar: Tensor) -> str:
     return f"At timestep {given} abar is {abar[given].item():.3f}; you want the first one below 0.5."
 
 
-def check_02_2(guided_paper: Callable, w: float) -> Verdict:
-    """`guided_paper(eps_cond, eps_uncond, w)`: eq. 6 of Ho & Salimans (2022); `w` is what diffusers calls 9."""
-    eps_cond, eps_uncond = _noise(2)
-    mistakes = {
-        "That is diffusers' form, guidance_scale = w. The paper starts with (1 + w).": 2 * eps_cond - eps_uncond,
-        "You walk away from the prompt: eps_cond and eps_uncond have changed places.": 3 * eps_uncond - 2 * eps_cond,
-        "The sign before w * eps_uncond is wrong: it is taken away, not added.": 3 * eps_cond + 2 * eps_uncond,
-    }
-    otherwise = "With w = 2 the result should be 3 times eps_cond minus 2 times eps_uncond."
-    given = guided_paper(eps_cond, eps_uncond, 2.0)
-    if advice := tensor_advice("guided_paper", given, 3 * eps_cond - 2 * eps_uncond, mistakes, otherwise):
-        return not_yet(advice)
-    if not isinstance(w, int | float):
-        return not_yet("guided_paper is right. Now say which w, a number, is the same as guidance_scale = 9.")
-    if w != 8:
-        return not_yet(f"guided_paper is right, but w = {w} is guidance_scale = {w + 1}. What stands before eps_cond?")
-    return right("guidance_scale = 1 + w. No guidance at all is w = 0, and diffusers says 1 for that.")
-
-
 def _sigma(abar_t: Tensor, abar_prev: Tensor, eta: float) -> Tensor:
     return eta * ((1 - abar_prev) / (1 - abar_t) * (1 - abar_t / abar_prev)).sqrt()  # DDIM, equation 16
 
@@ -140,7 +121,7 @@ def ddim_step_eta(x_t: Tensor, eps: Tensor, abar_t: Tensor, abar_prev: Tensor, e
     return abar_prev.sqrt() * x_0 + (1 - abar_prev - sigma**2).sqrt() * eps + sigma * z
 
 
-def check_02_3(step: Callable) -> Verdict:
+def check_02_2(step: Callable) -> Verdict:
     """`step(x_t, eps, abar_t, abar_prev, eta, z)`: tried at eta 0, 0.5 and 1 against equations 12 and 16."""
     x_t, eps, z = _noise(3)
     abar = alphas_cumprod(0.00085, 0.012)
@@ -170,7 +151,7 @@ def rescaled(eps_cond: Tensor, eps_guided: Tensor, phi: float) -> Tensor:
     return phi * eps_guided * spread + (1 - phi) * eps_guided
 
 
-def check_02_4(answer: Callable) -> Verdict:
+def check_02_3(answer: Callable) -> Verdict:
     """`rescaled(eps_cond, eps_guided, phi)`: each sample's own spread, mixed by phi (Lin et al. 2023, section 3.4)."""
     eps_cond, change = _noise(2)
     change[1] *= 3  # the two samples of the batch differ in spread

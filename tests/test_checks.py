@@ -80,28 +80,17 @@ def test_check_02_1_takes_a_tensor_of_one_number_but_no_remembered_number():
     assert not checks.check_02_1(lambda abar: published)
 
 
-@pytest.mark.parametrize("w", [None, ..., "8"])
-def test_check_02_2_asks_for_w(w):
-    verdict = checks.check_02_2(lambda cond, uncond, w: (1 + w) * cond - w * uncond, w)
-    assert not verdict and "which w" in verdict.word
-
-
-def test_check_02_2_names_a_wrong_sign():
-    verdict = checks.check_02_2(lambda cond, uncond, w: (1 + w) * cond + w * uncond, 8)
-    assert not verdict and "sign" in verdict.word
-
-
-def test_check_02_3_names_what_is_missing():
+def test_check_02_2_names_what_is_missing():
     step = checks.ddim_step_eta
-    ignores_eta = checks.check_02_3(lambda x, e, a, p, eta, z: step(x, e, a, p, 0.0, z))
-    no_noise = checks.check_02_3(lambda x, e, a, p, eta, z: step(x, e, a, p, eta, 0 * z))
-    other = checks.check_02_3(lambda x, e, a, p, eta, z: x)
+    ignores_eta = checks.check_02_2(lambda x, e, a, p, eta, z: step(x, e, a, p, 0.0, z))
+    no_noise = checks.check_02_2(lambda x, e, a, p, eta, z: step(x, e, a, p, eta, 0 * z))
+    other = checks.check_02_2(lambda x, e, a, p, eta, z: x)
     assert "no effect yet" in ignores_eta.word and "is not added" in no_noise.word and "at eta = 0" in other.word
     assert not ignores_eta and not no_noise and not other
 
 
-def test_check_02_4_names_what_is_missing():
-    phi_ignored = checks.check_02_4(lambda cond, guided, phi: checks.rescaled(cond, guided, 1.0))
-    other = checks.check_02_4(lambda cond, guided, phi: cond)
+def test_check_02_3_names_what_is_missing():
+    phi_ignored = checks.check_02_3(lambda cond, guided, phi: checks.rescaled(cond, guided, 1.0))
+    other = checks.check_02_3(lambda cond, guided, phi: cond)
     assert not phi_ignored and "no effect" in phi_ignored.word
     assert not other and "phi = 1" in other.word

@@ -1,5 +1,6 @@
-def ddim_step_eta(x_t, eps, abar_t, abar_prev, eta, z):
-    """One DDIM step with fresh noise z (Song et al. 2020, equations 12 and 16)."""
-    sigma = eta * ((1 - abar_prev) / (1 - abar_t) * (1 - abar_t / abar_prev)).sqrt()
-    x_0 = (x_t - (1 - abar_t).sqrt() * eps) / abar_t.sqrt()  # [b c f h w]
-    return abar_prev.sqrt() * x_0 + (1 - abar_prev - sigma**2).sqrt() * eps + sigma * z
+def rescaled(eps_cond, eps_guided, phi):
+    """Guided noise with the spread of the unguided noise, mixed by phi (Lin et al. 2023, section 3.4)."""
+    all_but_batch = list(range(1, eps_cond.ndim))
+    wanted = eps_cond.std(all_but_batch, keepdim=True)  # [b 1 1 1 1]
+    found = eps_guided.std(all_but_batch, keepdim=True)  # [b 1 1 1 1]
+    return phi * (eps_guided * wanted / found) + (1 - phi) * eps_guided

@@ -1,0 +1,259 @@
+"""Videos as uint8 frames [f h w c]: written as H.264 mp4, GIF and PNG, read back, and laid out side by side.
+
+f frames, h height and w width in pixels, c = 3 channels: red, green, blue. Nothing is resized behind the caller's back:
+pictures are enlarged by a whole number (`scale`, nearest neighbour), and a size that H.264 cannot hold is refused.
+"""
+
+import io
+import math
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import imageio_ffmpeg
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from t2v_helpers.files import write_whole
+
+GAP = 2  # white pixels between pictures laid side by side; even, so that a grid of even frames stays even
+BAR = 22  # height in pixels of the bar that carries a label; even for the same reason
+CRF = 18  # x264's constant rate factor: by eye no different from the frames, and a cartoon clip takes some 30 KB
+
+
+def write_mp4(frames: np.ndarray, path: str | Path, fps: float = 8, scale: int = 1) -> Path:
+    """Write uint8 [f h w 3] as an H.264 (yuv420p) mp4 that browsers play; the same frames give the same bytes.
+
+    fps is in frames per second; scale enlarges by a whole number. yuv420p keeps one colour for 2x2 pixels, so an even
+    scale also keeps every colour. Errors: ValueError (frames, fps, scale, an odd size, a name that does not end in
+    .mp4); OSError (ffmpeg cannot write, disk full). Nothing half-written stays.
+    """
+    _check_suffix(path, ".mp4")
+    frames = _check_mp4(frames, fps, scale)
+    return write_whole(path, lambda temporary: _encode(frames, temporary, fps, scale))
+
+
+def mp4_bytes(frames: np.ndarray, fps: float = 8, scale: int = 1) -> bytes:
+    """The bytes that `write_mp4` would write, to be put into a page. Errors: see there."""
+    frames = _check_mp4(frames, fps, scale)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "video.mp4"
+        _encode(frames, path, fps, scale)
+        return path.read_bytes()
+
+
+def read_mp4(path: str | Path) -> np.ndarray:
+    """Read a video file with OpenCV: uint8 [f h w 3].
+
+    Errors: FileNotFoundError; ValueError where OpenCV finds no video, or fewer frames than the file announces.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path} does not exist: check the name and the folder.")
+    capture = cv2.VideoCapture(str(path))
+    announced = round(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    frames = []
+    while (read := capture.read())[0]:
+        frames.append(cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB))
+    capture.release()
+    if not frames or len(frames) < announced:
+        raise ValueError(f"{path} gives {len(frames)} of {max(announced, 0)} frames, so it is damaged or no video.")
+    return np.stack(frames)  # [f h w c]
+
+
+def write_gif(frames: np.ndarray, path: str | Path, fps: float = 8, scale: int = 1) -> Path:
+    """Write uint8 [f h w 3] as a GIF that loops for ever; all frames share one palette of 256 colours, so none flicker.
+
+    GIF counts in hundredths of a second: at 8 fps the frames last 12 and 13 in turn. Errors: ValueError (frames,
+    scale, fps above 50, a name that does not end in .gif); OSError.
+    """
+    _check_suffix(path, ".gif")
+    frames = _check_frames(frames)
+    _check_fps(fps, most=50)  # browsers slow a faster GIF down to 10 fps
+    pictures = _one_palette(enlarge(frames, scale))
+    ticks = [round(100 * i / fps) for i in range(len(frames) + 1)]
+    lasts = [10 * (after - before) for before, after in zip(ticks, ticks[1:], strict=False)]  # in ms
+
+    def write(temporary):
+        pictures[0].save(temporary, save_all=True, append_images=pictures[1:], duration=lasts, loop=0)
+
+    return write_whole(path, write)
+
+
+def write_png(image: np.ndarray, path: str | Path, scale: int = 1) -> Path:
+    """Write a picture uint8 [h w 3] as PNG. Errors: ValueError (image, scale, a name not in .png); OSError."""
+    _check_suffix(path, ".png")
+    data = png_bytes(image, scale)
+    return write_whole(path, lambda temporary: temporary.write_bytes(data))
+
+
+def png_bytes(image: np.ndarray, scale: int = 1, colours: int | None = None) -> bytes:
+    """A picture uint8 [h w 3] as the bytes of a PNG. `colours` (2 to 256) makes it about three times smaller.
+
+    Errors: ValueError (image, scale, colours).
+    """
+    if colours is not None and not 2 <= colours <= 256:
+        raise ValueError(f"colours={colours}, but a palette holds 2 to 256 colours; None keeps all.")
+    picture = Image.fromarray(enlarge(_check_image(image), scale))
+    if colours is not None:
+        picture = picture.quantize(colours, dither=Image.Dither.NONE)
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def enlarge(frames: np.ndarray, scale: int) -> np.ndarray:
+    """Make each pixel a square of scale x scale pixels: [... h w c] -> [... h*scale w*scale c]. ValueError: scale."""
+    _check_whole("scale", scale)
+    return frames.repeat(scale, axis=-3).repeat(scale, axis=-2)
+
+
+def pick(frames: np.ndarray, count: int) -> np.ndarray:
+    """At most `count` frames, evenly spaced, the first among them: [f h w c] -> [min(f, count) h w c]. ValueError."""
+    _check_whole("count", count)
+    frames = np.asarray(frames)
+    chosen = np.arange(min(count, len(frames))) * len(frames) // min(count, len(frames))
+    return frames[chosen]
+
+
+def filmstrip(frames: np.ndarray, columns: int = 8) -> np.ndarray:
+    """All frames as one picture, read like text: uint8 [f h w 3] -> [rows*h columns*w 3] and 2 white pixels between.
+
+    Errors: ValueError (frames, columns).
+    """
+    return _tile(_check_frames(frames)[:, None], columns)[0]
+
+
+def grid(videos: Sequence[np.ndarray], columns: int | None = None) -> np.ndarray:
+    """Videos of one size side by side, in step: n times uint8 [f h w 3] -> [f rows*h columns*w 3].
+
+    columns: None makes the grid about square. Errors: ValueError (no video, different shapes, columns).
+    """
+    videos = [_check_frames(video) for video in videos]
+    shapes = {video.shape for video in videos}
+    if len(shapes) != 1:
+        found = ", ".join(str(list(shape)) for shape in sorted(shapes)) or "none"
+        raise ValueError(f"videos have the shapes {found}, but one shape [f h w 3] is needed for all.")
+    return _tile(np.stack(videos), math.ceil(math.sqrt(len(videos))) if columns is None else columns)
+
+
+def label(frames: np.ndarray, text: str) -> np.ndarray:
+    """Put a white bar with `text` above each picture: uint8 [... h w 3] -> [... h+22 w 3]; too long a text ends in "…".
+
+    Errors: ValueError where `frames` is not uint8 [... h w 3].
+    """
+    frames = np.asarray(frames)
+    if frames.dtype != np.uint8 or frames.ndim < 3 or frames.shape[-1] != 3:
+        raise ValueError(f"frames are {_describe(frames)}, but uint8 [... h w 3] is needed.")
+    bar = np.asarray(_bar(" ".join(text.split()), frames.shape[-2]))  # [bar w c]
+    bars = np.broadcast_to(bar, (*frames.shape[:-3], *bar.shape))
+    return np.concatenate([bars, frames], axis=-3)
+
+
+# --- how the pictures are made
+
+
+def _tile(videos: np.ndarray, columns: int) -> np.ndarray:
+    """[n f h w c] -> [f rows*h columns*w c], row by row, white where there is nothing."""
+    _check_whole("columns", columns)
+    n, f, h, w, c = videos.shape
+    columns = min(columns, n)
+    rows = math.ceil(n / columns)
+    canvas = np.full((f, rows * (h + GAP) - GAP, columns * (w + GAP) - GAP, c), 255, np.uint8)
+    for k, video in enumerate(videos):
+        top, left = k // columns * (h + GAP), k % columns * (w + GAP)
+        canvas[:, top : top + h, left : left + w] = video
+    return canvas
+
+
+def _bar(text: str, width: int) -> Image.Image:
+    font = ImageFont.load_default(14)
+    shown = text
+    while shown and font.getlength(shown) > width - 4:
+        text = text[:-1]
+        shown = text and text + "…"
+    bar = Image.new("RGB", (width, BAR), "white")
+    ImageDraw.Draw(bar).text((2, 2), shown, fill="black", font=font)
+    return bar
+
+
+def _one_palette(frames: np.ndarray) -> list[Image.Image]:
+    palette = Image.fromarray(filmstrip(frames)).quantize(256)
+    return [Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
+
+
+def _encode(frames: np.ndarray, path: Path, fps: float, scale: int) -> None:
+    frames = np.ascontiguousarray(enlarge(frames, scale))
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), *_ffmpeg_arguments(*frames.shape[1:3], fps), str(path)]
+    done = subprocess.run(command, input=frames.tobytes(), capture_output=True)
+    if done.returncode:
+        said = "; ".join(done.stderr.decode(errors="replace").split("\n")[-4:-1]) or f"exit status {done.returncode}"
+        raise OSError(f"ffmpeg could not write the video ({said}): check that the disk has room and try again.")
+
+
+def _ffmpeg_arguments(height: int, width: int, fps: float) -> list[str]:
+    """One thread, the same code path on every CPU and no version or date in the file: equal frames, equal bytes.
+
+    The colours are BT.601 and say so: that is what OpenCV and ffmpeg take a small video for, and browsers believe it.
+    """
+    tags = "setparams=colorspace=smpte170m:color_primaries=smpte170m:color_trc=smpte170m"
+    return f"""
+        -nostdin -y -loglevel error
+        -f rawvideo -pix_fmt rgb24 -video_size {width}x{height} -framerate {fps} -i pipe:0
+        -vf scale=out_color_matrix=bt601:out_range=tv:flags=accurate_rnd+full_chroma_int+bitexact,{tags}
+        -c:v libx264 -crf {CRF} -preset slow -pix_fmt yuv420p -threads 1 -x264-params cpu-independent=1
+        -map_metadata -1 -fflags +bitexact -flags:v +bitexact -movflags +faststart -f mp4
+    """.split()
+
+
+# --- what is refused
+
+
+def _check_mp4(frames: np.ndarray, fps: float, scale: int) -> np.ndarray:
+    frames = _check_frames(frames)
+    _check_fps(fps, most=240)
+    _check_whole("scale", scale)
+    height, width = (scale * size for size in frames.shape[1:3])
+    if height % 2 or width % 2:
+        raise ValueError(
+            f"frames are {height} x {width} pixels at scale={scale}, but H.264 (yuv420p) needs an even height and "
+            f"width: use scale={2 * scale}, or cut a row or column off."
+        )
+    return frames
+
+
+def _check_frames(frames: np.ndarray) -> np.ndarray:
+    frames = np.asarray(frames)
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or not frames.size:
+        raise ValueError(
+            f"frames are {_describe(frames)}, but uint8 [f h w 3] with at least one frame is needed: "
+            "layout.to_uint8 makes it from a model's output."
+        )
+    return frames
+
+
+def _check_image(image: np.ndarray) -> np.ndarray:
+    image = np.asarray(image)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3 or not image.size:
+        raise ValueError(f"image is {_describe(image)}, but uint8 [h w 3] is needed.")
+    return image
+
+
+def _describe(array: np.ndarray) -> str:
+    return f"{array.dtype} {list(array.shape)}"
+
+
+def _check_fps(fps: float, most: int) -> None:
+    if isinstance(fps, bool) or not isinstance(fps, (int, float)) or not 0 < fps <= most:  # NaN fails too
+        raise ValueError(f"fps={fps!r}, but a number above 0 and at most {most} frames per second is needed.")
+
+
+def _check_whole(name: str, value: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ValueError(f"{name}={value!r}, but a whole number from 1 is needed.")
+
+
+def _check_suffix(path: str | Path, suffix: str) -> None:
+    if Path(path).suffix.lower() != suffix:
+        raise ValueError(f"{path} does not end in {suffix}: give the file a name that does.")

@@ -23,6 +23,7 @@ _CLASSES = {
     "ddpm": diffusers.DDPMScheduler,  # Ho et al. 2020, "Denoising Diffusion Probabilistic Models", algorithm 2
 }
 NAMES = tuple(_CLASSES)
+STOCHASTIC = (diffusers.DDPMScheduler,)  # these draw noise at each step
 
 
 def check_name(name: str) -> str:

@@ -176,7 +176,7 @@ def toy_pipe(toy_folder) -> TextToVideoSDPipeline:
 
 @pytest.fixture(scope="session")
 def hub_pipe(hub_folder) -> TextToVideoSDPipeline:
-    """The ModelScope-like toy, from its fp16 files, in float32 on the CPU."""
+    """The ModelScope-like toy in float32 on the CPU."""
     from t2v_helpers import models
 
     return models.load(hub_folder, device="cpu", dtype="float32")

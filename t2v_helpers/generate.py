@@ -1,0 +1,305 @@
+"""Makes videos: a spec goes in, frames and a record of how they were made come out.
+
+    made = generate(pipe, GenerationSpec("a robot is dancing in times square", seed=1))
+    save(made, "outputs/robot.mp4")
+
+There is one denoising loop, `denoise`, and `generate` consumes it. It does what `pipe(prompt, ...)` of diffusers does,
+and the tests hold the two equal for every scheduler. The noise of a sample depends on its own seed alone: with seed 7,
+`pipe(prompt, generator=seeding.generator(7))` gives the same video.
+
+Shapes: latents [b c f h w] (h and w in latent pixels, 8 pixels of the video each), text [2 t d], frames [f h w c].
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import SchedulerMixin, TextToVideoSDPipeline
+from torch import Tensor
+
+from t2v_helpers import environment, layout, models, noise, schedulers, seeding, video
+from t2v_helpers.records import GenerationRecord, GenerationSpec, frames_hash
+
+MAX_FRAMES = 200  # the 25 s of ModelScope's model card, at 8 frames a second
+MAX_PIXELS = 1024
+MAX_GUIDANCE = 100.0
+SHOWN_PIXELS = 256  # smaller videos are enlarged when they are saved, so that a player shows more than a stamp
+
+
+@dataclass(frozen=True)
+class Generation:
+    """A video and how it was made: frames uint8 [f h w c], and the record that stands beside the file."""
+
+    frames: np.ndarray
+    record: GenerationRecord
+
+
+@dataclass(frozen=True)
+class Step:
+    """One call of the UNet. `index` counts from 0 to `total` - 1; Heun calls twice a step, so total is not spec.steps.
+
+    latents [b c f h w] is where the step arrives, in the scheduler's own scale; noise_pred [b c f h w] is the guided
+    noise; x_0 [b c f h w] is the clean latent it points to: (x_t - sqrt(1 - abar_t) eps) / sqrt(abar_t), Ho et al.
+    2020, eq. 15. For `denoise`, b is 1.
+    """
+
+    index: int
+    total: int
+    timestep: float
+    latents: Tensor
+    noise_pred: Tensor
+    x_0: Tensor
+
+
+# --- asking
+
+
+def check(pipe: TextToVideoSDPipeline, spec: GenerationSpec) -> GenerationSpec:
+    """Hold a spec against the model, before any computing, and give it back with every default filled in.
+
+    ValueError: which value is wrong, what is allowed. MemoryError: the memory it takes and what is free.
+    """
+    return _check_all(pipe, [spec], batch=1)[0]
+
+
+def resolve(pipe: TextToVideoSDPipeline, spec: GenerationSpec) -> GenerationSpec:
+    """The spec with the model's own guidance, height and width where it says None."""
+    model = models.defaults(pipe)
+    empty = [name for name in ("guidance", "height", "width") if getattr(spec, name) is None]
+    return replace(spec, **{name: getattr(model, name) for name in empty})
+
+
+def memory_needed(pipe: TextToVideoSDPipeline, spec: GenerationSpec, batch: int = 1) -> int:
+    """Bytes that a resolved spec takes beside the weights, about: the UNet's or the VAE's peak, whichever is more.
+
+    The two factors count the widest layer's activations that are alive at once; they were found by tracing
+    ModelScope's allocations, UNet with both halves of guidance, VAE a frame at a time.
+    """
+    pixels = spec.height * spec.width
+    latents = 2 * batch * spec.frames * pixels // models.LATENT_SCALE**2
+    decoded = 1 if pipe.vae.use_slicing else spec.frames
+    unet = 33 * pipe.unet.config.block_out_channels[0] * latents
+    vae = 6 * pipe.vae.config.block_out_channels[0] * decoded * pixels
+    return max(unet, vae) * pipe.unet.dtype.itemsize
+
+
+def _check_all(pipe: TextToVideoSDPipeline, specs: Sequence[GenerationSpec], batch: int) -> list[GenerationSpec]:
+    """The specs, resolved. They share all but words and seeds, so what they share is checked once."""
+    if not specs:
+        raise ValueError("specs is empty: give at least one GenerationSpec.")
+    specs = [resolve(pipe, spec) for spec in specs]
+    _check_numbers(pipe, specs[0])
+    _check_memory(pipe, specs[0], min(batch, len(specs)))
+    for spec in specs:
+        _check_alike(spec, specs[0])
+        models.check_prompt(pipe, spec.prompt)
+        models.check_prompt(pipe, spec.negative_prompt, "negative_prompt")
+        seeding.check_seed(spec.seed)
+    return specs
+
+
+def _check_alike(spec: GenerationSpec, first: GenerationSpec) -> None:
+    alike = replace(first, prompt=spec.prompt, negative_prompt=spec.negative_prompt, seed=spec.seed).to_dict()
+    for name, value in spec.to_dict().items():
+        if value != alike[name]:
+            raise ValueError(
+                f"specs of one batch differ in {name} ({alike[name]} and {value}): "
+                "only prompt, negative_prompt and seed may; make one batch for each."
+            )
+
+
+def _check_numbers(pipe: TextToVideoSDPipeline, spec: GenerationSpec) -> None:
+    schedulers.check_name(spec.scheduler)
+    _check_range("steps", spec.steps, 1, pipe.scheduler.config.num_train_timesteps)
+    _check_range("frames", spec.frames, 1, MAX_FRAMES)
+    _check_range("guidance", spec.guidance, 1, MAX_GUIDANCE)  # below 1 diffusers would do as for 1, and not say so
+    multiple = models.size_multiple(pipe)
+    for name in ("height", "width"):
+        value = getattr(spec, name)
+        _check_range(name, value, multiple, MAX_PIXELS)
+        if value % multiple:
+            below, above = value // multiple * multiple, -(-value // multiple) * multiple
+            raise ValueError(f"{name}={value} is not a multiple of {multiple} pixels: use {below} or {above}.")
+
+
+def _check_range(name: str, value: float, low: float, high: float) -> None:
+    if not math.isfinite(value) or not low <= value <= high:
+        raise ValueError(f"{name}={value} is out of range: use {low} to {high:g}.")
+
+
+def _check_memory(pipe: TextToVideoSDPipeline, spec: GenerationSpec, batch: int) -> None:
+    needed, free = memory_needed(pipe, spec, batch), environment.free_memory_bytes(pipe._execution_device)
+    if needed > free:
+        raise MemoryError(
+            f"frames={spec.frames} of {spec.height}x{spec.width} in a batch of {batch} need about "
+            f"{needed / 2**30:.1f} GiB beside the model, but {free / 2**30:.1f} are free: ask for fewer or smaller."
+        )
+
+
+# --- the parts of a generation
+
+
+@torch.no_grad()
+def encode_prompt(pipe: TextToVideoSDPipeline, spec: GenerationSpec) -> Tensor:
+    """What the text encoder makes of the words, [2 t d]: the negative prompt first, then the prompt."""
+    words = {"prompt": spec.prompt, "negative_prompt": spec.negative_prompt}
+    prompt, negative = pipe.encode_prompt(
+        **words, device=pipe._execution_device, num_images_per_prompt=1, do_classifier_free_guidance=True
+    )
+    return torch.cat([negative, prompt])  # [2 t d]
+
+
+def latent_shape(pipe: TextToVideoSDPipeline, spec: GenerationSpec) -> tuple[int, int, int, int]:
+    """(c, f, h, w) of a resolved spec's latents."""
+    height, width = spec.height // models.LATENT_SCALE, spec.width // models.LATENT_SCALE
+    return models.latent_channels(pipe), spec.frames, height, width
+
+
+def initial_latents(pipe: TextToVideoSDPipeline, specs: Sequence[GenerationSpec]) -> Tensor:
+    """Standard normal noise [b c f h w], sample i from the seed of specs[i] alone, on the pipeline's device.
+
+    It is drawn in float32 on the CPU whatever the pipeline runs in, so that a seed means the same everywhere. Give it
+    to `pipe(..., latents=...)` as it is: pipeline and loop both scale it by the scheduler's init_noise_sigma.
+    """
+    shape = latent_shape(pipe, resolve(pipe, specs[0]))
+    return seeding.noise([spec.seed for spec in specs], shape).to(pipe._execution_device, pipe.unet.dtype)
+
+
+@torch.no_grad()
+def decode_latents(pipe: TextToVideoSDPipeline, latents: Tensor) -> np.ndarray:
+    """Latents [b c f h w] to frames, uint8 [b f h w c]; one video at a time, so a batch changes nothing.
+
+    ValueError: the decoded values are not finite.
+    """
+    videos = torch.cat([pipe.decode_latents(x) for x in latents.split(1)])  # [b c f h w]
+    return layout.to_uint8(videos.cpu()).numpy()
+
+
+def denoise(pipe: TextToVideoSDPipeline, spec: GenerationSpec) -> Iterator[Step]:
+    """Go from noise to a clean latent and yield every step; the last step's latents are what the VAE decodes.
+
+    The spec is checked when this is called, not when the first step is asked for. The pipeline's own scheduler is
+    left alone. Errors: see `check`.
+    """
+    return _loop(pipe, [check(pipe, spec)])
+
+
+@torch.no_grad()
+def _loop(pipe: TextToVideoSDPipeline, specs: list[GenerationSpec]) -> Iterator[Step]:
+    """Classifier-free guided denoising of a batch: Ho & Salimans 2022, algorithm 2, with any scheduler."""
+    spec, device = specs[0], pipe._execution_device
+    scheduler = schedulers.make(spec.scheduler, pipe.scheduler.config)
+    scheduler.set_timesteps(spec.steps, device=device)
+    text = torch.stack([encode_prompt(pipe, one) for one in specs], dim=1)  # [2 b t d]
+    latents = initial_latents(pipe, specs) * scheduler.init_noise_sigma  # [b c f h w]
+    extra = _step_noise(scheduler, specs, latents)
+    for index, t in enumerate(scheduler.timesteps):
+        x_t = scheduler.scale_model_input(latents, t)
+        noise_pred = _guided_noise(pipe, x_t, t, text, spec.guidance)
+        latents = _step(scheduler, noise_pred, t, latents, extra)
+        x_0 = noise.x_0_from_eps(x_t, noise_pred, _alphas_cumprod(scheduler, t))
+        yield Step(index, len(scheduler.timesteps), float(t), latents, noise_pred, x_0)
+
+
+def _guided_noise(pipe: TextToVideoSDPipeline, x_t: Tensor, t: Tensor, text: Tensor, guidance: float) -> Tensor:
+    """eps = eps_negative + w (eps_prompt - eps_negative); at w = 1 the first half is not computed."""
+    if guidance == 1:
+        return pipe.unet(x_t, t, encoder_hidden_states=text[1], return_dict=False)[0]  # [b c f h w]
+    both = pipe.unet(torch.cat([x_t, x_t]), t, encoder_hidden_states=text.flatten(0, 1), return_dict=False)[0]
+    negative, prompt = both.chunk(2)
+    return negative + guidance * (prompt - negative)  # [b c f h w]
+
+
+def _step(scheduler: SchedulerMixin, noise_pred: Tensor, t: Tensor, latents: Tensor, extra: dict) -> Tensor:
+    """One step of the scheduler, on images [(b f) c h w], as the pipeline of diffusers takes it."""
+    images = scheduler.step(layout.fold_frames(noise_pred), t, layout.fold_frames(latents), **extra).prev_sample
+    return layout.unfold_frames(images, len(latents))  # [b c f h w]
+
+
+def _step_noise(scheduler: SchedulerMixin, specs: list[GenerationSpec], latents: Tensor) -> dict:
+    """For a scheduler that draws noise at each step: every sample's generator, gone past its initial noise."""
+    if not isinstance(scheduler, schedulers.STOCHASTIC):
+        return {}
+    generators = [seeding.generator(spec.seed) for spec in specs]
+    for generator in generators:
+        torch.randn(latents.shape[1:], generator=generator)
+    return {"generator": [generator for generator in generators for _ in range(latents.shape[2])]}  # one an image
+
+
+def _alphas_cumprod(scheduler: SchedulerMixin, t: Tensor) -> Tensor:
+    """abar_t; where t lies between two training steps, sigma is interpolated, as Euler, Heun and LMS do."""
+    sigmas = noise.sigma(scheduler.alphas_cumprod.double().cpu())  # [1000]
+    below = min(int(t), len(sigmas) - 2)
+    between = torch.lerp(sigmas[below], sigmas[below + 1], float(t) - below)
+    return (1 / (between**2 + 1)).to(t.device, torch.float32)
+
+
+# --- making and keeping
+
+
+def generate(
+    pipe: TextToVideoSDPipeline, spec: GenerationSpec, progress: Callable[[Step], object] | None = None
+) -> Generation:
+    """Make one video; `progress` is called with each Step. Errors: see `check`; ValueError if what comes out is NaN."""
+    return generate_batch(pipe, [spec], 1, progress)[0]
+
+
+def generate_batch(
+    pipe: TextToVideoSDPipeline,
+    specs: Sequence[GenerationSpec],
+    batch_size: int = 4,
+    progress: Callable[[Step], object] | None = None,
+) -> list[Generation]:
+    """Make a video for each spec, `batch_size` at a time; the specs differ in prompt, negative_prompt and seed alone.
+
+    A sample's noise is the same in any batch. Its video is bit for bit the same at one batch size, and within 1 of 255
+    between batch sizes, where kernels add in another order. A record's seconds are its share of the batch.
+    Errors: see `generate`.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size={batch_size} is out of range: use 1 or more.")
+    specs = _check_all(pipe, specs, batch_size)
+    parts = [specs[i : i + batch_size] for i in range(0, len(specs), batch_size)]
+    return [made for part in parts for made in _generate_part(pipe, part, progress)]
+
+
+def _generate_part(pipe: TextToVideoSDPipeline, specs: list[GenerationSpec], progress) -> list[Generation]:
+    began, device = time.perf_counter(), pipe._execution_device
+    with environment.peak_memory(device) as peak:
+        for step in _loop(pipe, specs):
+            if progress:
+                progress(step)
+        videos = decode_latents(pipe, step.latents)  # [b f h w c]
+        pipe.maybe_free_model_hooks()
+    facts = {
+        "model": models.name_of(pipe),
+        "dtype": str(pipe.unet.dtype).removeprefix("torch."),
+        "device": str(device),
+        "versions": environment.versions(),
+        "seconds": (time.perf_counter() - began) / len(specs),
+        "peak_memory_mib": peak.mib,
+    }
+    return [
+        Generation(frames, GenerationRecord(spec, frames_sha256=frames_hash(frames), **facts))
+        for spec, frames in zip(specs, videos, strict=True)
+    ]
+
+
+def save(generation: Generation, path: str | Path, fps: int = models.FPS) -> Path:
+    """Write the video as H.264 to `path` (.mp4), and beside it the record (.json) and a filmstrip (.png).
+
+    Videos below 256 pixels are enlarged by a whole number. The record's hash is of the frames before that.
+    Errors: ValueError (not .mp4); see files.write_whole.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".mp4":
+        raise ValueError(f"path={str(path)!r} does not end in .mp4: give the video's file that ending.")
+    frames = generation.frames
+    video.write_mp4(frames, path, fps=fps, scale=max(1, SHOWN_PIXELS // max(frames.shape[1:3])))
+    video.write_png(video.filmstrip(frames), path.with_suffix(".png"))
+    generation.record.save(path)
+    return path

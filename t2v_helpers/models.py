@@ -1,0 +1,371 @@
+"""Loads text-to-video pipelines by name (the guest of this module is diffusers).
+
+    load("cartoon")      the small model that ships with the course; no network
+    load("modelscope")   ali-vilab/text-to-video-ms-1.7b, downloaded once, for a GPU
+    load("some/folder")  any folder with a TextToVideoSDPipeline in it
+
+Each is an ordinary TextToVideoSDPipeline. The UNet reads latents [b c f h w], a timestep and text [b t d], and gives
+the noise back, [b c f h w]; a latent pixel stands for 8x8 pixels of the video. The dtype is always passed on: without
+one, today's transformers reads the hub's text encoder in half precision and diffusers the rest in single precision.
+"""
+
+import json
+import logging
+import shutil
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+import diffusers
+import torch
+import transformers
+from diffusers import TextToVideoSDPipeline
+from huggingface_hub import constants, snapshot_download, try_to_load_from_cache
+from huggingface_hub.errors import HTTPError
+from safetensors import SafetensorError, safe_open
+
+from t2v_helpers import cartoon, environment, files
+
+CARTOON = Path(__file__).parent / "cartoon" / "model"
+NAMES = ("cartoon", "modelscope")
+GUIDANCE = {"cartoon": 4.0, "other": 9.0}  # 9 is ModelScope's own (Wang et al. 2023, arXiv 2308.06571)
+FPS = 8
+LATENT_SCALE = 8  # pixels to a latent pixel, each way
+
+MODELSCOPE = "ali-vilab/text-to-video-ms-1.7b"
+REVISION = "8227dddca75a8561bf858d604cc5dae52b954d01"  # pinned: what is downloaded is what was tested
+LICENCE = "CC-BY-NC 4.0, not for commercial use"
+MODELSCOPE_CONFIGS = (
+    "model_index.json", "scheduler/scheduler_config.json", "text_encoder/config.json", "tokenizer/merges.txt",
+    "tokenizer/special_tokens_map.json", "tokenizer/tokenizer_config.json", "tokenizer/vocab.json",
+    "unet/config.json", "vae/config.json",
+)  # fmt: skip
+MODELSCOPE_WEIGHTS = {  # variant -> file -> what the repository's LFS pointers say of it
+    "fp16": {
+        "text_encoder/model.fp16.safetensors": {
+            "bytes": 680821102, "sha256": "6ab158327d06ce861b5c78843672c78433ea82fcf03f142097ba204b81251cd2"},
+        "unet/diffusion_pytorch_model.fp16.safetensors": {
+            "bytes": 2822650226, "sha256": "f972e78d39735baa09aab1cf60dd19f213e32f1c5a89382385e1a7f647b2e537"},
+        "vae/diffusion_pytorch_model.fp16.safetensors": {
+            "bytes": 167335350, "sha256": "c8b011e5a18c53888d51a81aa28223ddec87b450c14dc9650d9c3ebbcd17624e"},
+    },
+    None: {
+        "text_encoder/model.safetensors": {
+            "bytes": 1361597016, "sha256": "1e4aa519f64dc6386f88221a66c106a09fa027b47a20cc0e126687695f2a6669"},
+        "unet/diffusion_pytorch_model.safetensors": {
+            "bytes": 5645118394, "sha256": "1296dbed3928b7ecf7da12dda03c4ff10f1cdf7303ff86993529fe8388a3e333"},
+        "vae/diffusion_pytorch_model.safetensors": {
+            "bytes": 334643276, "sha256": "a1d993488569e928462932c8c38a0760b874d166399b14414135bd9c42df5815"},
+    },
+}  # fmt: skip
+PARTS = ("text_encoder", "unet", "vae")  # those with weights
+WORKING = 1.25  # weights, and a quarter of them again: what 20 frames of 256x256 need while they are made
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What a model makes when nothing else is asked: guidance scale, pixels, frames, and frames a second."""
+
+    guidance: float
+    height: int
+    width: int
+    frames: int
+    fps: int
+
+
+def load(
+    name: str | Path,
+    device: str | torch.device = "auto",
+    dtype: str | torch.dtype = "auto",
+    offline: bool | None = None,
+    quiet: bool = False,
+) -> TextToVideoSDPipeline:
+    """The pipeline of that name or folder on `device`, ready to generate; `pipe.model_name` says which it is.
+
+    device, dtype: see environment.pick_device and pick_dtype. offline=True takes what was downloaded before, and None
+    does as HF_HUB_OFFLINE says. Unless quiet, stderr tells size, licence and memory before a download.
+    Errors: ValueError (unknown name; no pipeline; weights that are cut short, changed or incomplete),
+    FileNotFoundError, ConnectionError (offline, no network), MemoryError and OSError (too little memory, disk).
+    """
+    folder = _folder(name)
+    device = environment.pick_device(device)
+    dtype = environment.pick_dtype(dtype, device)
+    if folder is None:
+        folder = _modelscope_folder(device, dtype, offline, quiet)
+    pipe = _move(_open(folder, dtype), device)
+    pipe.model_name = str(name) if name in NAMES else folder.resolve().name
+    pipe.set_progress_bar_config(disable=True)
+    if not is_cartoon(pipe):
+        pipe.vae.enable_slicing()  # decoding all frames at once would need more memory than the UNet does
+    return pipe
+
+
+def defaults(pipe: TextToVideoSDPipeline) -> Defaults:
+    """What this pipeline makes when nothing else is asked."""
+    pixels = pipe.unet.config.sample_size * LATENT_SCALE
+    guidance = GUIDANCE["cartoon" if is_cartoon(pipe) else "other"]
+    return Defaults(guidance=guidance, height=pixels, width=pixels, frames=16, fps=FPS)
+
+
+def is_cartoon(pipe: TextToVideoSDPipeline) -> bool:
+    """True for models of the cartoon world, the shipped one and those of `make train`: they are made for 64 pixels."""
+    return pipe.unet.config.sample_size * LATENT_SCALE == cartoon.SIZE
+
+
+def name_of(pipe: TextToVideoSDPipeline) -> str:
+    """The name that `load` gave the pipeline, or the name of the folder where diffusers found it."""
+    return getattr(pipe, "model_name", None) or Path(pipe.config.get("_name_or_path") or "unnamed").name
+
+
+def latent_channels(pipe: TextToVideoSDPipeline) -> int:
+    """c in latents [b c f h w]."""
+    return pipe.unet.config.in_channels
+
+
+def size_multiple(pipe: TextToVideoSDPipeline) -> int:
+    """Height and width must be multiples of this many pixels: the VAE's factor times the UNet's halvings."""
+    return LATENT_SCALE * 2 ** (len(pipe.unet.config.block_out_channels) - 1)
+
+
+# --- prompts
+
+
+def check_prompt(pipe: TextToVideoSDPipeline, prompt: str, argument: str = "prompt") -> None:
+    """Hold a prompt against what the text encoder reads. Only the negative prompt may be empty.
+
+    ValueError: no text, half a character, nothing to read, or more tokens than fit (names the words that fall off).
+    UserWarning: words that the cartoon world has never heard; they are spelt out, and mean nothing to it.
+    """
+    _check_text(prompt, argument)
+    read = pipe.tokenizer(prompt, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    if argument == "prompt" and not read.input_ids:
+        raise ValueError(f'{argument} is empty: say what to show, for example "a robot is dancing on the moon".')
+    room = token_room(pipe)
+    if len(read.input_ids) > room:
+        lost = _words_from(prompt, read.offset_mapping[room][0])
+        count = len(read.input_ids)
+        raise ValueError(f"{argument} has {count} tokens, but {room} fit, so these words fall off: {lost}; shorten it.")
+    unknown = cartoon.unknown_words(prompt) if is_cartoon(pipe) else []
+    if unknown:
+        known = ", ".join(cartoon.vocabulary())
+        warnings.warn(f"{argument} has words unknown to this model: {_shown(unknown)}; it knows {known}.", stacklevel=3)
+
+
+def token_room(pipe: TextToVideoSDPipeline) -> int:
+    """How many tokens of text the encoder reads, besides the two that start and end it."""
+    return min(pipe.tokenizer.model_max_length, pipe.text_encoder.config.max_position_embeddings) - 2
+
+
+def _check_text(prompt: str, argument: str) -> None:
+    if not isinstance(prompt, str):
+        raise ValueError(f"{argument}={prompt!r} is a {type(prompt).__name__}, but a text is needed.")
+    try:
+        prompt.encode()
+    except UnicodeEncodeError as error:
+        strange = ascii(prompt[error.start])
+        raise ValueError(f"{argument} holds {strange}, half of a character: type the character again.") from error
+
+
+def _words_from(prompt: str, start: int) -> str:
+    """The words of the prompt from the one that holds the character at `start`, as a short list."""
+    while start and not prompt[start - 1].isspace():
+        start -= 1
+    return _shown(prompt[start:].split())
+
+
+def _shown(words: list[str], most: int = 8) -> str:
+    """The first words, with nothing in them that breaks a line, and how many more there are."""
+    shown = ", ".join(ascii(word[:40])[1:-1] if not word[:40].isprintable() else word[:40] for word in words[:most])
+    return shown if len(words) <= most else f"{shown} and {len(words) - most} more"
+
+
+# --- where a model lies
+
+
+def _folder(name: str | Path) -> Path | None:
+    """The folder that a name stands for; None for the model on the hub. ValueError, FileNotFoundError."""
+    if name == "cartoon":
+        return CARTOON
+    if name == "modelscope":
+        return None
+    if Path(name).is_dir():
+        return Path(name)
+    if isinstance(name, Path) or "/" in name or "\\" in name:
+        raise FileNotFoundError(f"{str(name)!r} is no folder: give the path of a folder with a model_index.json in it.")
+    meant = get_close_matches(name.lower(), NAMES, n=1)
+    hint = f"did you mean {meant[0]!r}? " if meant else ""
+    raise ValueError(f"model={name!r} is unknown: {hint}use 'cartoon', 'modelscope' or the path of a folder.")
+
+
+def _modelscope_folder(device: torch.device, dtype: torch.dtype, offline: bool | None, quiet: bool) -> Path:
+    """The hub's folder in the local cache, downloaded now if need be; its weights are checked."""
+    weights = MODELSCOPE_WEIGHTS["fp16" if dtype.itemsize == 2 else None]  # bfloat16 keeps fewer digits than fp16 has
+    needed = sum(entry["bytes"] for entry in weights.values())
+    _check_memory(needed, device)
+    missing = [name for name in (*weights, *MODELSCOPE_CONFIGS) if _cached(name) is None]
+    if missing:
+        if constants.HF_HUB_OFFLINE if offline is None else offline:
+            raise ConnectionError(
+                f"{len(missing)} files of {MODELSCOPE} are not on this machine and offline is set: load it once with a "
+                "network and offline=False (and without HF_HUB_OFFLINE), or use load('cartoon')."
+            )
+        _download(sum(weights[name]["bytes"] for name in missing if name in weights), needed, list(weights), quiet)
+    for name, expected in weights.items():
+        _check_weights_file(_cached(name), expected, hashed=name in missing)
+    return _cached("model_index.json").parent
+
+
+def _cached(name: str) -> Path | None:
+    found = try_to_load_from_cache(MODELSCOPE, name, revision=REVISION)
+    return Path(found) if isinstance(found, str) else None
+
+
+def _check_memory(weights: int, device: torch.device) -> None:
+    for where, factor in {"cpu": 1.0, str(device): WORKING}.items():  # on its way to a GPU it passes through the CPU
+        free = environment.free_memory_bytes(where)
+        if free < factor * weights:
+            raise MemoryError(
+                f"{MODELSCOPE} needs {factor * weights / 2**30:.1f} GiB of memory on {where}, but {free / 2**30:.1f} "
+                "are free: close other programs and notebooks, take dtype='float16', or use load('cartoon')."
+            )
+
+
+def _download(size: int, needed: int, weights: list[str], quiet: bool) -> None:
+    cache = Path(constants.HF_HUB_CACHE)
+    free = shutil.disk_usage(next(folder for folder in (cache, *cache.parents) if folder.exists())).free
+    if free < size:
+        raise OSError(
+            f"{MODELSCOPE} needs {size / 1e9:.2f} GB of disk, but {cache} has {free / 1e9:.2f} GB free: "
+            "delete something, or let HF_HOME name a folder on a larger disk."
+        )
+    if not quiet:
+        print(f"Downloading {size / 1e9:.2f} GB of {MODELSCOPE} (licence {LICENCE}) to {cache}; "
+              f"using it takes {WORKING * needed / 2**30:.1f} GiB of memory.", file=sys.stderr)  # fmt: skip
+    try:
+        snapshot_download(MODELSCOPE, revision=REVISION, allow_patterns=[*MODELSCOPE_CONFIGS, *weights])
+    except (HTTPError, OSError, RuntimeError) as error:
+        raise ConnectionError(
+            f"{MODELSCOPE} could not be downloaded ({_reason(error)}): check the network and load it again, what is "
+            "there is kept; or use load('cartoon')."
+        ) from error
+
+
+def _check_weights_file(path: Path, expected: dict, hashed: bool) -> None:
+    """Sizes each time, which is free; the hash once, after the download."""
+    mend = f"delete {path.resolve()} and load the model again."
+    if path.stat().st_size != expected["bytes"]:
+        raise ValueError(f"{path} has {path.stat().st_size} bytes, but {expected['bytes']} are expected: {mend}")
+    found = files.sha256(path) if hashed else expected["sha256"]
+    if found != expected["sha256"]:
+        raise ValueError(f"{path} has SHA-256 {found}, but {expected['sha256']} is expected: {mend}")
+
+
+# --- opening a folder
+
+
+def _open(folder: Path, dtype: torch.dtype) -> TextToVideoSDPipeline:
+    """The pipeline in `folder` on the CPU, after all that can be wrong with the folder was looked at."""
+    _check_index(folder)
+    if (folder / files.MANIFEST).exists():
+        files.check_manifest(folder)
+    variant = _variant(folder, dtype)
+    counts = {part: _count_tensors(_weights(folder / part, variant)) for part in PARTS}
+    try:
+        with calm():
+            pipe = TextToVideoSDPipeline.from_pretrained(
+                str(folder), dtype=dtype, variant=variant, use_safetensors=True, local_files_only=True
+            )
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
+        raise ValueError(f"{folder} cannot be opened as a pipeline ({_reason(error)}): {_AGAIN}.") from error
+    for part, count in counts.items():
+        needed = len(getattr(pipe, part).state_dict())
+        if count < needed:  # transformers would fill the gaps with random weights and only mention it
+            raise ValueError(f"{folder / part} holds {count} tensors, but its config needs {needed}: {_AGAIN}.")
+    return pipe
+
+
+_AGAIN = "copy or download the folder again"
+
+
+def _reason(error: Exception) -> str:
+    """What a library says of its error, as the inside of one sentence."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}".rstrip(" .:")
+
+
+def _check_index(folder: Path) -> None:
+    """ValueError where the folder does not hold a pipeline of our class."""
+    index = folder / "model_index.json"
+    if not index.is_file():
+        raise ValueError(f"{folder} is no pipeline, model_index.json is missing: give a folder of save_pretrained.")
+    try:
+        found = json.loads(index.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{index} is not JSON ({error}): {_AGAIN}.") from error
+    kind = found.get("_class_name") if isinstance(found, dict) else None
+    if kind != "TextToVideoSDPipeline":
+        raise ValueError(f"{folder} holds {kind or 'no pipeline'}, but a TextToVideoSDPipeline is needed: {_AGAIN}.")
+    missing = [part for part in (*PARTS, "tokenizer", "scheduler") if not (folder / part).is_dir()]
+    if missing:
+        raise ValueError(f"{folder} lacks {', '.join(missing)}: {_AGAIN}.")
+
+
+def _weights(part: Path, variant: str | None) -> list[Path]:
+    return [path for path in sorted(part.glob("*.safetensors")) if (".fp16" in path.name) == (variant == "fp16")]
+
+
+def _variant(folder: Path, dtype: torch.dtype) -> str | None:
+    """ "fp16" or None: the weights stored as asked for where there are two kinds, else the kind that is there."""
+    wanted = ("fp16", None) if dtype.itemsize == 2 else (None, "fp16")
+    for variant in wanted:
+        if all(_weights(folder / part, variant) for part in PARTS):
+            return variant
+    raise ValueError(f"{folder} has no complete set of safetensors weights, and pickles are not opened: {_AGAIN}.")
+
+
+def _count_tensors(paths: list[Path]) -> int:
+    """Read the headers alone: that the files are whole shows here, in milliseconds, before anything is loaded."""
+    names = set()
+    for path in paths:
+        try:
+            with safe_open(path, "pt") as file:
+                names.update(name for name in file.keys() if not name.endswith("position_ids"))  # a buffer of old
+        except SafetensorError as error:
+            raise ValueError(f"{path} is cut short or damaged ({error}): {_AGAIN}.") from error
+    return len(names)
+
+
+def _move(pipe: TextToVideoSDPipeline, device: torch.device) -> TextToVideoSDPipeline:
+    if device.type == "cpu":
+        return pipe
+    try:
+        return pipe.to(device)
+    except torch.OutOfMemoryError as error:
+        message = f"{device} has too little memory for the model: take dtype='float16' or device='cpu'."
+        raise MemoryError(message) from error
+
+
+@contextmanager
+def calm() -> Iterator[None]:
+    """No progress bars while a pipeline is built, and not the warning that diffusers no longer updates its class.
+
+    The course's own tests hold that class. Nothing else is kept quiet, and all is as it was afterwards.
+    """
+    logger = logging.getLogger("diffusers.pipelines.pipeline_utils")
+    barred = [lib for lib in (diffusers.utils.logging, transformers.utils.logging) if lib.is_progress_bar_enabled()]
+    logger.addFilter(_not_deprecated)
+    for lib in barred:
+        lib.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logger.removeFilter(_not_deprecated)
+        for lib in barred:
+            lib.enable_progress_bar()
+
+
+def _not_deprecated(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith("The TextToVideoSDPipeline has been deprecated")

@@ -3,10 +3,13 @@
 A notebook that fails does not stop the others. Its page is taken away, so that what stands in the outputs is whole.
 """
 
+import argparse
+import json
 import os
+import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
 from urllib.parse import quote
@@ -50,6 +53,11 @@ def find_notebooks(folder: str | Path, names: Sequence[str] = ()) -> list[Path]:
     return [path for path in found if not names or path.stem.startswith(tuple(names))]
 
 
+def outputs_folder(given: str | Path | None = None) -> Path:
+    """Where pages and videos go: what is given, or what T2V_OUTPUTS says, or ./outputs."""
+    return Path(given or os.environ.get("T2V_OUTPUTS") or OUTPUTS)
+
+
 def run(
     folder: str | Path = "notebooks",
     outputs: str | Path | None = None,
@@ -59,11 +67,11 @@ def run(
 ) -> list[Result]:
     """Execute the notebooks of `folder`; leave NAME.html, the videos and index.html in `outputs`.
 
-    outputs: None takes T2V_OUTPUTS, or else ./outputs. The notebooks themselves are not changed.
+    outputs: see `outputs_folder`. The notebooks themselves are not changed.
     cell_seconds: a cell that takes longer has failed. report: is told one line a notebook.
-    Errors: those of `find_notebooks`; OSError where `outputs` cannot be written. A failing cell is in the Result.
+    Errors: those of `find_notebooks`; OSError where `outputs` cannot be written. What fails in a cell is in its Result.
     """
-    outputs = Path(outputs or os.environ.get("T2V_OUTPUTS") or OUTPUTS).absolute()
+    outputs = outputs_folder(outputs).absolute()
     results = []
     for path in find_notebooks(folder, names):
         results.append(_run_one(path, outputs, cell_seconds))
@@ -177,3 +185,31 @@ def _caption(path: Path) -> str:
     except ValueError as error:  # another program's file is no reason to lose the index
         return str(error)
     return f"{spec.prompt} ({spec.scheduler}, {spec.steps} steps, guidance {spec.guidance:g}, seed {spec.seed})"
+
+
+# --- at the command line
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """`t2v run`: returns 1 where a cell failed. Errors: see `run`."""
+    options = _parser().parse_args(argv)
+    say = (lambda line: None) if options.json else print
+    outputs = outputs_folder(options.outputs)
+    results = run(options.notebooks, outputs, options.names, options.cell_seconds, report=say)
+    if options.json:
+        print(json.dumps([asdict(result) for result in results], indent=2))
+    say(f"index  {outputs / 'index.html'}")
+    failed = [f"{result.notebook}, {result.error}" for result in results if result.error]
+    for one in failed:
+        print(f"t2v run: failed in {one}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(prog="t2v run", description="Run every notebook; leave pages, videos and an index.")
+    p.add_argument("names", nargs="*", help="only the notebooks whose names start so: 00 02")
+    p.add_argument("--notebooks", default="notebooks", help="the folder of the notebooks (%(default)s)")
+    p.add_argument("--outputs", help="where the pages go (outputs, or what T2V_OUTPUTS says)")
+    p.add_argument("--cell-seconds", type=float, default=CELL_SECONDS, help="the longest a cell may take (%(default)s)")
+    p.add_argument("--json", action="store_true", help="print the results as JSON")
+    return p

@@ -1,0 +1,80 @@
+"""pyproject.toml is the only list of dependencies; environment.yml, constraints.txt and the imports are held to it."""
+
+import ast
+import re
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+DEV = PROJECT["optional-dependencies"]["dev"]
+CONDA = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+PINS = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and not line.startswith("#")]
+MODULES = sorted((ROOT / "t2v_helpers").rglob("*.py"))
+
+
+def by_name(lines) -> dict[str, Requirement]:
+    return {canonicalize_name(requirement.name): requirement for requirement in map(Requirement, lines)}
+
+
+def conda_pip() -> list[str]:
+    return next(entry["pip"] for entry in CONDA if isinstance(entry, dict))
+
+
+def imported(path: Path) -> set[str]:
+    """The top-level names that a module imports, wherever in it."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        if isinstance(node, ast.ImportFrom) and not node.level:
+            names.add(node.module)
+    return {name.split(".")[0] for name in names}
+
+
+def test_environment_yml_lists_what_pyproject_lists():
+    listed = [line for line in conda_pip() if not line.startswith("-")]
+    assert sorted(listed) == sorted(PROJECT["dependencies"] + DEV)
+
+
+def test_environment_yml_asks_for_the_same_python_and_for_the_constraints():
+    assert f"python{PROJECT['requires-python']}" in CONDA
+    assert "--constraint constraints.txt" in conda_pip()
+
+
+def test_environment_yml_says_how_rocm_is_chosen():
+    text = (ROOT / "environment.yml").read_text()
+    assert all(word in text for word in ("rocm/pytorch", "whl/rocm", "device-gfx942", "torch.version.hip"))
+
+
+def test_every_dependency_is_a_range_and_its_pin_lies_inside():
+    pins = by_name(PINS)
+    for name, requirement in by_name(PROJECT["dependencies"] + DEV).items():
+        (pin,) = pins[name].specifier
+        assert any(part.operator == ">=" for part in requirement.specifier), f"{name} has no lower bound"
+        assert requirement.specifier.contains(pin.version), f"{requirement} does not allow {pin.version}"
+
+
+def test_constraints_are_exact_and_name_no_build_of_torch():
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in PINS)
+    assert str(by_name(PINS)["torch"].specifier) == "==2.13.0"
+
+
+def test_the_installed_python_is_allowed():
+    assert Requirement(f"python{PROJECT['requires-python']}").specifier.contains(sys.version.split()[0])
+
+
+@pytest.mark.parametrize("path", MODULES, ids=[path.relative_to(ROOT).as_posix() for path in MODULES])
+def test_what_a_module_imports_is_declared(path):
+    declared = by_name(PROJECT["dependencies"])
+    outside = imported(path) - set(sys.stdlib_module_names) - {"t2v_helpers"}
+    homes = packages_distributions()
+    undeclared = {name for name in outside if not any(canonicalize_name(home) in declared for home in homes[name])}
+    assert undeclared == set()

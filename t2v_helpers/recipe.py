@@ -1,0 +1,316 @@
+"""The recipe of the cartoon model: its sizes, and what each of its parts learns.
+
+    vae      single frames -> latents [8 8 8] -> the same frames
+    latents  a set of training clips, encoded once
+    unet     UNet and text encoder together: first single frames, then videos (and some frames still)
+
+The recipe follows ModelScopeT2V (arXiv 2308.06571): a latent diffusion model that predicts the noise, images and
+videos trained together. What is our own, because the model is small: min-SNR weights (arXiv 2303.09556, section 3.4),
+a loss of the autoencoder that looks more closely at the subject, and a text encoder that is learned along.
+"""
+
+import json
+import math
+import shutil
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL, DDIMScheduler, TextToVideoSDPipeline, UNet3DConditionModel
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from t2v_helpers import cartoon, files, layout
+from t2v_helpers.noise import add_noise, snr
+from t2v_helpers.seeding import generator
+from t2v_helpers.temporal import start_silent, temporal_layers_off
+
+LATENT_CHANNELS, TEXT_WIDTH = 8, 128
+MODEL = Path(__file__).parent / "cartoon" / "model"
+MOST_BYTES = 20 * 2**20
+
+
+
+def new_vae() -> AutoencoderKL:
+    """An untrained autoencoder: frames [b 3 64 64] -> latents [b 8 8 8] and back."""
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(16, 32, 64, 96),
+        layers_per_block=1,
+        latent_channels=LATENT_CHANNELS,
+        norm_num_groups=8,
+        sample_size=cartoon.SIZE,
+    )
+
+
+@dataclass(frozen=True)
+class VaeSettings:
+    """What decides the autoencoder's weights."""
+
+    seed: int = 0
+    steps: int = 4000
+    batch: int = 16
+    lr: float = 2e-3
+    warm_up: int = 100
+    subject_weight: float = 4.0  # a pixel of the subject counts 1 + this
+    gradient_weight: float = 1.0  # of the differences between neighbouring pixels
+    kl_weight: float = 2e-4
+
+
+class VaeTask:
+    """Learn to encode and decode single frames of training clips. Settings: VaeSettings."""
+
+    name, ema = "vae", 0.999
+
+    def __init__(self, settings: VaeSettings):
+        self.modules = seeded(settings.seed, new_vae)
+        self.chosen, self.steps, self.settings = settings, settings.steps, asdict(settings)
+
+    def batch(self, k: int) -> tuple[Tensor, Tensor]:
+        """Frames [b 3 64 64] in [-1, 1] and the subject's masks [b 1 64 64] in [0, 1]."""
+        first = k * self.chosen.batch
+        items = [cartoon.item(self.chosen.seed, first + i, frames=1) for i in range(self.chosen.batch)]
+        x = layout.to_float(torch.from_numpy(np.stack([item.frames for item in items])))
+        return x[:, :, 0], torch.from_numpy(np.stack([item.mask for item in items])) / 255
+
+    def loss(self, batch: tuple[Tensor, Tensor], k: int) -> tuple[Tensor, dict[str, float]]:
+        """L1 of pixels and of their differences, weighted to the subject, and a little KL."""
+        x, mask = batch
+        weight = 1 + self.chosen.subject_weight * mask
+        latent = self.modules.encode(x).latent_dist
+        y = self.modules.decode(latent.sample(generator(k))).sample
+        pixels, edges = _l1(x, y, weight), _edge_l1(x, y, weight)
+        kl = latent.kl().mean() / latent.mean[0].numel()
+        shown = {"psnr": -10 * math.log10(F.mse_loss(x, y).item() / 4), "kl": kl.item()}
+        return pixels + self.chosen.gradient_weight * edges + self.chosen.kl_weight * kl, shown
+
+    def lr(self, k: int) -> float:
+        """Warm-up, then a cosine to zero."""
+        return self.chosen.lr * min(1, (k + 1) / self.chosen.warm_up) * cosine(k / self.steps)
+
+
+def seeded(seed: int, build) -> nn.Module:
+    """`build()` with weights drawn from `seed`; the global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build()
+
+
+def cosine(part: float) -> float:
+    """1 at part = 0, 0 at part = 1, half a cosine between."""
+    return 0.5 * (1 + math.cos(math.pi * min(part, 1.0)))
+
+
+def _l1(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
+    return (weight * (x - y).abs()).sum() / (weight.sum() * x.shape[1])
+
+
+def _edge_l1(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
+    """L1 between the differences of neighbouring pixels, across and down."""
+    difference = x - y
+    across = _l1(difference[..., 1:], difference[..., :-1], weight[..., 1:])
+    return across + _l1(difference[..., 1:, :], difference[..., :-1, :], weight[..., 1:, :])
+
+
+def new_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
+    """An untrained text encoder: tokens [b 24] -> embeddings [b 24 128]."""
+    config = CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=TEXT_WIDTH,
+        intermediate_size=4 * TEXT_WIDTH,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=tokenizer.model_max_length,
+        projection_dim=TEXT_WIDTH,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return CLIPTextModel(config)
+
+
+def new_unet() -> UNet3DConditionModel:
+    """An untrained UNet: latents [b 8 f 8 8], timesteps [b], embeddings [b 24 128] -> noise [b 8 f 8 8]."""
+    unet = UNet3DConditionModel(
+        sample_size=cartoon.SIZE // 8,
+        in_channels=LATENT_CHANNELS,
+        out_channels=LATENT_CHANNELS,
+        down_block_types=("CrossAttnDownBlock3D", "CrossAttnDownBlock3D"),
+        up_block_types=("CrossAttnUpBlock3D", "CrossAttnUpBlock3D"),
+        block_out_channels=(64, 128),
+        layers_per_block=1,
+        cross_attention_dim=TEXT_WIDTH,
+        attention_head_dim=8,
+        norm_num_groups=16,
+    )
+    start_silent(unet)
+    for module in unet.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0  # the world never runs out of clips, so nothing needs protection from learning by heart
+    return unet
+
+
+def new_scheduler() -> DDIMScheduler:
+    """ModelScopeT2V's noise schedule and noise prediction, as published."""
+    return DDIMScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", num_train_timesteps=1000,
+        clip_sample=False, set_alpha_to_one=False, steps_offset=1, prediction_type="epsilon",
+    )  # fmt: skip
+
+
+# ---------------------------------------------------------------------------------------------- the clips, encoded
+
+
+def encode_clips(vae: AutoencoderKL, seed: int, count: int, path: Path) -> Iterator[int]:
+    """Encode `count` training clips and write latents [n 8 16 8 8] and labels to `path`. Yields the clips done.
+
+    The latents are the means, divided by their common standard deviation: the UNet wants numbers of size one.
+    """
+    done, labels = [], []
+    for index in range(count):
+        clip = cartoon.item(seed, index)
+        labels.append(json.dumps(asdict(clip.labels)))
+        x = layout.to_float(torch.from_numpy(clip.frames[None]))
+        with torch.inference_mode():
+            mean = vae.encode(layout.fold_frames(x)).latent_dist.mean
+        done.append(layout.unfold_frames(mean, 1).half())
+        yield index + 1
+    latents = torch.cat(done)
+    about = {"labels": f"[{','.join(labels)}]", "std": str(latents.float().std().item())}
+    files.write_whole(path, lambda p: save_file({"latents": latents}, str(p), metadata=about))
+
+
+@dataclass(frozen=True)
+class Clips:
+    """Encoded clips: latents [n 8 16 8 8] of size one, their labels, and the scaling factor that made them so."""
+
+    latents: Tensor
+    labels: list[cartoon.Labels]
+    scaling_factor: float
+
+    @classmethod
+    def load(cls, path: Path) -> "Clips":
+        """Read the file that encode_clips wrote."""
+        with safe_open(str(path), "pt") as file:
+            about, latents = file.metadata(), file.get_tensor("latents").float()
+        factor = 1 / float(about["std"])
+        return cls(latents * factor, [cartoon.Labels(**entry) for entry in json.loads(about["labels"])], factor)
+
+
+# ---------------------------------------------------------------------------------------------- UNet and words
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of the training: steps, frames a clip, clips a step."""
+
+    steps: int
+    frames: int
+    batch: int
+
+
+@dataclass(frozen=True)
+class UnetSettings:
+    """What decides the weights of the UNet and the text encoder."""
+
+    seed: int = 0
+    phases: tuple[Phase, ...] = (Phase(2000, 1, 64), Phase(900, 8, 8), Phase(600, 16, 6))
+    images_every: int = 8  # in the video phases every so many steps are images, as in ModelScopeT2V
+    images: int = 64
+    lr: float = 1e-3
+    warm_up: int = 100
+    cool_down: float = 0.25  # the last part of the steps, over which the rate falls to zero
+    min_snr: float = 5.0
+    empty: float = 0.1  # share of empty captions, for classifier-free guidance
+
+
+class UnetTask:
+    """Learn to tell the noise from the clip, given the words. Settings: UnetSettings."""
+
+    name, ema = "unet", 0.999
+
+    def __init__(self, settings: UnetSettings, clips: Clips, tokenizer: CLIPTokenizer):
+        parts = {"unet": new_unet, "text_encoder": lambda: new_text_encoder(tokenizer)}
+        self.modules = nn.ModuleDict({name: seeded(settings.seed, build) for name, build in parts.items()})
+        self.chosen, self.clips, self.tokenizer = settings, clips, tokenizer
+        self.steps, self.settings = sum(phase.steps for phase in settings.phases), asdict(settings)
+        self.alphas_cumprod = new_scheduler().alphas_cumprod
+
+    def phase(self, k: int) -> Phase:
+        """The phase of step k: an image step where its turn has come."""
+        ends = np.cumsum([phase.steps for phase in self.chosen.phases])
+        phase = self.chosen.phases[min(int(np.searchsorted(ends, k, side="right")), len(ends) - 1)]
+        return Phase(1, 1, self.chosen.images) if k % self.chosen.images_every == 0 and phase.frames > 1 else phase
+
+    def batch(self, k: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Latents x_0 [b 8 f 8 8], noise of the same shape, timesteps [b], tokens [b 24]."""
+        phase, rng = self.phase(k), np.random.default_rng([self.chosen.seed, k])
+        chosen = rng.integers(len(self.clips.labels), size=phase.batch)
+        firsts = rng.integers(0, self.clips.latents.shape[2] - phase.frames + 1, size=phase.batch)
+        x_0 = torch.stack([self.clips.latents[i, :, f : f + phase.frames] for i, f in zip(chosen, firsts, strict=True)])
+        eps = torch.randn(x_0.shape, generator=generator(int(rng.integers(2**31))))
+        spread = (np.arange(phase.batch) + rng.random(phase.batch)) / phase.batch  # one timestep from each slice
+        captions = [self._caption(self.clips.labels[i], rng) for i in chosen]
+        return x_0, eps, torch.from_numpy((spread * 1000).astype(np.int64)), tokens(self.tokenizer, captions)
+
+    def _caption(self, labels: cartoon.Labels, rng: np.random.Generator) -> str:
+        wording = (int(k) for k in rng.integers(0, 60, size=3))
+        return "" if rng.random() < self.chosen.empty else cartoon.caption(labels, *wording)
+
+    def loss(self, batch: tuple[Tensor, ...], k: int) -> tuple[Tensor, dict[str, float]]:
+        """Squared error of the noise, weighted min(snr, 5) / snr (arXiv 2303.09556, equation 5)."""
+        x_0, eps, t, words = batch
+        abar = self.alphas_cumprod[t]
+        x_t = add_noise(x_0, eps, abar)
+        first = self.phase(k).frames == 1 and k < self.chosen.phases[0].steps
+        with temporal_layers_off(self.modules["unet"]) if first else nullcontext():
+            noise_pred = self.modules["unet"](x_t, t, self.modules["text_encoder"](words)[0]).sample
+        error = (noise_pred - eps).square().mean(dim=(1, 2, 3, 4))
+        loss = (error * (snr(abar).clamp(max=self.chosen.min_snr) / snr(abar))).mean()
+        return loss, {"eps": error.mean().item(), "frames": x_0.shape[2]}
+
+    def lr(self, k: int) -> float:
+        """Warm-up, a constant rate, then a straight line to zero."""
+        left = (self.steps - k) / (self.chosen.cool_down * self.steps)
+        return self.chosen.lr * min(1, (k + 1) / self.chosen.warm_up, left)
+
+
+def tokens(tokenizer: CLIPTokenizer, captions: list[str]) -> Tensor:
+    """Captions as tokens [b 24], the way the pipeline makes them."""
+    return tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
+
+
+# ---------------------------------------------------------------------------------------------- the pipeline folder
+
+
+def pipeline(vae, unet, text_encoder, tokenizer, scaling_factor: float) -> TextToVideoSDPipeline:
+    """The parts as one TextToVideoSDPipeline; the VAE's configuration takes the scaling factor."""
+    vae.register_to_config(scaling_factor=scaling_factor)
+    return TextToVideoSDPipeline(
+        vae=vae, text_encoder=text_encoder, tokenizer=tokenizer, unet=unet, scheduler=new_scheduler()
+    )
+
+
+def ship(pipe: TextToVideoSDPipeline, folder: Path = MODEL) -> None:
+    """Write the pipeline in fp16 (safetensors) with a manifest, all of it or nothing.
+
+    Raises ValueError where it would be larger than 20 MiB.
+    """
+    with TemporaryDirectory(dir=folder.parent) as temporary:
+        for part in (pipe.vae, pipe.unet, pipe.text_encoder):
+            part.half()
+        pipe.save_pretrained(temporary, safe_serialization=True)
+        size = sum(file.stat().st_size for file in Path(temporary).rglob("*") if file.is_file())
+        if size > MOST_BYTES:
+            raise ValueError(f"the model has {size} bytes, but at most {MOST_BYTES} are shipped; make it smaller.")
+        files.write_manifest(temporary)
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(temporary, folder)

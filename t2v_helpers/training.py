@@ -1,0 +1,164 @@
+"""The training loop of every part of the course's model: a generator that yields steps and resumes exactly.
+
+A task owns the modules that learn. Its batch of step k, and every random number of it, follow from (seed, k) alone,
+and a checkpoint holds weights, averaged weights and the optimizer's whole state. So a training killed at any moment
+and started again ends with the same weights, bit for bit, as one that was never killed.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from t2v_helpers.files import write_whole
+
+
+class Task(Protocol):
+    """What is learned: the modules, the batches, the loss, and for how many steps."""
+
+    name: str
+    modules: nn.Module
+    settings: dict[str, Any]  # plain numbers and words: a checkpoint of other settings is refused
+    steps: int
+    ema: float  # 0 keeps no average
+
+    def batch(self, k: int) -> Any:
+        """The data of step k, from (seed, k) alone."""
+
+    def loss(self, batch: Any, k: int) -> tuple[torch.Tensor, dict[str, float]]:
+        """The loss (a scalar) and what the log shows of it."""
+
+    def lr(self, k: int) -> float:
+        """The learning rate of step k."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One finished step: its number (from 1), the task's steps, the loss, what the log shows, seconds it took."""
+
+    index: int
+    total: int
+    loss: float
+    shown: dict[str, float]
+    seconds: float
+
+
+@dataclass
+class State:
+    """All that a training is: the optimizer (with the weights), the average of the weights, the steps done."""
+
+    optimizer: torch.optim.Optimizer
+    average: dict[str, torch.Tensor]
+    done: int = 0
+
+
+def train(task: Task, folder: Path, save_every: int = 200) -> Iterator[Step]:
+    """Train `task`, yield after every step, and keep `folder`/checkpoint.safetensors, from which it goes on.
+
+    Raises ValueError where the checkpoint is broken or of other settings, FloatingPointError where the loss is not
+    finite (the last checkpoint stays).
+    """
+    state = restore(task, folder)
+    task.modules.train()
+    with ThreadPoolExecutor(1) as ahead:  # draws the next batch while this one is learned
+        upcoming = ahead.submit(task.batch, state.done)
+        while state.done < task.steps:
+            start, batch = time.perf_counter(), upcoming.result()
+            upcoming = ahead.submit(task.batch, state.done + 1)
+            loss, shown = _learn(task, state, batch)
+            if state.done % save_every == 0 or state.done == task.steps:
+                save(task, state, folder)
+            yield Step(state.done, task.steps, loss, shown, time.perf_counter() - start)
+
+
+def _learn(task: Task, state: State, batch: Any) -> tuple[float, dict[str, float]]:
+    """One step of the optimizer; the gradient's norm is held to 1."""
+    for group in state.optimizer.param_groups:
+        group["lr"] = task.lr(state.done)
+    loss, shown = task.loss(batch, state.done)
+    if not torch.isfinite(loss):
+        raise FloatingPointError(f"the loss of {task.name} is {loss.item()} at step {state.done}; lower the rate.")
+    state.optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(task.modules.parameters(), 1.0)
+    state.optimizer.step()
+    _average(task, state)
+    state.done += 1
+    return loss.item(), shown
+
+
+def _average(task: Task, state: State) -> None:
+    """Exponential moving average of the weights, short at the start: min(ema, (1 + k) / (10 + k))."""
+    keep = min(task.ema, (1 + state.done) / (10 + state.done))
+    weights = task.modules.state_dict()
+    torch._foreach_lerp_([state.average[n] for n in weights], [weights[n] for n in weights], 1 - keep)
+
+
+def start(task: Task) -> State:
+    """A training that has done nothing yet."""
+    optimizer = torch.optim.AdamW(task.modules.parameters(), lr=task.lr(0), betas=(0.9, 0.99), weight_decay=0.01)
+    return State(optimizer, {name: x.clone() for name, x in task.modules.state_dict().items()})
+
+
+def restore(task: Task, folder: Path) -> State:
+    """The state in `folder`'s checkpoint, its weights loaded into the task; a new state where there is none."""
+    state, path = start(task), Path(folder) / "checkpoint.safetensors"
+    if not path.exists():
+        return state
+    about, tensors = _read(path)
+    if json.loads(about["settings"]) != json.loads(json.dumps(task.settings)):
+        raise ValueError(f"{path} is of other settings: {about['settings']}; use these, or another folder.")
+    task.modules.load_state_dict(_part(tensors, "weights"))
+    state.average = _part(tensors, "average")
+    _load_optimizer(state.optimizer, _part(tensors, "optimizer"))
+    state.done = int(about["done"])
+    return state
+
+
+def save(task: Task, state: State, folder: Path) -> None:
+    """Write the checkpoint, whole or not at all."""
+    parts = {"weights": task.modules.state_dict(), "average": state.average, "optimizer": _optimizer(state.optimizer)}
+    tensors = {f"{part}/{name}": x.clone() for part, named in parts.items() for name, x in named.items()}
+    about = {"settings": json.dumps(task.settings), "done": str(state.done)}
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    write_whole(Path(folder) / "checkpoint.safetensors", lambda p: save_file(tensors, str(p), metadata=about))
+
+
+def averaged(task: Task, folder: Path) -> nn.Module:
+    """The task's modules with the averaged weights of the checkpoint, in eval mode."""
+    state = restore(task, folder)
+    task.modules.load_state_dict(state.average)
+    return task.modules.eval()
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+    try:
+        with safe_open(str(path), "pt") as file:
+            return file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"{path} is no whole checkpoint ({error}); delete it and train again.") from error
+
+
+def _part(tensors: dict[str, torch.Tensor], part: str) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(f"{part}/"): x for name, x in tensors.items() if name.startswith(f"{part}/")}
+
+
+def _optimizer(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    states = optimizer.state_dict()["state"].items()
+    return {f"{i}/{name}": x for i, state in states for name, x in state.items()}
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for key, x in tensors.items():
+        i, name = key.split("/")
+        state.setdefault(int(i), {})[name] = x
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -1,0 +1,71 @@
+"""The training of the judge: batches from (seed, k) alone, an exact resume, and weights with their numbers."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from t2v_helpers import judging, metrics, training
+from t2v_helpers.cartoon import judge as judges
+
+TOY = judging.JudgeSettings(steps=4, batch=3, pool=6, frames=6, usual=4, shortest=2)
+
+
+def test_a_batch_follows_from_seed_and_step_alone():
+    (a, a_wanted), (b, b_wanted) = judging.JudgeTask(TOY).batch(2), judging.JudgeTask(TOY).batch(2)
+    torch.testing.assert_close(a, b, rtol=0, atol=0)
+    assert all(torch.equal(a_wanted[name], b_wanted[name]) for name in judges.CLASSES)
+    other, _ = judging.JudgeTask(TOY).batch(3)
+    assert other.shape != a.shape or not torch.equal(other, a)
+
+
+def test_lengths_vary_between_the_shortest_and_the_whole_clip():
+    lengths = {judging.JudgeTask(TOY).batch(k)[0].shape[2] for k in range(20)}
+    assert lengths == {2, 3, 4, 5, 6}
+
+
+def test_a_cut_is_disturbed_in_half_of_the_cases():
+    frames = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), dtype=np.uint8)
+    rng = np.random.default_rng(1)
+    cuts = [judging.disturbed_cut(frames, 4, TOY, rng) for _ in range(200)]
+    same = sum(torch.allclose(cut, cuts[0]) for cut in cuts)
+    assert {tuple(cut.shape) for cut in cuts} == {(3, 4, 64, 64)} and same < 30
+    assert max(cut.abs().max() for cut in cuts) <= 1
+
+
+def test_killed_and_started_again_ends_with_the_same_weights(tmp_path):
+    for step in training.train(judging.JudgeTask(TOY), tmp_path / "whole", save_every=2):
+        assert np.isfinite(step.loss)
+    for step in training.train(judging.JudgeTask(TOY), tmp_path / "killed", save_every=2):
+        if step.index == 3:
+            break
+    assert [s.index for s in training.train(judging.JudgeTask(TOY), tmp_path / "killed", save_every=2)] == [3, 4]
+    a, b = (training.averaged(judging.JudgeTask(TOY), tmp_path / x).state_dict() for x in ("whole", "killed"))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_learns(tmp_path):
+    settings = judging.JudgeSettings(steps=30, batch=8, pool=8, frames=4, usual=4, shortest=4, warm_up=3)
+    losses = [step.loss for step in training.train(judging.JudgeTask(settings), tmp_path)]
+    assert np.mean(losses[-5:]) < 0.6 * losses[0]
+
+
+def test_ships_weights_with_their_accuracy(tmp_path):
+    path = tmp_path / "judge.safetensors"
+    accuracy = judging.ship(judges.Judge().eval(), TOY, 4, path)
+    assert json.loads(judges.about(path)["accuracy"]) == accuracy
+    assert set(accuracy) == set(metrics.DISTURBANCES) and accuracy["none"]["style"]["n"] == 4
+
+
+def test_the_command_trains_and_writes_the_weights(tmp_path, capsys):
+    out = tmp_path / "judge.safetensors"
+    folder = ["--folder", str(tmp_path / "run"), "--out", str(out)]
+    assert judging.main(["--steps", "1", "--renders", "2", *folder]) == 0
+    assert judges.load(out) and "blur" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["steps", "batch", "pool", "shortest"])
+def test_settings_out_of_range_are_named(name):
+    with pytest.raises(ValueError, match=f"{name} is 0, but must be at least 1"):
+        judging.JudgeSettings(**{name: 0})

@@ -1,0 +1,197 @@
+"""The measures: counted by hand, held against scipy and OpenCV, and tried on renders whose labels are known."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+from t2v_helpers import cartoon, metrics
+from t2v_helpers.cartoon import Labels
+
+PLACE_COLOURS = {  # one colour of each place's scenery, RGB
+    "times square": (24, 20, 52), "lake": (170, 216, 248), "beach": (246, 218, 150),
+    "moon": (172, 172, 178), "forest": (206, 236, 190), "room": (244, 228, 202),
+}  # fmt: skip
+A = Labels("dog", "dancing", "lake", "van gogh")
+B = Labels("cat", "sleeping", "moon", "plain")
+MIXED = Labels("dog", "sleeping", "lake", "plain")
+
+
+@pytest.fixture(scope="module")
+def items() -> list[cartoon.Item]:
+    return [cartoon.item(88_001, i, split="all") for i in range(120)]
+
+
+@pytest.mark.parametrize("k, n", [(0, 5), (5, 5), (1, 3), (470, 512), (2, 512)])
+def test_wilson_is_scipys(k, n):
+    wanted = binomtest(k, n).proportion_ci(0.95, method="wilson")
+    assert metrics.wilson(k, n) == pytest.approx((wanted.low, wanted.high), abs=1e-6)
+
+
+@pytest.mark.parametrize("k, n", [(-1, 4), (5, 4), (0, 0)])
+def test_an_impossible_share_is_refused(k, n):
+    with pytest.raises(ValueError, match=f"a share needs 0 <= k <= n and n >= 1, not k = {k} and n = {n}"):
+        metrics.Share(k, n)
+
+
+def test_adherence_counts_each_label_and_all_four():
+    counted = metrics.adherence([A, B, MIXED], [A, B, A], {})
+    assert {name: counted[name].k for name in (*metrics.LABELS, "all four")} == {
+        "subject": 3, "action": 2, "place": 3, "style": 2, "all four": 2,
+    }  # fmt: skip
+    assert counted["action"].n == 3
+
+
+def test_adherence_prints_the_judge_beside_the_score():
+    text = str(metrics.adherence([A, B], [A, A], {"subject": 0.994}))
+    assert "1/2" in text and "50.0 %" in text and "99.4%" in text and "not measured" in text
+
+
+def test_adherence_goes_to_json():
+    found = json.loads(metrics.adherence([A, B], [A, A], {"subject": 0.99}).to_json())
+    assert found["subject"] == {"k": 1, "n": 2, "share": 0.5, "interval": list(metrics.wilson(1, 2)), "judge": 0.99}
+
+
+def test_the_shipped_judge_says_how_good_it_is():
+    own = metrics.adherence([A], [A]).judge
+    assert set(metrics.LABELS) <= set(own) and min(own[name] for name in metrics.LABELS) >= 0.99
+
+
+@pytest.mark.parametrize("seen, asked, match", [([A], [A, B], "1 videos were read and 2"), ([], [], "0 videos")])
+def test_adherence_needs_as_many_of_each(seen, asked, match):
+    with pytest.raises(ValueError, match=match):
+        metrics.adherence(seen, asked)
+
+
+@pytest.mark.parametrize("n", [2, 3, 50])
+def test_shuffled_gives_everybody_anothers_labels(n):
+    asked = cartoon.combinations()[:n]
+    mixed = metrics.shuffled(asked, seed=3)
+    assert sorted(map(str, mixed)) == sorted(map(str, asked))
+    assert not any(a == b for a, b in zip(asked, mixed, strict=True))
+
+
+def test_reading_does_not_depend_on_the_batch(items):
+    videos = np.stack([item.frames for item in items[:7]])
+    assert metrics.read(videos, batch_size=2) == metrics.read(videos) == [item.labels for item in items[:7]]
+
+
+@pytest.mark.parametrize(
+    "videos, match",
+    [
+        (np.zeros((2, 16, 64, 64, 3), np.float32), r"videos are float32 \[2, 16, 64, 64, 3\], but the judge"),
+        (np.zeros((16, 64, 64, 3), np.uint8), r"videos are uint8 \[16, 64, 64, 3\]"),
+        (np.zeros((1, 16, 32, 32, 3), np.uint8), r"videos are uint8 \[1, 16, 32, 32, 3\]"),
+        (np.zeros((0, 16, 64, 64, 3), np.uint8), r"with b and f at least 1"),
+        ([[1, 2]], "videos are list"),
+    ],
+)
+def test_reading_refuses_what_is_no_video(videos, match):
+    with pytest.raises(ValueError, match=match):
+        metrics.read(videos)
+
+
+def test_judge_accuracy_counts_all_renders():
+    counted = metrics.judge_accuracy(33, seed=91)
+    assert counted["place"].n == 33 and counted["place"].share >= 0.95
+
+
+def test_an_unknown_disturbance_is_named():
+    with pytest.raises(ValueError, match="disturbance is 'fog', but must be one of: none, blur, noise, shift"):
+        metrics.judge_accuracy(4, 0, "fog")
+
+
+@pytest.mark.parametrize("way, least, most", [("none", 0, 0), ("blur", 1, 20), ("noise", 5, 11), ("shift", 1, 60)])
+def test_disturbances_are_small_and_keep_the_shape(items, way, least, most):
+    videos = np.stack([item.frames for item in items[:4]])
+    changed = metrics.disturbed(videos, way)
+    assert changed.shape == videos.shape and changed.dtype == np.uint8
+    assert least <= np.abs(changed.astype(int) - videos).mean() <= most
+
+
+def test_psnr_of_a_known_difference():
+    a = np.full((2, 8, 8, 3), 100, np.uint8)
+    assert metrics.psnr(a, a + 5) == pytest.approx(20 * np.log10(255 / 5))
+    assert metrics.psnr(a, a) == float("inf")
+
+
+def test_psnr_needs_one_shape():
+    with pytest.raises(ValueError, match=r"the arrays are \(2, 3\) and \(3, 2\)"):
+        metrics.psnr(np.zeros((2, 3), np.uint8), np.zeros((3, 2), np.uint8))
+
+
+def test_sharpness_is_opencvs_laplacian(items):
+    frame = items[0].frames[:1]
+    wanted = cv2.Laplacian(cv2.cvtColor(frame[0], cv2.COLOR_RGB2GRAY), cv2.CV_64F).var()
+    assert metrics.sharpness(frame) == pytest.approx(wanted, rel=1e-5)
+
+
+def test_sharpness_falls_with_blur_and_looks_only_under_the_mask(items):
+    item = items[0]
+    soft = np.stack([cv2.GaussianBlur(f, (0, 0), 1.0) for f in item.frames])
+    assert metrics.sharpness(soft, item.mask) < 0.5 * metrics.sharpness(item.frames, item.mask)
+    outside = np.where(item.mask[..., None] > 0, item.frames, 0)
+    inside = cv2.erode(item.mask.transpose(1, 2, 0), np.ones((3, 3))).transpose(2, 0, 1)
+    assert metrics.sharpness(outside, inside) == pytest.approx(metrics.sharpness(item.frames, inside))
+
+
+@pytest.mark.parametrize("mask", [np.zeros((16, 64, 64), bool), np.ones((15, 64, 64), bool)])
+def test_sharpness_needs_a_mask_that_fits(items, mask):
+    with pytest.raises(ValueError, match=r"give \(16, 64, 64\), some set"):
+        metrics.sharpness(items[0].frames, mask)
+
+
+@pytest.mark.parametrize("action", cartoon.ACTIONS)
+def test_the_usual_region_lies_on_the_subject_of_fresh_renders(action):
+    region = metrics.usual_region("monkey", action)
+    masks = [cartoon.render(Labels("monkey", action), seed)[1] > 127 for seed in range(5_000, 5_006)]
+    covered = np.mean([mask[region].mean() for mask in masks])
+    assert region.shape == (16, 64, 64) and region.any(axis=(1, 2)).all() and covered > 0.6
+
+
+def test_direction_of_every_kind_of_clip(items):
+    wanted = {"walking left": "left", "walking right": "right"}
+    wrong = [i.labels for i in items if metrics.direction(i.frames).direction != wanted.get(i.labels.action, "none")]
+    assert len(wrong) <= 0.02 * len(items), wrong
+
+
+def test_direction_turns_with_time_and_has_a_speed(items):
+    clip = next(item.frames for item in items if item.labels.action == "walking right")
+    there, back = metrics.direction(clip), metrics.direction(clip[::-1])
+    assert (there.direction, back.direction) == ("right", "left")
+    assert there.dx == pytest.approx(-back.dx, abs=1e-3) and 0.5 < there.dx < 2
+
+
+def test_a_still_clip_has_no_direction(items):
+    assert metrics.direction(np.repeat(items[0].frames[:1], 16, axis=0)) == metrics.Motion("none", 0.0)
+
+
+def test_dominant_colours_tell_black_and_white_from_colour(items):
+    grey = {item.labels.style: [] for item in items[:40]}
+    for item in items[:40]:
+        colours, _ = metrics.dominant_colours(item.frames)
+        grey[item.labels.style].append(int(np.ptp(colours.astype(int), axis=1).max()))
+    assert max(grey.pop("black and white")) <= 2 < min(min(spread) for spread in grey.values())
+
+
+def test_dominant_colours_tell_the_places_apart():
+    for place in PLACE_COLOURS:
+        frames, _ = cartoon.render(Labels("dog", "dancing", place), seed=4)
+        colours = metrics.dominant_colours(frames, k=4)[0].astype(float)
+        off = {name: np.linalg.norm(colours - colour, axis=1).min() for name, colour in PLACE_COLOURS.items()}
+        assert min(off, key=off.get) == place and off[place] < 30
+
+
+def test_dominant_colours_of_two_halves():
+    frames = np.zeros((2, 8, 8, 3), np.uint8)
+    frames[:, :2] = (200, 100, 50)
+    colours, shares = metrics.dominant_colours(frames, k=2)
+    assert colours.tolist() == [[0, 0, 0], [200, 100, 50]] and shares.tolist() == [0.75, 0.25]
+
+
+@pytest.mark.parametrize("k", [0, 10_000])
+def test_dominant_colours_refuse_a_count_out_of_range(k):
+    with pytest.raises(ValueError, match=f"k is {k}, but must be between 1 and 32"):
+        metrics.dominant_colours(np.zeros((2, 8, 8, 3), np.uint8), k)

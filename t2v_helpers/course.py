@@ -7,8 +7,10 @@ import argparse
 import json
 import os
 import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
@@ -20,20 +22,27 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbconvert import HTMLExporter
 from tqdm import tqdm
 
+from t2v_helpers.environment import Peak
 from t2v_helpers.files import write_text
+from t2v_helpers.machine import resident_bytes
 from t2v_helpers.records import GenerationRecord
 
 OUTPUTS = "outputs"
 CELL_SECONDS = 1800
+POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a notebook: how many code cells ran, in how many seconds, and what failed ("" if nothing did)."""
+    """What became of a notebook: its code cells, the seconds and the kernel's peak of memory, the page, what failed.
+
+    page and error are "" where there is none.
+    """
 
     notebook: str
     cells: int
     seconds: float
+    peak_memory_mib: float
     page: str
     error: str = ""
 
@@ -65,7 +74,7 @@ def run(
     cell_seconds: float = CELL_SECONDS,
     report: Callable[[str], object] = tqdm.write,
 ) -> list[Result]:
-    """Execute the notebooks of `folder`; leave NAME.html, the videos and index.html in `outputs`.
+    """Execute the notebooks of `folder`; leave NAME.html, the videos, index.html and run.json in `outputs`.
 
     outputs: see `outputs_folder`. The notebooks themselves are not changed.
     cell_seconds: a cell that takes longer has failed. report: is told one line a notebook.
@@ -77,23 +86,13 @@ def run(
         results.append(_run_one(path, outputs, cell_seconds))
         report(_line(results[-1]))
     write_text(outputs / "index.html", index_page(results, outputs))
+    write_text(outputs / "run.json", as_json(results))
     return results
 
 
-def execute(notebook: nbformat.NotebookNode, folder: Path, env: dict, cell_seconds: float, tick: Callable) -> None:
-    """Execute `notebook` in place in a fresh kernel, in `folder`; tick(i) is called when code cell i begins (from 1).
-
-    Errors: CellExecutionError, CellTimeoutError, DeadKernelError of nbclient.
-    """
-    numbers = {index: i for i, index in enumerate(code_cells(notebook), start=1)}
-    client = NotebookClient(
-        notebook,
-        timeout=cell_seconds,
-        kernel_name="python3",
-        resources={"metadata": {"path": str(folder)}},
-        on_cell_execute=lambda cell, cell_index: tick(numbers[cell_index]),
-    )
-    client.execute(env=env)
+def as_json(results: Sequence[Result]) -> str:
+    """The results as the text of run.json: {"notebooks": [...]}."""
+    return json.dumps({"notebooks": [asdict(result) for result in results]}, indent=2) + "\n"
 
 
 def code_cells(notebook: nbformat.NotebookNode) -> list[int]:
@@ -105,16 +104,48 @@ def _run_one(path: Path, outputs: Path, cell_seconds: float) -> Result:
     page = outputs / f"{path.stem}.html"
     page.unlink(missing_ok=True)  # an older run's page must not stand for this one
     notebook = nbformat.read(path, as_version=4)
-    total = len(code_cells(notebook))
-    env = {**os.environ, "T2V_OUTPUTS": str(outputs)}
-    began, error = time.perf_counter(), ""
+    total, began, error = len(code_cells(notebook)), time.perf_counter(), ""
     with tqdm(total=total, desc=path.stem, unit="cell", leave=False) as bar:
-        try:
-            execute(notebook, path.parent.absolute(), env, cell_seconds, lambda i: bar.update(i - 1 - bar.n))
-            write_text(page, HTMLExporter().from_notebook_node(notebook)[0])
-        except (CellExecutionError, CellTimeoutError, DeadKernelError) as failure:
-            error = f"cell {bar.n + 1} of {total}: {_reason(failure, cell_seconds)}"
-    return Result(path.stem, total, round(time.perf_counter() - began, 1), "" if error else page.name, error)
+        client = _client(notebook, path.parent, cell_seconds, lambda number: bar.update(number - 1 - bar.n))
+        with _watched(client) as peak:
+            try:
+                client.execute(env={**os.environ, "T2V_OUTPUTS": str(outputs)})
+                write_text(page, HTMLExporter().from_notebook_node(notebook)[0])
+            except (CellExecutionError, CellTimeoutError, DeadKernelError) as failure:
+                error = f"cell {bar.n + 1} of {total}: {_reason(failure, cell_seconds)}"
+    seconds = round(time.perf_counter() - began, 1)
+    return Result(path.stem, total, seconds, round(peak.mib, 1), "" if error else page.name, error)
+
+
+def _client(notebook, folder: Path, cell_seconds: float, tick: Callable[[int], object]) -> NotebookClient:
+    """A client that will execute `notebook` in place, in `folder`; tick(i) when code cell i begins (from 1)."""
+    numbers = {index: i for i, index in enumerate(code_cells(notebook), start=1)}
+    return NotebookClient(
+        notebook,
+        timeout=cell_seconds,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(folder.absolute())}},
+        on_cell_execute=lambda cell, cell_index: tick(numbers[cell_index]),
+    )
+
+
+@contextmanager
+def _watched(client: NotebookClient) -> Iterator[Peak]:
+    """The peak of the kernel's memory inside the block, looked at from outside: a notebook may reset its own count."""
+    peak, done = Peak(0.0), threading.Event()
+
+    def watch():
+        while not done.wait(POLL_SECONDS):
+            pid = getattr(getattr(client.km, "provisioner", None), "pid", None)  # there is none before it starts
+            peak.mib = max(peak.mib, resident_bytes(pid) / 2**20 if pid else 0.0)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        done.set()
+        thread.join()
 
 
 def _reason(failure: Exception, cell_seconds: float) -> str:
@@ -129,7 +160,7 @@ def _reason(failure: Exception, cell_seconds: float) -> str:
 def _line(result: Result) -> str:
     if result.error:
         return f"FAILED {result.notebook}, {result.error}"
-    return f"ok     {result.notebook}: {result.cells} cells in {result.seconds:.1f} s"
+    return f"ok     {result.notebook}: {result.cells} cells in {result.seconds:.1f} s, {result.peak_memory_mib:.0f} MiB"
 
 
 # --- the index
@@ -145,7 +176,7 @@ video {{ width: 100%; image-rendering: pixelated }}
 .failed {{ color: #a00; font-weight: bold }}
 </style></head><body>
 <h1>Text to video: what the course made</h1>
-<table><tr><th>Notebook</th><th>Code cells</th><th>Seconds</th><th>Result</th></tr>
+<table><tr><th>Notebook</th><th>Code cells</th><th>Seconds</th><th>MiB</th><th>Result</th></tr>
 {rows}
 </table>
 <h2>Videos</h2>
@@ -164,7 +195,8 @@ def _row(result: Result) -> str:
     name = escape(result.notebook)
     first = name if result.error else f'<a href="{quote(result.page)}">{name}</a>'
     state = f'<span class="failed">{escape(result.error)}</span>' if result.error else "ok"
-    return f"<tr><td>{first}</td><td>{result.cells}</td><td>{result.seconds:.1f}</td><td>{state}</td></tr>"
+    cells = (first, str(result.cells), f"{result.seconds:.1f}", f"{result.peak_memory_mib:.0f}", state)
+    return f"<tr><td>{'</td><td>'.join(cells)}</td></tr>"
 
 
 def _figure(path: Path, outputs: Path) -> str:
@@ -197,7 +229,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     outputs = outputs_folder(options.outputs)
     results = run(options.notebooks, outputs, options.names, options.cell_seconds, report=say)
     if options.json:
-        print(json.dumps([asdict(result) for result in results], indent=2))
+        print(as_json(results), end="")
     say(f"index  {outputs / 'index.html'}")
     failed = [f"{result.notebook}, {result.error}" for result in results if result.error]
     for one in failed:

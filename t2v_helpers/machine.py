@@ -75,6 +75,16 @@ def peak_resident_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
 
 
+def resident_bytes(pid: int) -> int:
+    """The resident memory of a process now, in bytes; 0 where it has ended."""
+    import psutil
+
+    try:
+        return psutil.Process(pid).memory_info().rss
+    except psutil.NoSuchProcess:
+        return 0
+
+
 def _state(paths: list[Path]) -> str:
     there = [path for path in paths if path.exists()]
     if not there:

@@ -1,3 +1,4 @@
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -48,7 +49,7 @@ def test_a_failing_notebook_does_not_stop_the_others_and_is_named_with_cell_and_
     assert [bool(result.error) for result in results] == [False, True, True, False]
     assert results[1].error == "cell 2 of 3: ZeroDivisionError: division by zero"
     assert results[2].error == "cell 1 of 1: took longer than 5 s"
-    assert lines[0].startswith("ok     00_first: 2 cells in ")
+    assert lines[0].startswith("ok     00_first: 2 cells in ") and lines[0].endswith(" MiB")
     assert lines[1] == "FAILED 01_fails, cell 2 of 3: ZeroDivisionError: division by zero"
 
 
@@ -56,7 +57,7 @@ def test_pages_hold_the_outputs_and_no_page_is_left_of_a_failed_notebook(ran):
     _, outputs, results, _ = ran
     assert "42" in (outputs / "00_first.html").read_text()
     assert sorted(path.name for path in outputs.iterdir()) == [
-        "00_first.html", "03_last.html", "from a cell.mp4", "index.html",
+        "00_first.html", "03_last.html", "from a cell.mp4", "index.html", "run.json",
     ]  # fmt: skip
     assert [result.page for result in results] == ["00_first.html", "", "", "03_last.html"]
 
@@ -71,6 +72,40 @@ def test_every_link_of_the_index_exists(ran):
 def test_the_index_says_what_failed(ran):
     _, outputs, _, _ = ran
     assert "ZeroDivisionError: division by zero" in (outputs / "index.html").read_text()
+
+
+def test_the_costs_are_left_as_json(ran):
+    _, outputs, results, _ = ran
+    found = json.loads((outputs / "run.json").read_text())["notebooks"]
+    assert [one["notebook"] for one in found] == ["00_first", "01_fails", "02_hangs", "03_last"]
+    assert found[2]["seconds"] >= 5 and all(10 < one["peak_memory_mib"] < 2000 for one in found)
+    assert found[1]["error"] == results[1].error and found[0]["error"] == ""
+
+
+def test_the_peak_of_memory_is_seen_from_outside(tmp_path):
+    wait = "import time\nx = bytearray(300 * 2**20); time.sleep(1); del x"
+    save_notebook(tmp_path, "00_small", "import time; time.sleep(1)")
+    save_notebook(tmp_path, "01_large", wait, "1")
+    small, large = course.run(tmp_path, tmp_path / "out", report=lambda line: None)
+    assert 290 < large.peak_memory_mib - small.peak_memory_mib < 340
+
+
+@pytest.mark.parametrize(("last", "status"), [("1", 0), ("1 / 0", 1)])
+def test_the_exit_status_and_stderr_say_what_failed(tmp_path, capsys, last, status):
+    save_notebook(tmp_path, "00_a", last)
+    save_notebook(tmp_path, "01_b", "1")
+    words = ["--notebooks", str(tmp_path), "--outputs", str(tmp_path / "out")]
+    assert course.main([*words, "00", "--json"]) == status
+    out, err = capsys.readouterr()
+    assert [one["notebook"] for one in json.loads(out)["notebooks"]] == ["00_a"]
+    said = "t2v run: failed in 00_a, cell 1 of 1: ZeroDivisionError: division by zero"
+    assert (said in err.splitlines()) == bool(status)
+
+
+def test_outputs_go_where_the_environment_says(tmp_path, monkeypatch):
+    assert course.outputs_folder() == Path("outputs")
+    monkeypatch.setenv("T2V_OUTPUTS", str(tmp_path))
+    assert course.outputs_folder() == tmp_path and course.outputs_folder("x") == Path("x")
 
 
 def test_the_notebooks_themselves_are_not_changed(ran):

@@ -5,9 +5,9 @@ Floors are numbered, and an import goes down at least one floor, never sideways,
 
     floor 0  ground                   layout seeding files machine
     floor 1  mathematics and pixels   environment records noise video cartoon
-    floor 2  one outside guest each   models schedulers metrics display recipe
-    floor 3  verbs                    generate training checks judging
-    floor 4  roof                     cli course bench playground
+    floor 2  one outside guest each   models schedulers metrics display training temporal words
+    floor 3  verbs                    generate checks judging recipe
+    floor 4  roof                     cli course bench figures playground figures costs train
 
 Importing the package itself takes milliseconds: it loads neither torch nor diffusers.
 """

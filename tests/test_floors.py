@@ -18,7 +18,8 @@ GUESTS = {  # a library -> the only rooms it may enter
     "IPython": {"display", "playground"},
     "PIL": {"video", "display"},
     "cv2": {"cartoon", "video", "metrics"},
-    "diffusers": {"models", "recipe", "schedulers"},
+    "diffusers": {"generate", "models", "recipe", "schedulers", "temporal"},
+    "huggingface_hub": {"models"},
     "imageio": {"video"},
     "imageio_ffmpeg": {"video"},
     "ipywidgets": {"playground"},
@@ -28,8 +29,9 @@ GUESTS = {  # a library -> the only rooms it may enter
     "nbformat": {"course"},
     "packaging": {"environment"},
     "psutil": {"environment", "machine"},
-    "safetensors": {"cartoon", "models", "judging", "training"},
-    "transformers": {"models", "recipe"},
+    "safetensors": {"cartoon", "models", "recipe", "training"},
+    "tokenizers": {"words"},
+    "transformers": {"models", "recipe", "words"},
 }
 
 

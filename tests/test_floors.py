@@ -38,7 +38,9 @@ GUESTS = {  # a library -> the only rooms it may enter
 def floors(text: str) -> dict[str, int]:
     """The floor of each room, read from the floor map: lines such as "floor 0  ground   layout seeding"."""
     rows = re.findall(r"^\s*floor (\d)  .*?   +(.+)$", text, re.M)
-    return {room: int(floor) for floor, rooms in rows for room in rooms.split()}
+    pairs = [(room, int(floor)) for floor, rooms in rows for room in rooms.split()]
+    assert len(pairs) == len(dict(pairs)), f"a room stands twice in the map: {pairs}"
+    return dict(pairs)
 
 
 def room(path: Path) -> str:

@@ -24,7 +24,7 @@ import diffusers
 import torch
 import transformers
 from diffusers import TextToVideoSDPipeline
-from huggingface_hub import constants, snapshot_download, try_to_load_from_cache
+from huggingface_hub import HfApi, constants, snapshot_download, try_to_load_from_cache
 from huggingface_hub.errors import HTTPError
 from safetensors import SafetensorError, safe_open
 
@@ -192,7 +192,7 @@ def _folder(name: str | Path) -> Path | None:
         return CARTOON
     if name == "modelscope":
         return None
-    if Path(name).is_dir():
+    if name != "" and Path(name).is_dir():  # Path("") is the working folder
         return Path(name)
     if isinstance(name, Path) or "/" in name or "\\" in name:
         raise FileNotFoundError(f"{str(name)!r} is no folder: give the path of a folder with a model_index.json in it.")
@@ -246,6 +246,7 @@ def _download(size: int, needed: int, weights: list[str], quiet: bool) -> None:
         print(f"Downloading {size / 1e9:.2f} GB of {MODELSCOPE} (licence {LICENCE}) to {cache}; "
               f"using it takes {WORKING * needed / 2**30:.1f} GiB of memory.", file=sys.stderr)  # fmt: skip
     try:
+        HfApi().model_info(MODELSCOPE, revision=REVISION, timeout=20)  # asks once; the download would ask for long
         snapshot_download(MODELSCOPE, revision=REVISION, allow_patterns=[*MODELSCOPE_CONFIGS, *weights])
     except (HTTPError, OSError, RuntimeError) as error:
         raise ConnectionError(

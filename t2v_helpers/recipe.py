@@ -183,7 +183,7 @@ def encode_clips(vae: AutoencoderKL, seed: int, count: int, path: Path) -> Itera
             mean = vae.encode(layout.fold_frames(x)).latent_dist.mean
         done.append(layout.unfold_frames(mean, 1).half())
         yield index + 1
-    latents = torch.cat(done)
+    latents = torch.cat(done).contiguous()
     about = {"labels": f"[{','.join(labels)}]", "std": str(latents.float().std().item())}
     files.write_whole(path, lambda p: save_file({"latents": latents}, str(p), metadata=about))
 

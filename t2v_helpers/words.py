@@ -1,10 +1,12 @@
 """A CLIPTokenizer of the cartoon world: one token for each of its words, bytes for everything else."""
 
 import json
+from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from tokenizers import pre_tokenizers
 from transformers import CLIPTokenizer
 
 from t2v_helpers.cartoon import vocabulary
@@ -32,11 +34,30 @@ def _config() -> dict[str, object]:
 def _byte_pairs(words: list[str]) -> tuple[dict[str, int], list[str]]:
     """CLIP's vocabulary: every byte, every byte at a word's end, the merges of `words`, the two special tokens."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
-    bpe.pre_tokenizer = pre_tokenizers.Whitespace()
-    trainer = trainers.BpeTrainer(vocab_size=100_000, min_frequency=1, end_of_word_suffix="</w>", show_progress=False)
-    bpe.train_from_iterator([" ".join(words)], trainer)
-    merges = [" ".join(pair) for pair in json.loads(bpe.to_str())["model"]["merges"]]
-    merged = [merge.replace(" ", "") for merge in merges]
-    tokens = [*alphabet, *(letter + "</w>" for letter in alphabet), *dict.fromkeys(merged), START, END]
-    return {token: i for i, token in enumerate(dict.fromkeys(tokens))}, merges
+    merges = _merges([[*word[:-1], f"{word[-1]}</w>"] for word in words])
+    merged = ["".join(pair) for pair in merges]
+    tokens = [*alphabet, *(f"{letter}</w>" for letter in alphabet), *merged, START, END]
+    return {token: i for i, token in enumerate(dict.fromkeys(tokens))}, [" ".join(pair) for pair in merges]
+
+
+def _merges(words: list[list[str]]) -> list[tuple[str, str]]:
+    """Join the most frequent pair of neighbours, the first in the alphabet where several are, until words are whole.
+
+    The trainer of the tokenizers library orders equal pairs by chance, so two runs would give two tokenizers.
+    """
+    merges = []
+    while pairs := Counter(pair for word in words for pair in pairwise(word)):
+        best = min(pairs, key=lambda pair: (-pairs[pair], pair))
+        merges.append(best)
+        words = [_joined(word, best) for word in words]
+    return merges
+
+
+def _joined(word: list[str], pair: tuple[str, str]) -> list[str]:
+    whole = []
+    for symbol in word:
+        if whole and (whole[-1], symbol) == pair:
+            whole[-1] += symbol
+        else:
+            whole.append(symbol)
+    return whole

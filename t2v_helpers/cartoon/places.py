@@ -72,7 +72,8 @@ def moon(image: np.ndarray, t: float, shift: float) -> None:
     for k, (x, y) in enumerate(((50, 12), (72, 34), (14, 52), (118, 58), (40, 40), (90, 10))):
         bright = 150 + 105 * np.sin(2 * np.pi * (t + k / 3))
         paint(image, [ellipse((max(bright, 60),) * 3, x + shift, y, 2.6, 2.6)])
-    craters = [ellipse((128, 128, 136), x + shift, y, rx, 4) for x, y, rx in ((20, 96, 13), (92, 100, 16), (54, 118, 15))]
+    holes = (20, 96, 13), (92, 100, 16), (54, 118, 15)
+    craters = [ellipse((128, 128, 136), x + shift, y, rx, 4) for x, y, rx in holes]
     earth = [ellipse((60, 130, 240), 22 + shift, 22, 15, 15), ellipse((90, 200, 110), 18 + shift, 20, 7, 6)]
     paint(image, [*craters, *earth])
 

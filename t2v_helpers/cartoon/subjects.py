@@ -33,6 +33,11 @@ def _legs(colour, pose: Pose, xs, y: float, length: float, width: float) -> list
     return [limb(colour, x, y, 0.55 * pose.swing * (-1) ** i, length, width) for i, x in enumerate(xs)]
 
 
+def _raised_leg(colour, pose: Pose, x: float, y: float, length: float, width: float) -> list[Shape]:
+    """A front leg lifted in front of the body while the right arm of the pose is up."""
+    return [limb(colour, x, y, 0.4 + pose.right_arm, length, width)] if pose.right_arm > 1 else []
+
+
 def robot(pose: Pose) -> list[Shape]:
     """A blue-grey box on legs, square head, red lamp on an antenna."""
     grey, dark, red = (150, 178, 205), (92, 108, 132), (235, 50, 50)
@@ -80,7 +85,7 @@ def dog(pose: Pose) -> list[Shape]:
     return [
         limb(tan, -0.62, 0.1, -2.5 + 0.3 * pose.swing, 0.5, 0.15),
         *_legs(tan, pose, (-0.5, -0.28, 0.18, 0.4), 0.38, 0.52, 0.19),
-        limb(tan, 0.4, 0.2, 0.4 + pose.right_arm, 0.4, 0.17) if pose.right_arm > 1 else ellipse(tan, 0.3, 0.2, 0.2, 0.2),
+        *_raised_leg(tan, pose, 0.4, 0.2, 0.4, 0.17),
         ellipse(tan, -0.08, 0.2, 0.62, 0.31),
         ellipse(tan, 0.48, -0.36, 0.34, 0.33),
         ellipse(tan, 0.76, -0.24, 0.24, 0.16),
@@ -98,7 +103,7 @@ def cat(pose: Pose) -> list[Shape]:
         limb(orange, -0.55, 0.2, -2.75 - 0.25 * pose.swing, 0.7, 0.14),
         limb(orange, -0.82, -0.44, -1.9 - 0.25 * pose.swing, 0.2, 0.14),
         *_legs(orange, pose, (-0.45, -0.25, 0.2, 0.4), 0.42, 0.48, 0.16),
-        limb(orange, 0.36, 0.25, 0.4 + pose.right_arm, 0.4, 0.15) if pose.right_arm > 1 else ellipse(orange, 0.3, 0.2, 0.2, 0.2),
+        *_raised_leg(orange, pose, 0.36, 0.25, 0.4, 0.15),
         ellipse(orange, -0.06, 0.26, 0.56, 0.28),
         polygon(stripe, (-0.3, 0.0), (-0.2, -0.02), (-0.2, 0.34)),
         polygon(stripe, (-0.05, -0.02), (0.05, -0.02), (0.02, 0.34)),
@@ -118,7 +123,7 @@ def horse(pose: Pose) -> list[Shape]:
     return [
         limb(black, -0.62, 0.02, -0.5 + 0.3 * pose.swing, 0.6, 0.2),
         *_legs(bay, pose, (-0.48, -0.3, 0.22, 0.4), 0.25, 0.66, 0.15),
-        limb(bay, 0.38, 0.15, 0.4 + pose.right_arm, 0.5, 0.15) if pose.right_arm > 1 else ellipse(bay, 0.3, 0.1, 0.2, 0.2),
+        *_raised_leg(bay, pose, 0.38, 0.15, 0.5, 0.15),
         ellipse(bay, -0.1, 0.06, 0.58, 0.3),
         polygon(bay, (0.1, 0.1), (0.5, 0.16), (0.74, -0.62), (0.46, -0.78)),
         polygon(black, (0.02, -0.04), (0.16, -0.1), (0.52, -0.88), (0.34, -0.84)),

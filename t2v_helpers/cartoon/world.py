@@ -11,7 +11,7 @@ import numpy as np
 
 from t2v_helpers.cartoon import places, styles, subjects
 from t2v_helpers.cartoon.grammar import Labels, caption, combinations, is_held_out
-from t2v_helpers.cartoon.shapes import CANVAS, INK, paint, paint_outlined, place_shapes, polygon
+from t2v_helpers.cartoon.shapes import CANVAS, paint_outlined, place_shapes, polygon
 
 SIZE = 64  # pixels, height and width of a frame
 FPS = 8
@@ -78,7 +78,8 @@ def _walking(t: float, chance: Chance, face: int) -> Stance:
 
 def _sleeping(t: float, chance: Chance) -> Stance:
     breath = np.sin(SECOND * t / 2)
-    return Stance(MIDDLE, STANDING + 14 - 1.5 * breath, stretch=0.7 + 0.04 * breath, pose=subjects.Pose(0, 0.2, 0.2, True))
+    lying = subjects.Pose(0, 0.2, 0.2, asleep=True)
+    return Stance(MIDDLE, STANDING + 14 - 1.5 * breath, stretch=0.7 + 0.04 * breath, pose=lying)
 
 
 ACT = {

@@ -1,0 +1,86 @@
+"""Training: killed at any moment, it ends with the same weights as never killed."""
+
+import math
+from itertools import islice
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from t2v_helpers import recipe, training, words
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """Three clips, encoded by an untrained autoencoder."""
+    path = tmp_path_factory.mktemp("clips") / "latents.safetensors"
+    assert list(recipe.encode_clips(recipe.seeded(0, recipe.new_vae).eval(), 0, 3, path)) == [1, 2, 3]
+    return recipe.Clips.load(path)
+
+
+def vae_task(clips, steps=4, seed=0):
+    return recipe.VaeTask(recipe.VaeSettings(steps=steps, batch=2, seed=seed))
+
+
+def unet_task(clips, seed=0):
+    phases = (recipe.Phase(2, 1, 2), recipe.Phase(2, 3, 1))
+    settings = recipe.UnetSettings(seed=seed, phases=phases, images=2, images_every=3, warm_up=2)
+    return recipe.UnetTask(settings, clips, words.new_tokenizer())
+
+
+def final_weights(task, folder, stops=()):
+    """Train to the end, killed (the generator dropped) after each count of steps in `stops`."""
+    for stop in stops:
+        for _ in islice(training.train(task(), folder, save_every=1), stop):
+            pass
+    done = list(training.train(task(), folder, save_every=1))
+    with safe_open(str(folder / "checkpoint.safetensors"), "pt") as file:
+        return len(done), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+@pytest.mark.parametrize("make", [vae_task, unet_task])
+def test_a_killed_training_ends_with_the_same_weights(make, clips, tmp_path):
+    torch.set_num_threads(1)
+    whole, expected = final_weights(lambda: make(clips), tmp_path / "whole")
+    rest, found = final_weights(lambda: make(clips), tmp_path / "killed", stops=(1, 2))
+    assert (whole, rest) == (4, 1)
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_steps_are_counted_and_losses_finite(clips, tmp_path):
+    steps = list(training.train(unet_task(clips), tmp_path))
+    assert [step.index for step in steps] == [1, 2, 3, 4] and {step.total for step in steps} == {4}
+    assert all(math.isfinite(step.loss) for step in steps)
+    assert [step.shown["frames"] for step in steps] == [1, 1, 3, 1]  # every third step of the videos is images
+
+
+def test_the_average_follows_the_weights(clips, tmp_path):
+    task = vae_task(clips, steps=2)
+    list(training.train(task, tmp_path))
+    weights = {name: x.clone() for name, x in task.modules.state_dict().items()}
+    average = training.averaged(vae_task(clips, steps=2), tmp_path).state_dict()
+    moved = [name for name in weights if not torch.equal(weights[name], average[name])]
+    assert len(moved) > len(weights) / 2
+
+
+def test_a_checkpoint_of_other_settings_is_refused(clips, tmp_path):
+    list(training.train(vae_task(clips, steps=1), tmp_path))
+    with pytest.raises(ValueError, match="is of other settings.*use these, or another folder"):
+        next(training.train(vae_task(clips, steps=1, seed=1), tmp_path))
+
+
+def test_a_checkpoint_cut_short_is_refused(clips, tmp_path):
+    list(training.train(vae_task(clips, steps=1), tmp_path))
+    path = tmp_path / "checkpoint.safetensors"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ValueError, match="is no whole checkpoint.*delete it and train again"):
+        next(training.train(vae_task(clips, steps=1), tmp_path))
+
+
+def test_a_loss_that_is_not_finite_stops_the_training(clips, tmp_path):
+    task = vae_task(clips)
+    torch.nn.init.constant_(next(task.modules.parameters()), float("nan"))
+    with pytest.raises(FloatingPointError, match="the loss of vae is nan at step 0"):
+        next(training.train(task, tmp_path))
+    assert not (tmp_path / "checkpoint.safetensors").exists()

@@ -312,7 +312,9 @@ def write(results: dict, folder: Path) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Measure and print; write the files where no count was lowered. Returns 1 where a bar is missed."""
-    options = add_options(argparse.ArgumentParser(prog="t2v bench", description=__doc__)).parse_args(argv)
+    as_written = argparse.RawDescriptionHelpFormatter
+    p = argparse.ArgumentParser(prog="t2v bench", description=__doc__, formatter_class=as_written)
+    options = add_options(p).parse_args(argv)
     if options.quick:
         vars(options).update(QUICK)
     results = run(options)

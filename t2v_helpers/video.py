@@ -20,27 +20,27 @@ from t2v_helpers.files import write_whole
 
 GAP = 2  # white pixels between pictures laid side by side; even, so that a grid of even frames stays even
 BAR = 22  # height in pixels of the bar that carries a label; even for the same reason
-CRF = 18  # x264's constant rate factor: by eye no different from the frames, and a cartoon clip takes some 30 KB
+CRF = 18  # x264's constant rate factor, 0 to 51: at 18 no different from the frames by eye, at 26 half the bytes
 
 
-def write_mp4(frames: np.ndarray, path: str | Path, fps: float = 8, scale: int = 1) -> Path:
+def write_mp4(frames: np.ndarray, path: str | Path, fps: float = 8, scale: int = 1, crf: int = CRF) -> Path:
     """Write uint8 [f h w 3] as an H.264 (yuv420p) mp4 that browsers play; the same frames give the same bytes.
 
-    fps is in frames per second; scale enlarges by a whole number. yuv420p keeps one colour for 2x2 pixels, so an even
-    scale also keeps every colour. Errors: ValueError (frames, fps, scale, an odd size, a name that does not end in
-    .mp4); OSError (ffmpeg cannot write, disk full). Nothing half-written stays.
+    fps is in frames per second; scale enlarges by a whole number; crf is x264's quality, less is better. yuv420p keeps
+    one colour for 2x2 pixels, so an even scale also keeps every colour. Errors: ValueError (frames, fps, scale, crf, an
+    odd size, a name that does not end in .mp4); OSError (ffmpeg cannot write, disk full). Nothing half-written stays.
     """
     _check_suffix(path, ".mp4")
-    frames = _check_mp4(frames, fps, scale)
-    return write_whole(path, lambda temporary: _encode(frames, temporary, fps, scale))
+    frames = _check_mp4(frames, fps, scale, crf)
+    return write_whole(path, lambda temporary: _encode(frames, temporary, fps, crf))
 
 
-def mp4_bytes(frames: np.ndarray, fps: float = 8, scale: int = 1) -> bytes:
+def mp4_bytes(frames: np.ndarray, fps: float = 8, scale: int = 1, crf: int = CRF) -> bytes:
     """The bytes that `write_mp4` would write, to be put into a page. Errors: see there."""
-    frames = _check_mp4(frames, fps, scale)
+    frames = _check_mp4(frames, fps, scale, crf)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "video.mp4"
-        _encode(frames, path, fps, scale)
+        _encode(frames, path, fps, crf)
         return path.read_bytes()
 
 
@@ -69,7 +69,7 @@ def write_gif(frames: np.ndarray, path: str | Path, fps: float = 8, scale: int =
     scale, fps above 50, a name that does not end in .gif); OSError.
     """
     _check_suffix(path, ".gif")
-    frames = _check_frames(frames)
+    frames = check_frames(frames)
     _check_fps(fps, most=50)  # browsers slow a faster GIF down to 10 fps
     pictures = _one_palette(enlarge(frames, scale))
     ticks = [round(100 * i / fps) for i in range(len(frames) + 1)]
@@ -109,6 +109,17 @@ def enlarge(frames: np.ndarray, scale: int) -> np.ndarray:
     return frames.repeat(scale, axis=-3).repeat(scale, axis=-2)
 
 
+def reduce(frames: np.ndarray, factor: int) -> np.ndarray:
+    """Make each factor x factor pixels one, their mean: uint8 [f h w 3] -> [f h//factor w//factor 3]. ValueError."""
+    frames = check_frames(frames)
+    _check_whole("factor", factor)
+    height, width = frames.shape[1] // factor, frames.shape[2] // factor
+    if not height or not width:
+        raise ValueError(f"factor={factor}, but the frames have only {frames.shape[1]} x {frames.shape[2]} pixels.")
+    whole = frames[:, : height * factor, : width * factor]
+    return np.stack([cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA) for frame in whole])
+
+
 def pick(frames: np.ndarray, count: int) -> np.ndarray:
     """At most `count` frames, evenly spaced, the first among them: [f h w c] -> [min(f, count) h w c]. ValueError."""
     _check_whole("count", count)
@@ -122,7 +133,7 @@ def filmstrip(frames: np.ndarray, columns: int = 8) -> np.ndarray:
 
     Errors: ValueError (frames, columns).
     """
-    return _tile(_check_frames(frames)[:, None], columns)[0]
+    return _tile(check_frames(frames)[:, None], columns)[0]
 
 
 def grid(videos: Sequence[np.ndarray], columns: int | None = None) -> np.ndarray:
@@ -130,7 +141,7 @@ def grid(videos: Sequence[np.ndarray], columns: int | None = None) -> np.ndarray
 
     columns: None makes the grid about square. Errors: ValueError (no video, different shapes, columns).
     """
-    videos = [_check_frames(video) for video in videos]
+    videos = [check_frames(video) for video in videos]
     shapes = {video.shape for video in videos}
     if len(shapes) != 1:
         found = ", ".join(str(list(shape)) for shape in sorted(shapes)) or "none"
@@ -139,8 +150,9 @@ def grid(videos: Sequence[np.ndarray], columns: int | None = None) -> np.ndarray
 
 
 def label(frames: np.ndarray, text: str) -> np.ndarray:
-    """Put a white bar with `text` above each picture: uint8 [... h w 3] -> [... h+22 w 3]; too long a text ends in "…".
+    """Put a white bar with `text` above each picture: uint8 [... h w 3] -> [... h+22 w 3].
 
+    A long text is set smaller, and one that is still too long ends in "…".
     Errors: ValueError where `frames` is not uint8 [... h w 3].
     """
     frames = np.asarray(frames)
@@ -168,13 +180,14 @@ def _tile(videos: np.ndarray, columns: int) -> np.ndarray:
 
 
 def _bar(text: str, width: int) -> Image.Image:
-    font = ImageFont.load_default(14)
+    fonts = [ImageFont.load_default(size) for size in (14, 13, 12, 11)]
+    font = next((font for font in fonts if font.getlength(text) <= width - 4), fonts[-1])
     shown = text
     while shown and font.getlength(shown) > width - 4:
         text = text[:-1]
         shown = text and text + "…"
     bar = Image.new("RGB", (width, BAR), "white")
-    ImageDraw.Draw(bar).text((2, 2), shown, fill="black", font=font)
+    ImageDraw.Draw(bar).text((2, BAR // 2), shown, fill="black", font=font, anchor="lm")
     return bar
 
 
@@ -183,16 +196,15 @@ def _one_palette(frames: np.ndarray) -> list[Image.Image]:
     return [Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
 
 
-def _encode(frames: np.ndarray, path: Path, fps: float, scale: int) -> None:
-    frames = np.ascontiguousarray(enlarge(frames, scale))
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), *_ffmpeg_arguments(*frames.shape[1:3], fps), str(path)]
+def _encode(frames: np.ndarray, path: Path, fps: float, crf: int) -> None:
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), *_ffmpeg_arguments(*frames.shape[1:3], fps, crf), str(path)]
     done = subprocess.run(command, input=frames.tobytes(), capture_output=True)
     if done.returncode:
         said = "; ".join(done.stderr.decode(errors="replace").split("\n")[-4:-1]) or f"exit status {done.returncode}"
         raise OSError(f"ffmpeg could not write the video ({said}): check that the disk has room and try again.")
 
 
-def _ffmpeg_arguments(height: int, width: int, fps: float) -> list[str]:
+def _ffmpeg_arguments(height: int, width: int, fps: float, crf: int) -> list[str]:
     """One thread, the same code path on every CPU and no version or date in the file: equal frames, equal bytes.
 
     The colours are BT.601 and say so: that is what OpenCV and ffmpeg take a small video for, and browsers believe it.
@@ -202,7 +214,7 @@ def _ffmpeg_arguments(height: int, width: int, fps: float) -> list[str]:
         -nostdin -y -loglevel error
         -f rawvideo -pix_fmt rgb24 -video_size {width}x{height} -framerate {fps} -i pipe:0
         -vf scale=out_color_matrix=bt601:out_range=tv:flags=accurate_rnd+full_chroma_int+bitexact,{tags}
-        -c:v libx264 -crf {CRF} -preset slow -pix_fmt yuv420p -threads 1 -x264-params cpu-independent=1
+        -c:v libx264 -crf {crf} -preset medium -pix_fmt yuv420p -threads 1 -x264-params cpu-independent=1
         -map_metadata -1 -fflags +bitexact -flags:v +bitexact -movflags +faststart -f mp4
     """.split()
 
@@ -210,20 +222,24 @@ def _ffmpeg_arguments(height: int, width: int, fps: float) -> list[str]:
 # --- what is refused
 
 
-def _check_mp4(frames: np.ndarray, fps: float, scale: int) -> np.ndarray:
-    frames = _check_frames(frames)
+def _check_mp4(frames: np.ndarray, fps: float, scale: int, crf: int) -> np.ndarray:
+    """The frames, enlarged, once everything is known to be as it should."""
+    frames = check_frames(frames)
     _check_fps(fps, most=240)
     _check_whole("scale", scale)
+    if crf not in range(52):
+        raise ValueError(f"crf={crf!r}, but x264's quality is a whole number from 0 (best) to 51.")
     height, width = (scale * size for size in frames.shape[1:3])
     if height % 2 or width % 2:
         raise ValueError(
             f"frames are {height} x {width} pixels at scale={scale}, but H.264 (yuv420p) needs an even height and "
             f"width: use scale={2 * scale}, or cut a row or column off."
         )
-    return frames
+    return enlarge(frames, scale)
 
 
-def _check_frames(frames: np.ndarray) -> np.ndarray:
+def check_frames(frames: np.ndarray) -> np.ndarray:
+    """Give `frames` back as an array if it is uint8 [f h w 3] with something in it. ValueError: it is not."""
     frames = np.asarray(frames)
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or not frames.size:
         raise ValueError(

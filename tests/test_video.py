@@ -109,6 +109,16 @@ def test_bad_fps_is_refused(tmp_path, fps):
         video.write_mp4(a_video(), tmp_path / "a.mp4", fps=fps)
 
 
+@pytest.mark.parametrize("crf", [-1, 52, 18.5, "18", None])
+def test_bad_crf_is_refused(crf):
+    with pytest.raises(ValueError, match="crf=.* whole number from 0"):
+        video.mp4_bytes(a_video(), crf=crf)
+
+
+def test_a_higher_crf_takes_fewer_bytes():
+    assert len(video.mp4_bytes(a_video(), scale=4, crf=30)) < len(video.mp4_bytes(a_video(), scale=4))
+
+
 def test_gif_refuses_what_browsers_slow_down(tmp_path):
     with pytest.raises(ValueError, match="fps=60, but a number above 0 and at most 50"):
         video.write_gif(a_video(), tmp_path / "a.gif", fps=60)
@@ -227,6 +237,17 @@ def test_pick_spaces_frames_evenly():
     assert video.pick(frames, 99).tolist() == list(range(16))
     with pytest.raises(ValueError, match="count=0, but a whole number"):
         video.pick(frames, 0)
+
+
+def test_reduce_takes_the_mean_of_blocks():
+    frames = a_video()
+    means = frames.reshape(5, 16, 2, 24, 2, 3).mean((2, 4))
+    np.testing.assert_allclose(video.reduce(frames, 2), means, atol=0.5)
+    assert np.array_equal(video.reduce(video.enlarge(frames, 3), 3), frames)
+    with pytest.raises(ValueError, match="factor=33, but the frames have only 32 x 48 pixels"):
+        video.reduce(frames, 33)
+    with pytest.raises(ValueError, match="factor=0, but a whole number"):
+        video.reduce(frames, 0)
 
 
 def test_label_adds_a_bar_and_leaves_the_frames():

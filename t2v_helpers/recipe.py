@@ -56,9 +56,9 @@ class VaeSettings:
     """What decides the autoencoder's weights."""
 
     seed: int = 0
-    steps: int = 4000
+    steps: int = 2000
     batch: int = 16
-    lr: float = 2e-3
+    lr: float = 5e-3
     warm_up: int = 100
     subject_weight: float = 4.0  # a pixel of the subject counts 1 + this
     gradient_weight: float = 1.0  # of the differences between neighbouring pixels

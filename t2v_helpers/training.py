@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from t2v_helpers.files import write_whole
+from t2v_helpers.muon import Muon
 
 
 class Task(Protocol):
@@ -53,9 +54,9 @@ class Step:
 
 @dataclass
 class State:
-    """All that a training is: the optimizer (with the weights), the average of the weights, the steps done."""
+    """All that a training is: the optimizers (with the weights), the average of the weights, the steps done."""
 
-    optimizer: torch.optim.Optimizer
+    optimizers: list[torch.optim.Optimizer]
     average: dict[str, torch.Tensor]
     done: int = 0
 
@@ -80,16 +81,18 @@ def train(task: Task, folder: Path, save_every: int = 200) -> Iterator[Step]:
 
 
 def _learn(task: Task, state: State, batch: Any) -> tuple[float, dict[str, float]]:
-    """One step of the optimizer; the gradient's norm is held to 1."""
-    for group in state.optimizer.param_groups:
-        group["lr"] = task.lr(state.done)
+    """One step of the optimizers; the gradient's norm is held to 1."""
+    for optimizer in state.optimizers:
+        optimizer.zero_grad(set_to_none=True)
+        for group in optimizer.param_groups:
+            group["lr"] = task.lr(state.done)
     loss, shown = task.loss(batch, state.done)
     if not torch.isfinite(loss):
         raise FloatingPointError(f"the loss of {task.name} is {loss.item()} at step {state.done}; lower the rate.")
-    state.optimizer.zero_grad(set_to_none=True)
     loss.backward()
     nn.utils.clip_grad_norm_(task.modules.parameters(), 1.0)
-    state.optimizer.step()
+    for optimizer in state.optimizers:
+        optimizer.step()
     _average(task, state)
     state.done += 1
     return loss.item(), shown
@@ -103,9 +106,13 @@ def _average(task: Task, state: State) -> None:
 
 
 def start(task: Task) -> State:
-    """A training that has done nothing yet."""
-    optimizer = torch.optim.AdamW(task.modules.parameters(), lr=task.lr(0), betas=(0.9, 0.99), weight_decay=0.01)
-    return State(optimizer, {name: x.clone() for name, x in task.modules.state_dict().items()})
+    """A training that has done nothing yet: Muon for the matrices, AdamW for embeddings, biases and norms."""
+    matrices, others = [], []
+    embeddings = {id(m.weight) for m in task.modules.modules() if isinstance(m, nn.Embedding)}
+    for p in task.modules.parameters():
+        (matrices if p.ndim > 1 and id(p) not in embeddings else others).append(p)
+    adam = torch.optim.AdamW(others, lr=task.lr(0), betas=(0.9, 0.99), weight_decay=0.0)
+    return State([Muon(matrices, task.lr(0)), adam], {n: x.clone() for n, x in task.modules.state_dict().items()})
 
 
 def restore(task: Task, folder: Path) -> State:
@@ -118,14 +125,16 @@ def restore(task: Task, folder: Path) -> State:
         raise ValueError(f"{path} is of other settings: {about['settings']}; use these, or another folder.")
     task.modules.load_state_dict(_part(tensors, "weights"))
     state.average = _part(tensors, "average")
-    _load_optimizer(state.optimizer, _part(tensors, "optimizer"))
+    for i, optimizer in enumerate(state.optimizers):
+        _load_optimizer(optimizer, _part(tensors, f"optimizer{i}"))
     state.done = int(about["done"])
     return state
 
 
 def save(task: Task, state: State, folder: Path) -> None:
     """Write the checkpoint, whole or not at all."""
-    parts = {"weights": task.modules.state_dict(), "average": state.average, "optimizer": _optimizer(state.optimizer)}
+    parts = {"weights": task.modules.state_dict(), "average": state.average}
+    parts |= {f"optimizer{i}": _optimizer(optimizer) for i, optimizer in enumerate(state.optimizers)}
     tensors = {f"{part}/{name}": x.clone() for part, named in parts.items() for name, x in named.items()}
     about = {"settings": json.dumps(task.settings), "done": str(state.done)}
     Path(folder).mkdir(parents=True, exist_ok=True)

@@ -6,8 +6,8 @@ Floors are numbered, and an import goes down at least one floor, never sideways,
     floor 0  ground                   layout seeding files machine
     floor 1  mathematics and pixels   environment records muon noise video cartoon
     floor 2  one outside guest each   models schedulers metrics display training temporal words
-    floor 3  verbs                    generate checks recipe
-    floor 4  roof                     cli course bench playground figures costs train judging
+    floor 3  verbs                    generate checks recipe judging
+    floor 4  roof                     cli course bench playground figures costs train
 
 Importing the package itself takes milliseconds: it loads neither torch nor diffusers.
 """

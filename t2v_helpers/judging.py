@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from t2v_helpers import cartoon, files, layout, metrics, seeding, training
 from t2v_helpers.cartoon import judge as judges
-from t2v_helpers.recipe import cosine, seeded
+from t2v_helpers.training import cosine, seeded
 
 FRESH_SEED = 1_000_003  # a stream of renders that no training draws from
 
@@ -32,13 +32,13 @@ class JudgeSettings:
     """
 
     seed: int = 0
-    steps: int = 1500
+    steps: int = 700
     batch: int = 24
     pool: int = 4096
     frames: int = 24  # of a clip of the pool
     usual: int = 16  # frames that half of the steps read; the others read from `shortest` up to `frames`
     shortest: int = 8
-    lr: float = 2e-3
+    lr: float = 4e-3
     warm_up: int = 50
     blur: float = 1.3  # pixels, at most
     noise: float = 0.12  # of [-1, 1], at most

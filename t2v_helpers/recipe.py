@@ -31,6 +31,7 @@ from t2v_helpers import cartoon, files, layout
 from t2v_helpers.noise import add_noise, snr
 from t2v_helpers.seeding import generator
 from t2v_helpers.temporal import start_silent, temporal_layers_off
+from t2v_helpers.training import cosine, seeded
 
 LATENT_CHANNELS, TEXT_WIDTH = 8, 128
 MODEL = Path(__file__).parent / "cartoon" / "model"
@@ -95,18 +96,6 @@ class VaeTask:
     def lr(self, k: int) -> float:
         """Warm-up, then a cosine to zero."""
         return self.chosen.lr * min(1, (k + 1) / self.chosen.warm_up) * cosine(k / self.steps)
-
-
-def seeded(seed: int, build) -> nn.Module:
-    """`build()` with weights drawn from `seed`; the global generator is left as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return build()
-
-
-def cosine(part: float) -> float:
-    """1 at part = 0, 0 at part = 1, half a cosine between."""
-    return 0.5 * (1 + math.cos(math.pi * min(part, 1.0)))
 
 
 def _l1(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:

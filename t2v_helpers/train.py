@@ -1,88 +1,144 @@
-"""`t2v train`: make the cartoon model again from nothing, and go on where a killed training stopped.
+"""Make the cartoon model again from nothing, and go on where a killed training stopped.
 
-The stages run in order: vae, latents, unet, ship. Each keeps its files in its own folder below --runs, a finished
-stage is not done again, and the log of a stage (log.jsonl) has a line for every hundredth step.
+The stages run in order: judge, vae, latents, unet, ship. Each keeps its files in its own folder below --runs, and a
+finished stage is not done again. The log of a stage (log.jsonl) has a line for every hundredth step, and for every
+thousandth of the UNet how many of a few prompts were shown as asked.
 """
 
 import argparse
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
-from t2v_helpers import cartoon, metrics, recipe, training, words
+from t2v_helpers import cartoon, judging, metrics, recipe, training, words
+from t2v_helpers.cartoon import judge as judges
 from t2v_helpers.generate import generate_batch
 from t2v_helpers.records import GenerationSpec
 
-STAGES = ("vae", "latents", "unet", "ship")
-CLIPS = 3000
+STAGES = ("judge", "vae", "latents", "unet", "ship")
 LOG_EVERY, MEASURE_EVERY = 100, 1000
-PROBES = 16  # prompts that are made and read while the UNet learns
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is trained, where its files are kept, and where the model goes."""
+
+    runs: Path
+    out: Path = recipe.MODEL
+    judge_out: Path = judges.WEIGHTS
+    judge: judging.JudgeSettings = field(default_factory=judging.JudgeSettings)
+    vae: recipe.VaeSettings = field(default_factory=recipe.VaeSettings)
+    unet: recipe.UnetSettings = field(default_factory=recipe.UnetSettings)
+    clips: int = 3000
+    probes: int = 16  # prompts that are made and read while the UNet learns
+    renders: int = 1000  # fresh renders on which the judge is measured, each way
+
+    @classmethod
+    def quick(cls, runs: Path, out: Path) -> "Plan":
+        """Every stage in a minute, to try the machinery: what comes out shows nothing."""
+        phases = (recipe.Phase(4, 1, 4), recipe.Phase(4, 4, 2))
+        return cls(
+            runs,
+            out,
+            runs / "judge.safetensors",
+            judging.JudgeSettings(steps=2, batch=2, pool=4),
+            recipe.VaeSettings(steps=4, batch=2),
+            recipe.UnetSettings(phases=phases, images=4),
+            clips=4,
+            probes=2,
+            renders=4,
+        )
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the asked stages one after the other."""
     options = add_options(argparse.ArgumentParser(prog="t2v train", description=__doc__)).parse_args(argv)
-    work = {"vae": train_vae, "latents": encode, "unet": train_unet, "ship": ship}
+    if options.quick:
+        plan = Plan.quick(options.runs / "quick", options.out or options.runs / "quick" / "model")
+    else:
+        plan = Plan(options.runs, options.out or recipe.MODEL)
+    work = {"judge": train_judge, "vae": train_vae, "latents": encode, "unet": train_unet, "ship": ship}
     for stage in options.stages:
-        work[stage](options.runs)
+        if stage not in STAGES:
+            raise ValueError(f"stage {stage!r} is unknown; stages are: {', '.join(STAGES)}.")
+    for stage in options.stages or STAGES:
+        work[stage](plan)
     return 0
 
 
 def add_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     """The words that `t2v train` understands."""
-    parser.add_argument("stages", nargs="*", default=STAGES, choices=STAGES, help="all of them where none is named")
+    parser.add_argument("stages", nargs="*", metavar="stage", help=f"of {', '.join(STAGES)}; all where none is named")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where checkpoints and logs are kept")
+    parser.add_argument("--out", type=Path, help="where the model goes; by default in place of the shipped one")
+    parser.add_argument("--quick", action="store_true", help="a minute's training of everything, kept apart")
     return parser
 
 
-def train_vae(runs: Path) -> None:
+def train_judge(plan: Plan) -> None:
+    """Stage judge: its checkpoint in runs/judge; its weights, with its accuracy on fresh renders, in the package."""
+    task = judging.JudgeTask(plan.judge)
+    _follow(task, plan.runs / "judge")
+    judging.ship(training.averaged(task, plan.runs / "judge"), plan.judge, plan.renders, plan.judge_out)
+
+
+def train_vae(plan: Plan) -> None:
     """Stage vae: the autoencoder's checkpoint in runs/vae."""
-    _follow(recipe.VaeTask(recipe.VaeSettings()), runs / "vae")
+    _follow(recipe.VaeTask(plan.vae), plan.runs / "vae")
 
 
-def encode(runs: Path) -> None:
+def encode(plan: Plan) -> None:
     """Stage latents: the training clips, encoded, in runs/latents.safetensors."""
-    if not (runs / "latents.safetensors").exists():
-        done = recipe.encode_clips(_vae(runs), seed=0, count=CLIPS, path=runs / "latents.safetensors")
-        for _ in tqdm(done, total=CLIPS, desc="latents", unit="clip"):
+    path = plan.runs / "latents.safetensors"
+    if not path.exists():
+        done = recipe.encode_clips(_vae(plan), plan.unet.seed, plan.clips, path)
+        for _ in tqdm(done, total=plan.clips, desc="latents", unit="clip"):
             pass
 
 
-def train_unet(runs: Path) -> None:
+def train_unet(plan: Plan) -> None:
     """Stage unet: the checkpoint of UNet and text encoder in runs/unet; now and then a few videos are judged."""
-    task = _unet_task(runs)
-    _follow(task, runs / "unet", measure=lambda: _probe(runs))
+    _follow(_unet_task(plan), plan.runs / "unet", lambda: probe(plan))
 
 
-def ship(runs: Path) -> None:
-    """Stage ship: the averaged weights as a pipeline folder inside the package."""
-    recipe.ship(assemble(runs))
+def ship(plan: Plan) -> None:
+    """Stage ship: the averaged weights as a pipeline folder, by default inside the package."""
+    recipe.ship(assemble(plan), plan.out)
 
 
-def assemble(runs: Path):
-    """The pipeline of the checkpoints in `runs`, with the averaged weights, in float32."""
-    task = _unet_task(runs)
-    parts = training.averaged(task, runs / "unet")
-    return recipe.pipeline(
-        _vae(runs), parts["unet"], parts["text_encoder"], task.tokenizer, task.clips.scaling_factor
-    )
+def assemble(plan: Plan):
+    """The TextToVideoSDPipeline of the checkpoints in the plan's runs, with the averaged weights, in float32."""
+    task = _unet_task(plan)
+    parts = training.averaged(task, plan.runs / "unet")
+    words_of = {"text_encoder": parts["text_encoder"], "tokenizer": task.tokenizer}
+    return recipe.pipeline(_vae(plan), parts["unet"], **words_of, scaling_factor=task.clips.scaling_factor)
 
 
-def _unet_task(runs: Path) -> recipe.UnetTask:
-    clips = recipe.Clips.load(runs / "latents.safetensors")
-    return recipe.UnetTask(recipe.UnetSettings(), clips, words.new_tokenizer())
+def probe(plan: Plan) -> dict:
+    """Videos of a few captions made with the averaged weights, read by the judge: the shares that are right."""
+    items = [cartoon.item(1, i, frames=1, split="all") for i in range(plan.probes)]
+    specs = [GenerationSpec(item.caption, seed=i, steps=12, guidance=4.0) for i, item in enumerate(items)]
+    videos = torch.stack([torch.from_numpy(made.frames) for made in generate_batch(assemble(plan), specs)])
+    right = metrics.adherence(metrics.read(videos.numpy()), [item.labels for item in items])
+    return {"adherence": right.to_dict()}
 
 
-def _vae(runs: Path) -> torch.nn.Module:
-    return training.averaged(recipe.VaeTask(recipe.VaeSettings()), runs / "vae")
+def _unet_task(plan: Plan) -> recipe.UnetTask:
+    clips = recipe.Clips.load(plan.runs / "latents.safetensors")
+    return recipe.UnetTask(plan.unet, clips, words.new_tokenizer())
 
 
-def _follow(task: training.Task, folder: Path, measure=None) -> None:
-    """Train to the end with a progress bar, and log the mean loss of every LOG_EVERY steps."""
+def _vae(plan: Plan) -> torch.nn.Module:
+    return training.averaged(recipe.VaeTask(plan.vae), plan.runs / "vae")
+
+
+def _follow(task: training.Task, folder: Path, measure: Callable[[], dict] | None = None) -> None:
+    """Train to the end with a progress bar, and log every LOG_EVERY steps."""
     with tqdm(total=task.steps, desc=task.name, unit="step") as bar:
         for line in _lines(training.train(task, folder), bar):
             if measure and line["step"] % MEASURE_EVERY == 0:
@@ -92,22 +148,13 @@ def _follow(task: training.Task, folder: Path, measure=None) -> None:
 
 
 def _lines(steps: Iterator[training.Step], bar: tqdm) -> Iterator[dict]:
-    """A line of the log for every LOG_EVERY steps: what was shown, on average."""
+    """A line of the log for every LOG_EVERY steps: the mean loss, what was shown last, seconds since the start."""
     losses, start = [], time.monotonic()
     for step in steps:
         bar.update(step.index - bar.n)
-        bar.set_postfix(loss=f"{step.loss:.3f}", **{k: f"{v:.3g}" for k, v in step.shown.items()})
+        bar.set_postfix(loss=f"{step.loss:.3f}", **{name: f"{x:.3g}" for name, x in step.shown.items()})
         losses.append(step.loss)
         if step.index % LOG_EVERY == 0 or step.index == step.total:
-            yield {"step": step.index, "loss": sum(losses) / len(losses), **step.shown, "s": time.monotonic() - start}
+            mean, seconds = sum(losses) / len(losses), time.monotonic() - start
+            yield {"step": step.index, "loss": mean, **step.shown, "seconds": seconds}
             losses = []
-
-
-def _probe(runs: Path) -> dict:
-    """Videos of PROBES captions made with the averaged weights, read by the judge: the shares that are right."""
-    pipe = assemble(runs)
-    items = [cartoon.item(1, i, frames=1, split="all") for i in range(PROBES)]
-    specs = [GenerationSpec(item.caption, seed=i, steps=12, guidance=4.0) for i, item in enumerate(items)]
-    videos = torch.stack([torch.from_numpy(made.frames) for made in generate_batch(pipe, specs, batch_size=4)])
-    read = metrics.read(videos.numpy())
-    return {"adherence": metrics.adherence(read, [item.labels for item in items]).to_dict()}

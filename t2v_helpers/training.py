@@ -6,6 +6,7 @@ and started again ends with the same weights, bit for bit, as one that was never
 """
 
 import json
+import math
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -59,6 +60,18 @@ class State:
     optimizers: list[torch.optim.Optimizer]
     average: dict[str, torch.Tensor]
     done: int = 0
+
+
+def seeded(seed: int, build) -> nn.Module:
+    """`build()` with weights drawn from `seed`; the global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build()
+
+
+def cosine(part: float) -> float:
+    """1 at part = 0, 0 at part = 1, half a cosine between."""
+    return 0.5 * (1 + math.cos(math.pi * min(part, 1.0)))
 
 
 def train(task: Task, folder: Path, save_every: int = 200) -> Iterator[Step]:

@@ -244,7 +244,10 @@ def _alphas_cumprod(scheduler: SchedulerMixin, t: Tensor) -> Tensor:
 def generate(
     pipe: TextToVideoSDPipeline, spec: GenerationSpec, progress: Callable[[Step], object] | None = None
 ) -> Generation:
-    """Make one video; `progress` is called with each Step. Errors: see `check`; ValueError if what comes out is NaN."""
+    """Make one video; `progress` is called with each Step.
+
+    Errors: those of `check`; ValueError if what comes out is not finite; MemoryError if memory runs out on the way.
+    """
     return generate_batch(pipe, [spec], 1, progress)[0]
 
 
@@ -270,11 +273,7 @@ def generate_batch(
 def _generate_part(pipe: TextToVideoSDPipeline, specs: list[GenerationSpec], progress) -> list[Generation]:
     began, device = time.perf_counter(), pipe._execution_device
     with environment.peak_memory(device) as peak:
-        for step in _loop(pipe, specs):
-            if progress:
-                progress(step)
-        videos = decode_latents(pipe, step.latents)  # [b f h w c]
-        pipe.maybe_free_model_hooks()
+        videos = _frames(pipe, specs, progress)  # [b f h w c]
     facts = {
         "model": models.name_of(pipe),
         "dtype": str(pipe.unet.dtype).removeprefix("torch."),
@@ -287,6 +286,19 @@ def _generate_part(pipe: TextToVideoSDPipeline, specs: list[GenerationSpec], pro
         Generation(frames, GenerationRecord(spec, frames_sha256=frames_hash(frames), **facts))
         for spec, frames in zip(specs, videos, strict=True)
     ]
+
+
+def _frames(pipe: TextToVideoSDPipeline, specs: list[GenerationSpec], progress) -> np.ndarray:
+    try:
+        for step in _loop(pipe, specs):
+            if progress:
+                progress(step)
+        return decode_latents(pipe, step.latents)  # [b f h w c]
+    except torch.OutOfMemoryError as error:
+        message = f"{pipe._execution_device} ran out of memory: ask for fewer or smaller frames, or a smaller batch."
+        raise MemoryError(message) from error
+    finally:
+        pipe.maybe_free_model_hooks()  # a pipeline that offloads its parts sends them home
 
 
 def save(generation: Generation, path: str | Path, fps: int = models.FPS) -> Path:

@@ -208,6 +208,22 @@ def test_too_little_memory_for_what_is_asked(no_computing, monkeypatch):
         check(no_computing, replace(SPEC, frames=200, height=1024, width=1024))
 
 
+def test_memory_that_runs_out_on_the_way(toy_pipe):
+    def run_out(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    hook = toy_pipe.unet.register_forward_pre_hook(run_out)
+    with pytest.raises(MemoryError, match="cpu ran out of memory: ask for fewer or smaller frames, or a smaller batch"):
+        generate(toy_pipe, SPEC)
+    hook.remove()
+
+
+@pytest.mark.parametrize("prompt", [None, 3, ["a dog"], b"a dog"])
+def test_a_prompt_that_is_no_text(toy_pipe, prompt):
+    with pytest.raises(ValueError, match="prompt=.* is a .*, but a text is needed"):
+        models.check_prompt(toy_pipe, prompt)
+
+
 def test_a_model_that_gives_nan_is_told(toy_folder):
     pipe = models.load(toy_folder, device="cpu", dtype="float32")
     with torch.no_grad():

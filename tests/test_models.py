@@ -268,6 +268,16 @@ def test_a_config_that_does_not_fit_its_weights(bare, part, change):
     assert "\n" not in str(caught.value)
 
 
+def test_a_gpu_too_small_for_the_weights(toy_folder, monkeypatch):
+    def run_out(pipe, device):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    pipe = models.load(toy_folder, device="cpu", dtype="float32")
+    monkeypatch.setattr(TextToVideoSDPipeline, "to", run_out)
+    with pytest.raises(MemoryError, match="cuda:0 has too little memory for the model: take dtype='float16' or device"):
+        models._move(pipe, torch.device("cuda:0"))
+
+
 # --- the hub's model, from a server on loopback
 
 

@@ -206,7 +206,7 @@ def test_memory_grows_with_what_is_asked(hub_pipe):
     assert memory_needed(hub_pipe, replace(spec, frames=160)) == 10 * needed == 10 * memory_needed(hub_pipe, spec, 1)
     assert memory_needed(hub_pipe, spec, batch=4) == 4 * needed
     one = memory_needed(hub_pipe, replace(spec, frames=1))
-    assert one == memory_needed(hub_pipe, replace(spec, frames=2)) > needed / 16  # here the VAE, a frame at a time, leads
+    assert one == memory_needed(hub_pipe, replace(spec, frames=2)) > needed / 16  # here the VAE leads, frame by frame
 
 
 def test_check_gives_back_the_resolved_spec(toy_pipe):

@@ -8,6 +8,7 @@ training that was killed goes on and ends with the same weights.
 
 import argparse
 import json
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -70,7 +71,11 @@ class JudgeTask:
         x = torch.stack([disturbed_cut(item.frames, f, self.chosen, rng) for item in items])
         return x, judges.targets([item.labels for item in items])
 
-    def loss(self, batch, k: int) -> tuple[torch.Tensor, dict[str, float]]:
+    def within(self, k: int) -> nullcontext:
+        """Nothing to set."""
+        return nullcontext()
+
+    def loss(self, batch) -> tuple[torch.Tensor, dict[str, float]]:
         """The sum of the four cross-entropies; the log shows the share of right answers to each."""
         x, wanted = batch
         logits = self.modules(x)

@@ -13,7 +13,7 @@ import json
 import math
 import shutil
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -75,23 +75,28 @@ class VaeTask:
         self.modules = seeded(settings.seed, new_vae)
         self.chosen, self.steps, self.settings = settings, settings.steps, asdict(settings)
 
-    def batch(self, k: int) -> tuple[Tensor, Tensor]:
-        """Frames [b 3 64 64] in [-1, 1] and the subject's masks [b 1 64 64] in [0, 1]."""
+    def batch(self, k: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Frames [b 3 64 64] in [-1, 1], the subject's masks [b 1 64 64] in [0, 1], noise for the latents [b 8 8 8]."""
         first = k * self.chosen.batch
         items = [cartoon.item(self.chosen.seed, first + i, frames=1) for i in range(self.chosen.batch)]
         x = layout.to_float(torch.from_numpy(np.stack([item.frames for item in items])))
-        return x[:, :, 0], torch.from_numpy(np.stack([item.mask for item in items])) / 255
+        eps = torch.randn(len(x), LATENT_CHANNELS, 8, 8, generator=generator(k))
+        return x[:, :, 0], torch.from_numpy(np.stack([item.mask for item in items])) / 255, eps
 
-    def loss(self, batch: tuple[Tensor, Tensor], k: int) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, batch: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, dict[str, float]]:
         """L1 of pixels and of their differences, weighted to the subject, and a little KL."""
-        x, mask = batch
+        x, mask, eps = batch
         weight = 1 + self.chosen.subject_weight * mask
         latent = self.modules.encode(x).latent_dist
-        y = self.modules.decode(latent.sample(generator(k))).sample
+        y = self.modules.decode(latent.mean + latent.std * eps).sample
         pixels, edges = _l1(x, y, weight), _edge_l1(x, y, weight)
         kl = latent.kl().mean() / latent.mean[0].numel()
         shown = {"psnr": -10 * math.log10(F.mse_loss(x, y).item() / 4), "kl": kl.item()}
         return pixels + self.chosen.gradient_weight * edges + self.chosen.kl_weight * kl, shown
+
+    def within(self, k: int) -> nullcontext:
+        """Nothing to set."""
+        return nullcontext()
 
     def lr(self, k: int) -> float:
         """Warm-up, then a cosine to zero."""
@@ -211,11 +216,11 @@ class UnetSettings:
     """What decides the weights of the UNet and the text encoder."""
 
     seed: int = 0
-    phases: tuple[Phase, ...] = (Phase(2000, 1, 64), Phase(900, 8, 8), Phase(600, 16, 6))
+    phases: tuple[Phase, ...] = (Phase(1200, 1, 64), Phase(600, 8, 10), Phase(500, 16, 5))
     images_every: int = 8  # in the video phases every so many steps are images, as in ModelScopeT2V
     images: int = 64
-    lr: float = 1e-3
-    warm_up: int = 100
+    lr: float = 3e-3
+    warm_up: int = 50
     cool_down: float = 0.25  # the last part of the steps, over which the rate falls to zero
     min_snr: float = 5.0
     empty: float = 0.1  # share of empty captions, for classifier-free guidance
@@ -224,7 +229,7 @@ class UnetSettings:
 class UnetTask:
     """Learn to tell the noise from the clip, given the words. Settings: UnetSettings."""
 
-    name, ema = "unet", 0.999
+    name, ema = "unet", 0.997
 
     def __init__(self, settings: UnetSettings, clips: Clips, tokenizer: CLIPTokenizer):
         parts = {"unet": new_unet, "text_encoder": lambda: new_text_encoder(tokenizer)}
@@ -254,14 +259,17 @@ class UnetTask:
         wording = (int(k) for k in rng.integers(0, 60, size=3))
         return "" if rng.random() < self.chosen.empty else cartoon.caption(labels, *wording)
 
-    def loss(self, batch: tuple[Tensor, ...], k: int) -> tuple[Tensor, dict[str, float]]:
+    def within(self, k: int) -> AbstractContextManager:
+        """While only images are learned the temporal layers are off: it costs half, and they start as if not there."""
+        images_only = k < self.chosen.phases[0].steps and self.chosen.phases[0].frames == 1
+        return temporal_layers_off(self.modules["unet"]) if images_only else nullcontext()
+
+    def loss(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, dict[str, float]]:
         """Squared error of the noise, weighted min(snr, 5) / snr (arXiv 2303.09556, equation 5)."""
         x_0, eps, t, words = batch
         abar = self.alphas_cumprod[t]
         x_t = add_noise(x_0, eps, abar)
-        first = self.phase(k).frames == 1 and k < self.chosen.phases[0].steps
-        with temporal_layers_off(self.modules["unet"]) if first else nullcontext():
-            noise_pred = self.modules["unet"](x_t, t, self.modules["text_encoder"](words)[0]).sample
+        noise_pred = self.modules["unet"](x_t, t, self.modules["text_encoder"](words)[0]).sample
         error = (noise_pred - eps).square().mean(dim=(1, 2, 3, 4))
         loss = (error * (snr(abar).clamp(max=self.chosen.min_snr) / snr(abar))).mean()
         return loss, {"eps": error.mean().item(), "frames": x_0.shape[2]}

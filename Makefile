@@ -19,6 +19,7 @@ TORCH ?= torch
 NBVAL ?= --nbval
 VENV ?= .venv
 PY := $(VENV)/bin/python
+JUPYTER := jupyterlab nbconvert ipykernel jupyterlab-widgets
 NOTEBOOKS := $(wildcard notebooks/*.ipynb notebooks/solutions/*.ipynb)
 
 help:  ## say what there is to make
@@ -31,7 +32,8 @@ test: $(VENV)/.ready $(VENV)/.actionlint  ## lint, unit tests, and every noteboo
 	$(PY) -m ruff check .
 	$(PY) -m pytest $(TESTS) $(ARGS)
 ifndef TESTS
-	$(PY) -m pytest $(NBVAL) --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg --timeout 1800 $(NOTEBOOKS)
+	$(PY) -m pytest $(NBVAL) --nbval-current-env --nbval-kernel-startup-timeout 300 \
+		--nbval-sanitize-with tests/nbval_sanitize.cfg --timeout 1800 $(NOTEBOOKS)
 endif
 
 lab: $(VENV)/.ready  ## open JupyterLab on this machine alone, behind its token
@@ -48,6 +50,7 @@ clean:  ## remove .venv and outputs/; runs/ (training) stays
 
 # torch comes first, so that nothing else chooses its build. A torch that is kept is reached through a .pth file: that also
 # works where PYTHON is itself a virtual environment, as in the rocm/pytorch images, and --system-site-packages does not.
+# What is found there is not installed again, but Jupyter looks for templates and kernels below .venv alone: its parts are.
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@fail() { echo "make: $$1, and the course needs Python 3.11 or newer: install one, or name it: make run PYTHON=python3.12" >&2; exit 1; }; \
 	command -v "$(PYTHON)" >/dev/null || fail "there is no '$(PYTHON)' here"; \
@@ -64,7 +67,10 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	else \
 		$(PY) -m pip install -c $(VENV)/constraints.txt "$(TORCH)"; \
 	fi; \
-	$(PY) -m pip install -c $(VENV)/constraints.txt -e '.[dev]'
+	$(PY) -m pip install -c $(VENV)/constraints.txt -e '.[dev]'; \
+	if [ -n "$$kept" ]; then \
+		$(PY) -m pip install -c $(VENV)/constraints.txt --ignore-installed --no-deps $(JUPYTER); \
+	fi
 	@touch $@
 
 # The workflows' linter. Where it cannot be had, its test says that it was skipped (and fails on CI).

@@ -29,6 +29,7 @@ from t2v_helpers.records import GenerationRecord
 
 OUTPUTS = "outputs"
 CELL_SECONDS = 1800
+START_SECONDS = 300  # a kernel on a busy machine
 POLL_SECONDS = 0.2
 
 
@@ -110,10 +111,11 @@ def _run_one(path: Path, outputs: Path, cell_seconds: float) -> Result:
         with _watched(client) as peak:
             try:
                 client.execute(env={**os.environ, "T2V_OUTPUTS": str(outputs)})
-                write_text(page, HTMLExporter().from_notebook_node(notebook)[0])
             except (CellExecutionError, CellTimeoutError, DeadKernelError) as failure:
                 error = f"cell {bar.n + 1} of {total}: {_reason(failure, cell_seconds)}"
     seconds = round(time.perf_counter() - began, 1)
+    if not error:
+        write_text(page, HTMLExporter().from_notebook_node(notebook)[0])
     return Result(path.stem, total, seconds, round(peak.mib, 1), "" if error else page.name, error)
 
 
@@ -123,7 +125,9 @@ def _client(notebook, folder: Path, cell_seconds: float, tick: Callable[[int], o
     return NotebookClient(
         notebook,
         timeout=cell_seconds,
+        startup_timeout=START_SECONDS,
         kernel_name="python3",
+        extra_arguments=["--log-level=ERROR"],  # the kernel's own notes on its sockets are not for learners
         resources={"metadata": {"path": str(folder.absolute())}},
         on_cell_execute=lambda cell, cell_index: tick(numbers[cell_index]),
     )
@@ -160,7 +164,8 @@ def _reason(failure: Exception, cell_seconds: float) -> str:
 def _line(result: Result) -> str:
     if result.error:
         return f"FAILED {result.notebook}, {result.error}"
-    return f"ok     {result.notebook}: {result.cells} cells in {result.seconds:.1f} s, {result.peak_memory_mib:.0f} MiB"
+    cost = f"{result.seconds:.1f} s, {result.peak_memory_mib:.0f} MiB"
+    return f"ok     {result.notebook}: {cost}, code cells: {result.cells}"
 
 
 # --- the index

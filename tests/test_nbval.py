@@ -126,9 +126,10 @@ def verdicts(tmp_path_factory) -> dict[str, str]:
     shutil.copy(ROOT / "conftest.py", folder)
     nbformat.write(nbformat.v4.new_notebook(cells=[cell for cell, _ in CASES.values()]), folder / "cases.ipynb")
     command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", "--nbval-sanitize-with", SANITIZE]
+    command += ["--nbval-kernel-startup-timeout", "300"]
     command += ["--rootdir", folder, "--junitxml", folder / "out.xml", "-p", "no:cacheprovider", "cases.ipynb"]
     env = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
-    subprocess.run(command, cwd=folder, env=env, capture_output=True, timeout=120)
+    subprocess.run(command, cwd=folder, env=env, capture_output=True, timeout=400)
     found = ElementTree.parse(folder / "out.xml").iter("testcase")
     texts = ["".join("".join(part.itertext()) + part.get("message", "") for part in case) for case in found]
     return dict(zip(CASES, texts, strict=True))

@@ -36,6 +36,23 @@ from t2v_helpers.training import cosine, seeded
 LATENT_CHANNELS, TEXT_WIDTH = 8, 128
 MODEL = Path(__file__).parent / "cartoon" / "model"
 MOST_BYTES = 20 * 2**20
+SCHEDULE = {  # the whole scheduler_config.json of ModelScopeT2V; other schedulers read their own fields in it
+    "_class_name": "DDIMScheduler",
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "num_train_timesteps": 1000,
+    "prediction_type": "epsilon",
+    "clip_sample": False,
+    "clip_sample_range": 1.0,
+    "dynamic_thresholding_ratio": 0.995,
+    "sample_max_value": 1.0,
+    "set_alpha_to_one": False,
+    "skip_prk_steps": True,
+    "steps_offset": 1,
+    "thresholding": False,
+    "trained_betas": None,
+}
 
 
 
@@ -154,10 +171,7 @@ def new_unet() -> UNet3DConditionModel:
 
 def new_scheduler() -> DDIMScheduler:
     """ModelScopeT2V's noise schedule and noise prediction, as published."""
-    return DDIMScheduler(
-        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", num_train_timesteps=1000,
-        clip_sample=False, set_alpha_to_one=False, steps_offset=1, prediction_type="epsilon",
-    )  # fmt: skip
+    return DDIMScheduler.from_config(SCHEDULE)
 
 
 # ---------------------------------------------------------------------------------------------- the clips, encoded
@@ -216,7 +230,7 @@ class UnetSettings:
     """What decides the weights of the UNet and the text encoder."""
 
     seed: int = 0
-    phases: tuple[Phase, ...] = (Phase(1200, 1, 64), Phase(600, 8, 10), Phase(500, 16, 5))
+    phases: tuple[Phase, ...] = (Phase(1100, 1, 64), Phase(500, 8, 10), Phase(400, 16, 5))
     images_every: int = 8  # in the video phases every so many steps are images, as in ModelScopeT2V
     images: int = 64
     lr: float = 3e-3
@@ -305,6 +319,8 @@ def ship(pipe: TextToVideoSDPipeline, folder: Path = MODEL) -> None:
         for part in (pipe.vae, pipe.unet, pipe.text_encoder):
             part.half()
         pipe.save_pretrained(temporary, safe_serialization=True)
+        # diffusers adds its own defaults here, and other schedulers would take them for choices of the model
+        files.write_text(Path(temporary, "scheduler", "scheduler_config.json"), json.dumps(SCHEDULE, indent=2) + "\n")
         size = sum(file.stat().st_size for file in Path(temporary).rglob("*") if file.is_file())
         if size > MOST_BYTES:
             raise ValueError(f"the model has {size} bytes, but at most {MOST_BYTES} are shipped; make it smaller.")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from diffusers import DiffusionPipeline
+from diffusers import DDIMScheduler, DiffusionPipeline, DPMSolverMultistepScheduler
 
 from t2v_helpers import cartoon, files, recipe, words
 
@@ -39,6 +39,15 @@ def test_the_schedule_is_the_published_one():
     config = recipe.new_scheduler().config
     assert (config.beta_start, config.beta_end, config.beta_schedule) == (0.00085, 0.012, "scaled_linear")
     assert config.prediction_type == "epsilon" and not config.clip_sample
+
+
+def test_the_shipped_schedule_leaves_other_schedulers_their_own_spacing(pipe, tmp_path):
+    recipe.ship(pipe, tmp_path / "model")
+    config = DDIMScheduler.load_config(tmp_path / "model", subfolder="scheduler")
+    assert "timestep_spacing" not in config
+    dpm = DPMSolverMultistepScheduler.from_config(config)
+    dpm.set_timesteps(25)
+    assert int(dpm.timesteps[0]) == 999
 
 
 def test_batches_follow_from_the_step_alone():

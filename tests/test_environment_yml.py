@@ -17,6 +17,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 DEV = PROJECT["optional-dependencies"]["dev"]
 CONDA = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
 PINS = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and not line.startswith("#")]
+HOMES = packages_distributions()  # import name -> the distributions it comes from
 MODULES = sorted((ROOT / "t2v_helpers").rglob("*.py"))
 
 
@@ -75,6 +76,14 @@ def test_the_installed_python_is_allowed():
 def test_what_a_module_imports_is_declared(path):
     declared = by_name(PROJECT["dependencies"])
     outside = imported(path) - set(sys.stdlib_module_names) - {"t2v_helpers"}
-    homes = packages_distributions()
-    undeclared = {name for name in outside if not any(canonicalize_name(home) in declared for home in homes[name])}
+    undeclared = {name for name in outside if not any(canonicalize_name(home) in declared for home in HOMES[name])}
     assert undeclared == set()
+
+
+def test_what_ships_beside_the_code_is_package_data():
+    package = ROOT / "t2v_helpers"
+    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["t2v_helpers"]
+    packed = {path for pattern in patterns for path in package.glob(pattern) if path.is_file()}
+    there = {path for path in package.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+    assert there - packed == set()
+    assert {"model_index.json", "judge.safetensors"} <= {path.name for path in packed}

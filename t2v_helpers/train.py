@@ -139,6 +139,7 @@ def _vae(plan: Plan) -> torch.nn.Module:
 
 def _follow(task: training.Task, folder: Path, measure: Callable[[], dict] | None = None) -> None:
     """Train to the end with a progress bar, and log every LOG_EVERY steps."""
+    folder.mkdir(parents=True, exist_ok=True)
     with tqdm(total=task.steps, desc=task.name, unit="step") as bar:
         for line in _lines(training.train(task, folder), bar):
             if measure and line["step"] % MEASURE_EVERY == 0:

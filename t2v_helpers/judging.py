@@ -33,23 +33,24 @@ class JudgeSettings:
     """
 
     seed: int = 0
-    steps: int = 700
-    batch: int = 24
+    steps: int = 1200
+    batch: int = 32
     pool: int = 4096
     frames: int = 24  # of a clip of the pool
-    usual: int = 16  # frames that half of the steps read; the others read from `shortest` up to `frames`
-    shortest: int = 8
+    lengths: tuple[int, ...] = (8, 8, 8, 12, 16, 24)  # frames of a cut, each as likely: short ones show more clips
     lr: float = 4e-3
     warm_up: int = 50
     blur: float = 1.3  # pixels, at most
     noise: float = 0.12  # of [-1, 1], at most
-    shift: int = 4  # pixels, at most, each way
+    shift: int = 5  # pixels, at most, each way
     brightness: float = 0.12  # of [-1, 1], at most
 
     def __post_init__(self):
-        for name in ("steps", "batch", "pool", "shortest"):
+        for name in ("steps", "batch", "pool"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, but must be at least 1.")
+        if not self.lengths or not all(1 <= f <= self.frames for f in self.lengths):
+            raise ValueError(f"lengths are {self.lengths}, but must be some, each from 1 to frames={self.frames}.")
 
 
 class JudgeTask:
@@ -66,8 +67,7 @@ class JudgeTask:
         """Clips x [b 3 f 64 64] in [-1, 1], and the class numbers of their labels."""
         rng = np.random.default_rng((self.chosen.seed, k))
         items = [self.clip(int(i)) for i in rng.integers(self.chosen.pool, size=self.chosen.batch)]
-        varied = int(rng.integers(self.chosen.shortest, self.chosen.frames + 1))
-        f = self.chosen.usual if rng.random() < 0.5 else varied
+        f = int(rng.choice(self.chosen.lengths))
         x = torch.stack([disturbed_cut(item.frames, f, self.chosen, rng) for item in items])
         return x, judges.targets([item.labels for item in items])
 
@@ -91,18 +91,18 @@ class JudgeTask:
 
 
 def disturbed_cut(frames: np.ndarray, f: int, settings: JudgeSettings, rng: np.random.Generator) -> torch.Tensor:
-    """`f` frames in a row of a clip uint8 [f h w c], each disturbance in half of the cases: [3 f h w] in [-1, 1]."""
+    """`f` frames in a row of a clip uint8 [f h w c], moved, and half of them soft, noisy or bright: [3 f h w]."""
     first = int(rng.integers(len(frames) - f + 1))
     x = layout.to_float(torch.from_numpy(frames[None, first : first + f].copy()))[0]
-    on = rng.random(4) < 0.5
-    shift = rng.integers(-settings.shift, settings.shift + 1, size=2) * on[2]
+    on = rng.random(3) < 0.5
+    shift = rng.integers(-settings.shift, settings.shift + 1, size=2)
     return judges.disturb(
         x,
         seeding.generator(int(rng.integers(seeding.MAX_SEED))),
         blur=float(rng.uniform(0.3, settings.blur) * on[0]),
         noise=float(rng.uniform(0, settings.noise) * on[1]),
         shift=(int(shift[0]), int(shift[1])),
-        brightness=float(rng.uniform(-settings.brightness, settings.brightness) * on[3]),
+        brightness=float(rng.uniform(-settings.brightness, settings.brightness) * on[2]),
     )
 
 

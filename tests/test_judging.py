@@ -9,7 +9,7 @@ import torch
 from t2v_helpers import judging, metrics, training
 from t2v_helpers.cartoon import judge as judges
 
-TOY = judging.JudgeSettings(steps=4, batch=3, pool=6, frames=6, usual=4, shortest=2)
+TOY = judging.JudgeSettings(steps=4, batch=3, pool=6, frames=6, lengths=(2, 4, 6))
 
 
 def test_a_batch_follows_from_seed_and_step_alone():
@@ -20,12 +20,12 @@ def test_a_batch_follows_from_seed_and_step_alone():
     assert other.shape != a.shape or not torch.equal(other, a)
 
 
-def test_lengths_vary_between_the_shortest_and_the_whole_clip():
+def test_lengths_vary():
     lengths = {judging.JudgeTask(TOY).batch(k)[0].shape[2] for k in range(20)}
-    assert lengths == {2, 3, 4, 5, 6}
+    assert lengths == {2, 4, 6}
 
 
-def test_a_cut_is_disturbed_in_half_of_the_cases():
+def test_cuts_of_a_clip_differ():
     frames = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), dtype=np.uint8)
     rng = np.random.default_rng(1)
     cuts = [judging.disturbed_cut(frames, 4, TOY, rng) for _ in range(200)]
@@ -46,7 +46,7 @@ def test_killed_and_started_again_ends_with_the_same_weights(tmp_path):
 
 
 def test_learns(tmp_path):
-    settings = judging.JudgeSettings(steps=30, batch=8, pool=8, frames=4, usual=4, shortest=4, warm_up=3)
+    settings = judging.JudgeSettings(steps=30, batch=8, pool=8, frames=4, lengths=(4,), warm_up=3)
     losses = [step.loss for step in training.train(judging.JudgeTask(settings), tmp_path)]
     assert np.mean(losses[-5:]) < 0.6 * losses[0]
 
@@ -65,7 +65,13 @@ def test_the_command_trains_and_writes_the_weights(tmp_path, capsys):
     assert judges.load(out) and "blur" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", ["steps", "batch", "pool", "shortest"])
+@pytest.mark.parametrize("name", ["steps", "batch", "pool"])
 def test_settings_out_of_range_are_named(name):
     with pytest.raises(ValueError, match=f"{name} is 0, but must be at least 1"):
         judging.JudgeSettings(**{name: 0})
+
+
+@pytest.mark.parametrize("lengths", [(), (0, 4), (4, 25)])
+def test_lengths_out_of_range_are_named(lengths):
+    with pytest.raises(ValueError, match="lengths are .*, but must be some, each from 1 to frames=24"):
+        judging.JudgeSettings(lengths=lengths)

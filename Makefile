@@ -37,7 +37,7 @@ ifndef TESTS
 endif
 
 lab: $(VENV)/.ready  ## open JupyterLab on this machine alone, behind its token
-	$(PY) -m jupyterlab --ip=127.0.0.1 --notebook-dir=notebooks $(ARGS)
+	$(PY) -m jupyterlab --ip=127.0.0.1 --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
 train: $(VENV)/.ready  ## train the cartoon model again from nothing; goes on where it was stopped
 	$(VENV)/bin/t2v train $(ARGS)

@@ -144,30 +144,30 @@ def check_02_2(step: Callable) -> Verdict:
     return right("At eta = 0 it is the step of this notebook; at eta = 1 it is as random as DDPM.")
 
 
-def rescaled(eps_cond: Tensor, eps_guided: Tensor, phi: float) -> Tensor:
-    """Guided noise [b c f h w] brought back to the spread of eps_cond: Lin et al. (2023), section 3.4."""
-    dims = list(range(1, eps_cond.ndim))
-    spread = eps_cond.std(dims, keepdim=True) / eps_guided.std(dims, keepdim=True)  # [b 1 1 1 1]
-    return phi * eps_guided * spread + (1 - phi) * eps_guided
+def rescaled(x_0_cond: Tensor, x_0_guided: Tensor, phi: float) -> Tensor:
+    """A guided estimate [b c f h w] brought back to the spread of x_0_cond: Lin et al. (2023), section 3.4."""
+    dims = list(range(1, x_0_cond.ndim))
+    spread = x_0_cond.std(dims, keepdim=True) / x_0_guided.std(dims, keepdim=True)  # [b 1 1 1 1]
+    return phi * x_0_guided * spread + (1 - phi) * x_0_guided
 
 
 def check_02_3(answer: Callable) -> Verdict:
-    """`rescaled(eps_cond, eps_guided, phi)`: each sample's own spread, mixed by phi (Lin et al. 2023, section 3.4)."""
-    eps_cond, change = _noise(2)
+    """`rescaled(x_0_cond, x_0_guided, phi)`: each sample's own spread, mixed by phi (Lin et al. 2023, section 3.4)."""
+    x_0_cond, change = _noise(2)
     change[1] *= 3  # the two samples of the batch differ in spread
-    eps_guided = eps_cond + 6 * change
-    whole = eps_guided * eps_cond.std() / eps_guided.std()  # [b c f h w]
+    x_0_guided = x_0_cond + 6 * change
+    whole = x_0_guided * x_0_cond.std() / x_0_guided.std()  # [b c f h w]
     mistakes = {
-        "phi is the wrong way round: phi = 0 must leave eps_guided as it is.": rescaled(eps_cond, eps_guided, 0.3),
+        "phi is the wrong way round: phi = 0 must leave x_0_guided as it is.": rescaled(x_0_cond, x_0_guided, 0.3),
         "One spread for the whole batch: a sample must not depend on its neighbours. Take std over all but axis 0.":
-            0.7 * whole + 0.3 * eps_guided,
-        "phi has no effect: mix the rescaled noise with eps_guided.": rescaled(eps_cond, eps_guided, 1.0),
+            0.7 * whole + 0.3 * x_0_guided,
+        "phi has no effect: mix the rescaled estimate with x_0_guided.": rescaled(x_0_cond, x_0_guided, 1.0),
     }  # fmt: skip
-    otherwise = "With phi = 1, the std of each sample should be that of eps_cond. Print both and compare."
-    wanted = rescaled(eps_cond, eps_guided, 0.7)
-    if advice := tensor_advice("rescaled", answer(eps_cond, eps_guided, 0.7), wanted, mistakes, otherwise):
+    otherwise = "With phi = 1, the std of each sample should be that of x_0_cond. Print both and compare."
+    wanted = rescaled(x_0_cond, x_0_guided, 0.7)
+    if advice := tensor_advice("rescaled", answer(x_0_cond, x_0_guided, 0.7), wanted, mistakes, otherwise):
         return not_yet(advice)
-    return right("At phi = 1 guided noise has the spread of unguided noise; at phi = 0 nothing changes.")
+    return right("At phi = 1 the guided estimate has the spread of the unguided one; at phi = 0 nothing changes.")
 
 
 # --- 00: can I make a video from words, now? ---

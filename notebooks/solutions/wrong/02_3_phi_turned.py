@@ -1,5 +1,5 @@
 # helpful word: wrong way round
-def rescaled(eps_cond, eps_guided, phi):
-    dims = list(range(1, eps_cond.ndim))
-    spread = eps_cond.std(dims, keepdim=True) / eps_guided.std(dims, keepdim=True)
-    return (1 - phi) * eps_guided * spread + phi * eps_guided
+def rescaled(x_0_cond, x_0_guided, phi):
+    dims = list(range(1, x_0_cond.ndim))
+    spread = x_0_cond.std(dims, keepdim=True) / x_0_guided.std(dims, keepdim=True)
+    return (1 - phi) * x_0_guided * spread + phi * x_0_guided

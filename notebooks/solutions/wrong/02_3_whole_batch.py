@@ -1,3 +1,3 @@
 # helpful word: neighbours
-def rescaled(eps_cond, eps_guided, phi):
-    return phi * (eps_guided * eps_cond.std() / eps_guided.std()) + (1 - phi) * eps_guided
+def rescaled(x_0_cond, x_0_guided, phi):
+    return phi * (x_0_guided * x_0_cond.std() / x_0_guided.std()) + (1 - phi) * x_0_guided

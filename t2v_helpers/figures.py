@@ -48,7 +48,7 @@ class Figure:
 
 
 def _hero(videos: list[np.ndarray], path: Path) -> None:
-    tiles = [video.label(video.enlarge(v, 4), prompt) for v, prompt in zip(videos, HERO_PROMPTS, strict=True)]
+    tiles = [video.label(video.enlarge(v, 3), prompt) for v, prompt in zip(videos, HERO_PROMPTS, strict=True)]
     video.write_gif(video.grid(tiles, columns=3), path, fps=models.FPS)
 
 

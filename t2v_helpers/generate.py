@@ -206,12 +206,21 @@ def _loop(pipe: TextToVideoSDPipeline, specs: list[GenerationSpec]) -> Iterator[
 
 
 def _guided_noise(pipe: TextToVideoSDPipeline, x_t: Tensor, t: Tensor, text: Tensor, guidance: float) -> Tensor:
-    """eps = eps_negative + w (eps_prompt - eps_negative); at w = 1 the first half is not computed."""
+    """Guided noise [b c f h w] for text [2 b t d], one sample at a time.
+
+    In a larger batch the matrix products add in another order, and a video would depend on its neighbours.
+    """
+    samples = zip(x_t.split(1), text.unbind(1), strict=True)
+    return torch.cat([_guided_noise_of_one(pipe, x, t, words, guidance) for x, words in samples])
+
+
+def _guided_noise_of_one(pipe: TextToVideoSDPipeline, x_t: Tensor, t: Tensor, text: Tensor, guidance: float) -> Tensor:
+    """eps = eps_negative + w (eps_prompt - eps_negative); at w = 1 the first half is not computed. text is [2 t d]."""
     if guidance == 1:
-        return pipe.unet(x_t, t, encoder_hidden_states=text[1], return_dict=False)[0]  # [b c f h w]
-    both = pipe.unet(torch.cat([x_t, x_t]), t, encoder_hidden_states=text.flatten(0, 1), return_dict=False)[0]
+        return pipe.unet(x_t, t, encoder_hidden_states=text[1:], return_dict=False)[0]  # [1 c f h w]
+    both = pipe.unet(torch.cat([x_t, x_t]), t, encoder_hidden_states=text, return_dict=False)[0]
     negative, prompt = both.chunk(2)
-    return negative + guidance * (prompt - negative)  # [b c f h w]
+    return negative + guidance * (prompt - negative)  # [1 c f h w]
 
 
 def _step(scheduler: SchedulerMixin, noise_pred: Tensor, t: Tensor, latents: Tensor, extra: dict) -> Tensor:
@@ -259,8 +268,7 @@ def generate_batch(
 ) -> list[Generation]:
     """Make a video for each spec, `batch_size` at a time; the specs differ in prompt, negative_prompt and seed alone.
 
-    A sample's noise is the same in any batch. Its video is bit for bit the same at one batch size, and within 1 of 255
-    between batch sizes, where kernels add in another order. A record's seconds are its share of the batch.
+    A sample's noise and its video are bit for bit the same in any batch. A record's seconds are its share of the batch.
     Errors: see `generate`.
     """
     if batch_size < 1:

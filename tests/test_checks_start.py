@@ -47,7 +47,8 @@ def test_check_00_2_falls_back_to_an_example():
 
 
 @pytest.mark.parametrize(
-    ("prompt", "word"), [(7, "the type int"), ("", "a subject"), ("a dog and a cat dancing on the moon", "name one subject")]
+    ("prompt", "word"),
+    [(7, "the type int"), ("", "a subject"), ("a dog and a cat dancing on the moon", "name one subject")],
 )
 def test_check_00_3_names_what_is_wrong(prompt, word):
     verdict = checks.check_00_3(prompt)

@@ -226,16 +226,24 @@ class Phase:
 
 
 @dataclass(frozen=True)
+class Round:
+    """So many steps at this learning rate; over the last `cool_down` of them it falls to zero."""
+
+    steps: int
+    lr: float
+    cool_down: float
+
+
+@dataclass(frozen=True)
 class UnetSettings:
     """What decides the weights of the UNet and the text encoder."""
 
     seed: int = 0
-    phases: tuple[Phase, ...] = (Phase(1100, 1, 64), Phase(500, 8, 10), Phase(400, 16, 5))
+    phases: tuple[Phase, ...] = (Phase(1100, 1, 64), Phase(500, 8, 10), Phase(1200, 16, 5))
+    rounds: tuple[Round, ...] = (Round(2000, 3e-3, 0.25), Round(800, 2e-3, 0.6))
     images_every: int = 8  # in the video phases every so many steps are images, as in ModelScopeT2V
     images: int = 64
-    lr: float = 3e-3
-    warm_up: int = 50
-    cool_down: float = 0.25  # the last part of the steps, over which the rate falls to zero
+    warm_up: int = 50  # steps, in each round
     min_snr: float = 5.0
     empty: float = 0.1  # share of empty captions, for classifier-free guidance
 
@@ -289,9 +297,13 @@ class UnetTask:
         return loss, {"eps": error.mean().item(), "frames": x_0.shape[2]}
 
     def lr(self, k: int) -> float:
-        """Warm-up, a constant rate, then a straight line to zero."""
-        left = (self.steps - k) / (self.chosen.cool_down * self.steps)
-        return self.chosen.lr * min(1, (k + 1) / self.chosen.warm_up, left)
+        """In each round: warm-up, a constant rate, then a straight line to zero."""
+        for stretch in self.chosen.rounds:
+            if k < stretch.steps:
+                break
+            k -= stretch.steps
+        left = (stretch.steps - k) / (stretch.cool_down * stretch.steps)
+        return stretch.lr * max(0.0, min(1, (k + 1) / self.chosen.warm_up, left))
 
 
 def tokens(tokenizer: CLIPTokenizer, captions: list[str]) -> Tensor:

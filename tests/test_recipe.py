@@ -50,6 +50,17 @@ def test_the_shipped_schedule_leaves_other_schedulers_their_own_spacing(pipe, tm
     assert int(dpm.timesteps[0]) == 999
 
 
+def test_each_round_warms_up_and_cools_down(tmp_path):
+    path = tmp_path / "latents.safetensors"
+    list(recipe.encode_clips(recipe.seeded(0, recipe.new_vae).eval(), 0, 1, path))
+    task = recipe.UnetTask(recipe.UnetSettings(), recipe.Clips.load(path), words.new_tokenizer())
+    assert task.steps == sum(stretch.steps for stretch in task.chosen.rounds)
+    first, second = task.chosen.rounds
+    assert task.lr(task.chosen.warm_up) == first.lr and task.lr(first.steps - 1) < first.lr / 100
+    assert task.lr(first.steps) < second.lr / 10 and task.lr(first.steps + 100) == second.lr
+    assert task.lr(task.steps - 1) < second.lr / 100
+
+
 def test_batches_follow_from_the_step_alone():
     task = recipe.VaeTask(recipe.VaeSettings(batch=2))
     first, again, other = task.batch(7), task.batch(7), task.batch(8)

@@ -19,9 +19,9 @@ from urllib.parse import quote
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
-from nbconvert import HTMLExporter
 from tqdm import tqdm
 
+from t2v_helpers import pages
 from t2v_helpers.environment import Peak
 from t2v_helpers.files import write_text
 from t2v_helpers.machine import resident_bytes
@@ -110,12 +110,12 @@ def _run_one(path: Path, outputs: Path, cell_seconds: float) -> Result:
         client = _client(notebook, path.parent, cell_seconds, lambda number: bar.update(number - 1 - bar.n))
         with _watched(client) as peak:
             try:
-                client.execute(env={**os.environ, "T2V_OUTPUTS": str(outputs)})
+                client.execute(env={"T2V_HEADLESS": "1", **os.environ, "T2V_OUTPUTS": str(outputs)})
             except (CellExecutionError, CellTimeoutError, DeadKernelError) as failure:
                 error = f"cell {bar.n + 1} of {total}: {_reason(failure, cell_seconds)}"
     seconds = round(time.perf_counter() - began, 1)
     if not error:
-        write_text(page, HTMLExporter().from_notebook_node(notebook)[0])
+        write_text(page, pages.page(notebook))
     return Result(path.stem, total, seconds, round(peak.mib, 1), "" if error else page.name, error)
 
 

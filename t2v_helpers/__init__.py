@@ -5,7 +5,7 @@ Floors are numbered, and an import goes down at least one floor, never sideways,
 
     floor 0  ground                   layout seeding files machine
     floor 1  mathematics and pixels   environment records muon noise video cartoon
-    floor 2  one outside guest each   models schedulers metrics display training temporal words
+    floor 2  one outside guest each   models schedulers metrics display training temporal words dataset pages
     floor 3  verbs                    generate checks recipe judging
     floor 4  roof                     cli course bench playground figures costs train
 

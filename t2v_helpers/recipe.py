@@ -1,6 +1,7 @@
 """The recipe of the cartoon model: its sizes, and what each of its parts learns.
 
     vae      single frames -> latents [8 8 8] -> the same frames
+    decoder  the way back alone, for longer: the latents stay as they are, the frames get sharper
     latents  a set of training clips, encoded once
     unet     UNet and text encoder together: first single frames, then videos (and some frames still)
 
@@ -12,7 +13,6 @@ a loss of the autoencoder that looks more closely at the subject, and a text enc
 import json
 import math
 import shutil
-from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,12 +22,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, DDIMScheduler, TextToVideoSDPipeline, UNet3DConditionModel
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from t2v_helpers import cartoon, files, layout
+from t2v_helpers import cartoon, dataset, files
 from t2v_helpers.noise import add_noise, snr
 from t2v_helpers.seeding import generator
 from t2v_helpers.temporal import start_silent, temporal_layers_off
@@ -53,7 +51,6 @@ SCHEDULE = {  # the whole scheduler_config.json of ModelScopeT2V; other schedule
     "thresholding": False,
     "trained_betas": None,
 }
-
 
 
 def new_vae() -> AutoencoderKL:
@@ -94,11 +91,8 @@ class VaeTask:
 
     def batch(self, k: int) -> tuple[Tensor, Tensor, Tensor]:
         """Frames [b 3 64 64] in [-1, 1], the subject's masks [b 1 64 64] in [0, 1], noise for the latents [b 8 8 8]."""
-        first = k * self.chosen.batch
-        items = [cartoon.item(self.chosen.seed, first + i, frames=1) for i in range(self.chosen.batch)]
-        x = layout.to_float(torch.from_numpy(np.stack([item.frames for item in items])))
-        eps = torch.randn(len(x), LATENT_CHANNELS, 8, 8, generator=generator(k))
-        return x[:, :, 0], torch.from_numpy(np.stack([item.mask for item in items])) / 255, eps
+        x, mask = dataset.frames(self.chosen.seed, k * self.chosen.batch, self.chosen.batch)
+        return x, mask, torch.randn(len(x), LATENT_CHANNELS, 8, 8, generator=generator(k))
 
     def loss(self, batch: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, dict[str, float]]:
         """L1 of pixels and of their differences, weighted to the subject, and a little KL."""
@@ -106,10 +100,9 @@ class VaeTask:
         weight = 1 + self.chosen.subject_weight * mask
         latent = self.modules.encode(x).latent_dist
         y = self.modules.decode(latent.mean + latent.std * eps).sample
-        pixels, edges = _l1(x, y, weight), _edge_l1(x, y, weight)
         kl = latent.kl().mean() / latent.mean[0].numel()
-        shown = {"psnr": -10 * math.log10(F.mse_loss(x, y).item() / 4), "kl": kl.item()}
-        return pixels + self.chosen.gradient_weight * edges + self.chosen.kl_weight * kl, shown
+        loss = reconstruction(x, y, weight, self.chosen.gradient_weight) + self.chosen.kl_weight * kl
+        return loss, {"psnr": psnr(x, y), "kl": kl.item()}
 
     def within(self, k: int) -> nullcontext:
         """Nothing to set."""
@@ -118,6 +111,65 @@ class VaeTask:
     def lr(self, k: int) -> float:
         """Warm-up, then a cosine to zero."""
         return self.chosen.lr * min(1, (k + 1) / self.chosen.warm_up) * cosine(k / self.steps)
+
+
+@dataclass(frozen=True)
+class DecoderSettings:
+    """What decides the decoder's weights, after the autoencoder's."""
+
+    steps: int = 2000
+    batch: int = 16
+    lr: float = 3e-3
+    warm_up: int = 100
+    gradient_weight: float = 2.0
+
+
+class DecoderTask:
+    """Go on with the decoder of a trained autoencoder, on frames it has not seen. Settings: DecoderSettings."""
+
+    name, ema = "decoder", 0.999
+
+    def __init__(self, settings: DecoderSettings, trained: VaeSettings, vae: AutoencoderKL):
+        self.modules = nn.ModuleDict({"post_quant_conv": vae.post_quant_conv, "decoder": vae.decoder})
+        self.vae = vae.requires_grad_(False).eval()
+        self.modules.requires_grad_(True)
+        self.chosen, self.trained, self.steps = settings, trained, settings.steps
+        self.settings = {"vae": asdict(trained)} | asdict(settings)
+
+    def batch(self, k: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Frames [b 3 64 64] in [-1, 1], their masks [b 1 64 64] in [0, 1], their latents [b 8 8 8]."""
+        x, mask = dataset.frames(
+            self.trained.seed, self.trained.steps * self.trained.batch + k * self.chosen.batch, self.chosen.batch
+        )
+        with torch.inference_mode():
+            latents = self.vae.encode(x).latent_dist.mean
+        return x, mask, latents.clone()
+
+    def loss(self, batch: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, dict[str, float]]:
+        """L1 of pixels and of their differences, weighted to the subject."""
+        x, mask, latents = batch
+        y = self.modules["decoder"](self.modules["post_quant_conv"](latents))
+        return reconstruction(x, y, 1 + self.trained.subject_weight * mask, self.chosen.gradient_weight), {
+            "psnr": psnr(x, y)
+        }
+
+    def within(self, k: int) -> nullcontext:
+        """Nothing to set."""
+        return nullcontext()
+
+    def lr(self, k: int) -> float:
+        """Warm-up, then a cosine to zero."""
+        return self.chosen.lr * min(1, (k + 1) / self.chosen.warm_up) * cosine(k / self.steps)
+
+
+def reconstruction(x: Tensor, y: Tensor, weight: Tensor, gradient_weight: float) -> Tensor:
+    """Weighted L1 of the pixels, and of the differences between neighbouring pixels."""
+    return _l1(x, y, weight) + gradient_weight * _edge_l1(x, y, weight)
+
+
+def psnr(x: Tensor, y: Tensor) -> float:
+    """Peak signal-to-noise ratio in dB of frames in [-1, 1]."""
+    return -10 * math.log10(F.mse_loss(x, y).item() / 4)
 
 
 def _l1(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
@@ -174,45 +226,6 @@ def new_scheduler() -> DDIMScheduler:
     return DDIMScheduler.from_config(SCHEDULE)
 
 
-# ---------------------------------------------------------------------------------------------- the clips, encoded
-
-
-def encode_clips(vae: AutoencoderKL, seed: int, count: int, path: Path) -> Iterator[int]:
-    """Encode `count` training clips and write latents [n 8 16 8 8] and labels to `path`. Yields the clips done.
-
-    The latents are the means, divided by their common standard deviation: the UNet wants numbers of size one.
-    """
-    done, labels = [], []
-    for index in range(count):
-        clip = cartoon.item(seed, index)
-        labels.append(json.dumps(asdict(clip.labels)))
-        x = layout.to_float(torch.from_numpy(clip.frames[None]))
-        with torch.inference_mode():
-            mean = vae.encode(layout.fold_frames(x)).latent_dist.mean
-        done.append(layout.unfold_frames(mean, 1).half())
-        yield index + 1
-    latents = torch.cat(done).contiguous()
-    about = {"labels": f"[{','.join(labels)}]", "std": str(latents.float().std().item())}
-    files.write_whole(path, lambda p: save_file({"latents": latents}, str(p), metadata=about))
-
-
-@dataclass(frozen=True)
-class Clips:
-    """Encoded clips: latents [n 8 16 8 8] of size one, their labels, and the scaling factor that made them so."""
-
-    latents: Tensor
-    labels: list[cartoon.Labels]
-    scaling_factor: float
-
-    @classmethod
-    def load(cls, path: Path) -> "Clips":
-        """Read the file that encode_clips wrote."""
-        with safe_open(str(path), "pt") as file:
-            about, latents = file.metadata(), file.get_tensor("latents").float()
-        factor = 1 / float(about["std"])
-        return cls(latents * factor, [cartoon.Labels(**entry) for entry in json.loads(about["labels"])], factor)
-
-
 # ---------------------------------------------------------------------------------------------- UNet and words
 
 
@@ -253,10 +266,10 @@ class UnetTask:
 
     name, ema = "unet", 0.997
 
-    def __init__(self, settings: UnetSettings, clips: Clips, tokenizer: CLIPTokenizer):
+    def __init__(self, settings: UnetSettings, encoded: dataset.Clips, tokenizer: CLIPTokenizer):
         parts = {"unet": new_unet, "text_encoder": lambda: new_text_encoder(tokenizer)}
         self.modules = nn.ModuleDict({name: seeded(settings.seed, build) for name, build in parts.items()})
-        self.chosen, self.clips, self.tokenizer = settings, clips, tokenizer
+        self.chosen, self.clips, self.tokenizer = settings, encoded, tokenizer
         self.steps, self.settings = sum(phase.steps for phase in settings.phases), asdict(settings)
         self.alphas_cumprod = new_scheduler().alphas_cumprod
 
@@ -327,6 +340,7 @@ def ship(pipe: TextToVideoSDPipeline, folder: Path = MODEL) -> None:
 
     Raises ValueError where it would be larger than 20 MiB.
     """
+    folder.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder.parent) as temporary:
         for part in (pipe.vae, pipe.unet, pipe.text_encoder):
             part.half()

@@ -1,8 +1,8 @@
 """Make the cartoon model again from nothing, and go on where a killed training stopped.
 
-The stages run in order: judge, vae, latents, unet, ship. Each keeps its files in its own folder below --runs, and a
-finished stage is not done again. The log of a stage (log.jsonl) has a line for every hundredth step, and for every
-thousandth of the UNet how many of a few prompts were shown as asked.
+The stages run in order: judge, vae, decoder, latents, unet, ship. Each keeps its files in its own folder below
+--runs, and a finished stage is not done again. The log of a stage (log.jsonl) has a line for every hundredth step,
+and for every thousandth of the UNet how many of a few prompts were shown as asked.
 """
 
 import argparse
@@ -15,12 +15,12 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from t2v_helpers import cartoon, judging, metrics, recipe, training, words
+from t2v_helpers import cartoon, dataset, judging, metrics, recipe, training, words
 from t2v_helpers.cartoon import judge as judges
 from t2v_helpers.generate import generate_batch
 from t2v_helpers.records import GenerationSpec
 
-STAGES = ("judge", "vae", "latents", "unet", "ship")
+STAGES = ("judge", "vae", "decoder", "latents", "unet", "ship")
 LOG_EVERY, MEASURE_EVERY = 100, 1000
 
 
@@ -33,6 +33,7 @@ class Plan:
     judge_out: Path = judges.WEIGHTS
     judge: judging.JudgeSettings = field(default_factory=judging.JudgeSettings)
     vae: recipe.VaeSettings = field(default_factory=recipe.VaeSettings)
+    decoder: recipe.DecoderSettings = field(default_factory=recipe.DecoderSettings)
     unet: recipe.UnetSettings = field(default_factory=recipe.UnetSettings)
     clips: int = 3000
     probes: int = 16  # prompts that are made and read while the UNet learns
@@ -48,6 +49,7 @@ class Plan:
             runs / "judge.safetensors",
             judging.JudgeSettings(steps=2, batch=2, pool=4),
             recipe.VaeSettings(steps=4, batch=2),
+            recipe.DecoderSettings(steps=2, batch=2),
             recipe.UnetSettings(phases=phases, images=4),
             clips=4,
             probes=2,
@@ -62,7 +64,8 @@ def main(argv: list[str] | None = None) -> int:
         plan = Plan.quick(options.runs / "quick", options.out or options.runs / "quick" / "model")
     else:
         plan = Plan(options.runs, options.out or recipe.MODEL)
-    work = {"judge": train_judge, "vae": train_vae, "latents": encode, "unet": train_unet, "ship": ship}
+    done_by = (train_judge, train_vae, train_decoder, encode, train_unet, ship)
+    work = dict(zip(STAGES, done_by, strict=True))
     for stage in options.stages:
         if stage not in STAGES:
             raise ValueError(f"stage {stage!r} is unknown; stages are: {', '.join(STAGES)}.")
@@ -92,11 +95,16 @@ def train_vae(plan: Plan) -> None:
     _follow(recipe.VaeTask(plan.vae), plan.runs / "vae")
 
 
+def train_decoder(plan: Plan) -> None:
+    """Stage decoder: the decoder's checkpoint in runs/decoder."""
+    _follow(_decoder_task(plan), plan.runs / "decoder")
+
+
 def encode(plan: Plan) -> None:
     """Stage latents: the training clips, encoded, in runs/latents.safetensors."""
     path = plan.runs / "latents.safetensors"
     if not path.exists():
-        done = recipe.encode_clips(_vae(plan), plan.unet.seed, plan.clips, path)
+        done = dataset.encode(_vae(plan), plan.unet.seed, plan.clips, path)
         for _ in tqdm(done, total=plan.clips, desc="latents", unit="clip"):
             pass
 
@@ -129,12 +137,19 @@ def probe(plan: Plan) -> dict:
 
 
 def _unet_task(plan: Plan) -> recipe.UnetTask:
-    clips = recipe.Clips.load(plan.runs / "latents.safetensors")
-    return recipe.UnetTask(plan.unet, clips, words.new_tokenizer())
+    encoded = dataset.Clips.load(plan.runs / "latents.safetensors")
+    return recipe.UnetTask(plan.unet, encoded, words.new_tokenizer())
+
+
+def _decoder_task(plan: Plan) -> recipe.DecoderTask:
+    vae = training.averaged(recipe.VaeTask(plan.vae), plan.runs / "vae")
+    return recipe.DecoderTask(plan.decoder, plan.vae, vae)
 
 
 def _vae(plan: Plan) -> torch.nn.Module:
-    return training.averaged(recipe.VaeTask(plan.vae), plan.runs / "vae")
+    task = _decoder_task(plan)
+    training.averaged(task, plan.runs / "decoder")
+    return task.vae
 
 
 def _follow(task: training.Task, folder: Path, measure: Callable[[], dict] | None = None) -> None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, DiffusionPipeline, DPMSolverMultistepScheduler
 
-from t2v_helpers import cartoon, files, recipe, words
+from t2v_helpers import cartoon, dataset, files, recipe, words
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +52,8 @@ def test_the_shipped_schedule_leaves_other_schedulers_their_own_spacing(pipe, tm
 
 def test_each_round_warms_up_and_cools_down(tmp_path):
     path = tmp_path / "latents.safetensors"
-    list(recipe.encode_clips(recipe.seeded(0, recipe.new_vae).eval(), 0, 1, path))
-    task = recipe.UnetTask(recipe.UnetSettings(), recipe.Clips.load(path), words.new_tokenizer())
+    list(dataset.encode(recipe.seeded(0, recipe.new_vae).eval(), 0, 1, path))
+    task = recipe.UnetTask(recipe.UnetSettings(), dataset.Clips.load(path), words.new_tokenizer())
     assert task.steps == sum(stretch.steps for stretch in task.chosen.rounds)
     first, second = task.chosen.rounds
     assert task.lr(task.chosen.warm_up) == first.lr and task.lr(first.steps - 1) < first.lr / 100
@@ -70,8 +70,8 @@ def test_batches_follow_from_the_step_alone():
 
 def test_clips_are_of_size_one_and_keep_their_labels(tmp_path):
     path = tmp_path / "latents.safetensors"
-    list(recipe.encode_clips(recipe.seeded(0, recipe.new_vae).eval(), 5, 2, path))
-    clips = recipe.Clips.load(path)
+    list(dataset.encode(recipe.seeded(0, recipe.new_vae).eval(), 5, 2, path))
+    clips = dataset.Clips.load(path)
     assert clips.latents.shape == (2, 8, 16, 8, 8)
     assert clips.latents.std().item() == pytest.approx(1, abs=0.01)
     assert clips.labels == [cartoon.item(5, i, frames=1).labels for i in range(2)]

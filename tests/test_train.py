@@ -45,5 +45,5 @@ def test_the_full_plan_replaces_the_shipped_model():
 
 
 def test_an_unknown_stage_is_refused():
-    with pytest.raises(ValueError, match="stage 'gan' is unknown; stages are: judge, vae, latents, unet, ship"):
+    with pytest.raises(ValueError, match="stage 'gan' is unknown; stages are: judge, vae, decoder, latents, unet"):
         train.main(["gan"])

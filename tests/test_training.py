@@ -7,19 +7,25 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from t2v_helpers import recipe, training, words
+from t2v_helpers import dataset, recipe, training, words
 
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory):
     """Three clips, encoded by an untrained autoencoder."""
     path = tmp_path_factory.mktemp("clips") / "latents.safetensors"
-    assert list(recipe.encode_clips(recipe.seeded(0, recipe.new_vae).eval(), 0, 3, path)) == [1, 2, 3]
-    return recipe.Clips.load(path)
+    assert list(dataset.encode(recipe.seeded(0, recipe.new_vae).eval(), 0, 3, path)) == [1, 2, 3]
+    return dataset.Clips.load(path)
 
 
 def vae_task(clips, steps=4, seed=0):
     return recipe.VaeTask(recipe.VaeSettings(steps=steps, batch=2, seed=seed))
+
+
+def decoder_task(clips, steps=4):
+    trained = recipe.VaeSettings(steps=4, batch=2)
+    vae = recipe.seeded(0, recipe.new_vae).eval()
+    return recipe.DecoderTask(recipe.DecoderSettings(steps=steps, batch=2), trained, vae)
 
 
 def unet_task(clips, seed=0):
@@ -38,7 +44,7 @@ def final_weights(task, folder, stops=()):
         return len(done), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
 
-@pytest.mark.parametrize("make", [vae_task, unet_task])
+@pytest.mark.parametrize("make", [vae_task, decoder_task, unet_task])
 def test_a_killed_training_ends_with_the_same_weights(make, clips, tmp_path):
     torch.set_num_threads(1)
     whole, expected = final_weights(lambda: make(clips), tmp_path / "whole")
@@ -62,6 +68,14 @@ def test_the_average_follows_the_weights(clips, tmp_path):
     average = training.averaged(vae_task(clips, steps=2), tmp_path).state_dict()
     moved = [name for name in weights if not torch.equal(weights[name], average[name])]
     assert len(moved) > len(weights) / 2
+
+
+def test_the_decoder_learns_and_the_encoder_stays(clips, tmp_path):
+    task = decoder_task(clips, steps=2)
+    before = {name: x.clone() for name, x in task.vae.state_dict().items()}
+    list(training.train(task, tmp_path))
+    moved = {name for name, x in task.vae.state_dict().items() if not torch.equal(x, before[name])}
+    assert moved and all(name.startswith(("decoder.", "post_quant_conv.")) for name in moved)
 
 
 def test_a_checkpoint_of_other_settings_is_refused(clips, tmp_path):

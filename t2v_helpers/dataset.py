@@ -1,0 +1,58 @@
+"""What the training sees of the cartoon world: frames for the autoencoder, and clips encoded once for the UNet."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from t2v_helpers import cartoon, files, layout
+
+
+def frames(seed: int, first: int, count: int) -> tuple[Tensor, Tensor]:
+    """`count` frames of training clips [b 3 64 64] in [-1, 1] and their subjects' masks [b 1 64 64] in [0, 1]."""
+    items = [cartoon.item(seed, first + i, frames=1) for i in range(count)]
+    x = layout.to_float(torch.from_numpy(np.stack([item.frames for item in items])))
+    return x[:, :, 0], torch.from_numpy(np.stack([item.mask for item in items])) / 255
+
+
+def encode(vae: AutoencoderKL, seed: int, count: int, path: Path) -> Iterator[int]:
+    """Encode `count` training clips and write latents [n 8 16 8 8] and labels to `path`. Yields the clips done.
+
+    The latents are the means, divided by their common standard deviation: the UNet wants numbers of size one.
+    """
+    done, labels = [], []
+    for index in range(count):
+        clip = cartoon.item(seed, index)
+        labels.append(json.dumps(asdict(clip.labels)))
+        x = layout.to_float(torch.from_numpy(clip.frames[None]))
+        with torch.inference_mode():
+            mean = vae.encode(layout.fold_frames(x)).latent_dist.mean
+        done.append(layout.unfold_frames(mean, 1).half())
+        yield index + 1
+    latents = torch.cat(done).contiguous()
+    about = {"labels": f"[{','.join(labels)}]", "std": str(latents.float().std().item())}
+    files.write_whole(path, lambda p: save_file({"latents": latents}, str(p), metadata=about))
+
+
+@dataclass(frozen=True)
+class Clips:
+    """Encoded clips: latents [n 8 16 8 8] of size one, their labels, and the scaling factor that made them so."""
+
+    latents: Tensor
+    labels: list[cartoon.Labels]
+    scaling_factor: float
+
+    @classmethod
+    def load(cls, path: Path) -> "Clips":
+        """Read the file that encode_clips wrote."""
+        with safe_open(str(path), "pt") as file:
+            about, latents = file.metadata(), file.get_tensor("latents").float()
+        factor = 1 / float(about["std"])
+        return cls(latents * factor, [cartoon.Labels(**entry) for entry in json.loads(about["labels"])], factor)

@@ -77,10 +77,8 @@ class Playground:
 
     def spec(self) -> GenerationSpec:
         """What the controls ask for. ValueError: words that the cartoon world does not know."""
-        unknown = cartoon.unknown_words(self.sentence.value) if self.words else []
-        if unknown:
-            known = ", ".join(cartoon.vocabulary())
-            raise ValueError(f"the cartoon model does not know {', '.join(map(repr, unknown))}: it knows {known}.")
+        if self.words:
+            models.refuse_unknown_words(self.sentence.value)
         return GenerationSpec(
             self.sentence.value,
             scheduler=self.scheduler.value,

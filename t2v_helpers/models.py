@@ -23,14 +23,16 @@ from pathlib import Path
 import diffusers
 import torch
 import transformers
-from diffusers import TextToVideoSDPipeline
+from diffusers import AutoencoderKL, TextToVideoSDPipeline, UNet3DConditionModel
 from huggingface_hub import HfApi, constants, snapshot_download, try_to_load_from_cache
 from huggingface_hub.errors import HTTPError
 from safetensors import SafetensorError, safe_open
+from transformers import CLIPTextConfig, CLIPTextModel
 
 from t2v_helpers import cartoon, environment, files
 
 CARTOON = Path(__file__).parent / "cartoon" / "model"
+MODELSCOPE_SHAPES = Path(__file__).parent / "modelscope"  # its published configs, and the sizes of its files
 NAMES = ("cartoon", "modelscope")
 GUIDANCE = {"cartoon": 4.0, "other": 9.0}  # 9 is ModelScope's own (Wang et al. 2023, arXiv 2308.06571)
 FPS = 8
@@ -45,24 +47,15 @@ MODELSCOPE_CONFIGS = (
     "unet/config.json", "vae/config.json",
 )  # fmt: skip
 MODELSCOPE_WEIGHTS = {  # variant -> file -> what the repository's LFS pointers say of it
-    "fp16": {
-        "text_encoder/model.fp16.safetensors": {
-            "bytes": 680821102, "sha256": "6ab158327d06ce861b5c78843672c78433ea82fcf03f142097ba204b81251cd2"},
-        "unet/diffusion_pytorch_model.fp16.safetensors": {
-            "bytes": 2822650226, "sha256": "f972e78d39735baa09aab1cf60dd19f213e32f1c5a89382385e1a7f647b2e537"},
-        "vae/diffusion_pytorch_model.fp16.safetensors": {
-            "bytes": 167335350, "sha256": "c8b011e5a18c53888d51a81aa28223ddec87b450c14dc9650d9c3ebbcd17624e"},
-    },
-    None: {
-        "text_encoder/model.safetensors": {
-            "bytes": 1361597016, "sha256": "1e4aa519f64dc6386f88221a66c106a09fa027b47a20cc0e126687695f2a6669"},
-        "unet/diffusion_pytorch_model.safetensors": {
-            "bytes": 5645118394, "sha256": "1296dbed3928b7ecf7da12dda03c4ff10f1cdf7303ff86993529fe8388a3e333"},
-        "vae/diffusion_pytorch_model.safetensors": {
-            "bytes": 334643276, "sha256": "a1d993488569e928462932c8c38a0760b874d166399b14414135bd9c42df5815"},
-    },
-}  # fmt: skip
-PARTS = ("text_encoder", "unet", "vae")  # those with weights
+    variant or None: entries
+    for variant, entries in json.loads((MODELSCOPE_SHAPES / "weights.json").read_text(encoding="utf-8")).items()
+}
+_BUILD = {  # the parts with weights
+    "text_encoder": lambda config: CLIPTextModel(CLIPTextConfig.from_dict(config)),
+    "unet": UNet3DConditionModel.from_config,
+    "vae": AutoencoderKL.from_config,
+}
+PARTS = tuple(_BUILD)
 WORKING = 1.25  # weights, and a quarter of them again: what 20 frames of 256x256 need while they are made
 
 
@@ -102,6 +95,26 @@ def load(
     if not is_cartoon(pipe):
         pipe.vae.enable_slicing()  # decoding all frames at once would need more memory than the UNet does
     return pipe
+
+
+def skeleton(name: str | Path) -> dict[str, torch.nn.Module]:
+    """ "text_encoder", "unet" and "vae" of that name or folder on the meta device: all shapes, no weights, no download.
+
+    Errors: ValueError (unknown name; no pipeline; a config that its class cannot read), FileNotFoundError.
+    """
+    folder = _folder(name)
+    if folder is not None:
+        _check_index(folder)
+    try:
+        with calm(), torch.device("meta"):
+            return {part: build(_config(folder, part)).eval() for part, build in _BUILD.items()}
+    except _LIBRARY_ERRORS as error:
+        raise ValueError(f"{folder} has a config that cannot be read ({_reason(error)}): {_AGAIN}.") from error
+
+
+def _config(folder: Path | None, part: str) -> dict:
+    path = MODELSCOPE_SHAPES / f"{part}.json" if folder is None else folder / part / "config.json"
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def defaults(pipe: TextToVideoSDPipeline) -> Defaults:
@@ -153,6 +166,14 @@ def check_prompt(pipe: TextToVideoSDPipeline, prompt: str, argument: str = "prom
     if unknown:
         known = ", ".join(cartoon.vocabulary())
         warnings.warn(f"{argument} has words unknown to this model: {_shown(unknown)}; it knows {known}.", stacklevel=3)
+
+
+def refuse_unknown_words(prompt: str) -> None:
+    """ValueError where the cartoon world has never heard a word of the prompt: names it, and lists the known ones."""
+    unknown = cartoon.unknown_words(prompt)
+    if unknown:
+        known = ", ".join(cartoon.vocabulary())
+        raise ValueError(f"the cartoon model does not know {', '.join(map(repr, unknown))}: it knows {known}.")
 
 
 def token_room(pipe: TextToVideoSDPipeline) -> int:
@@ -280,7 +301,7 @@ def _open(folder: Path, dtype: torch.dtype) -> TextToVideoSDPipeline:
             pipe = TextToVideoSDPipeline.from_pretrained(
                 str(folder), dtype=dtype, variant=variant, use_safetensors=True, local_files_only=True
             )
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
+    except _LIBRARY_ERRORS as error:
         raise ValueError(f"{folder} cannot be opened as a pipeline ({_reason(error)}): {_AGAIN}.") from error
     for part, count in counts.items():
         needed = len(getattr(pipe, part).state_dict())
@@ -290,6 +311,7 @@ def _open(folder: Path, dtype: torch.dtype) -> TextToVideoSDPipeline:
 
 
 _AGAIN = "copy or download the folder again"
+_LIBRARY_ERRORS = (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError)  # what a bad folder leads to
 
 
 def _reason(error: Exception) -> str:

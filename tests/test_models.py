@@ -450,3 +450,44 @@ def test_the_sizes_said_are_those_of_the_hub(hub, published, monkeypatch, capfd)
         with pytest.raises(ValueError, match="are expected: delete"):  # the toy's files are smaller than the true ones
             models.load("modelscope", device="cpu", dtype=dtype)
         assert f"Downloading {size} GB" in capfd.readouterr().err
+
+
+# --- skeletons
+
+
+def shapes(model: torch.nn.Module) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in model.named_parameters()}
+
+
+def test_a_skeleton_has_the_shapes_of_the_model_and_no_weights(toy_folder, toy_pipe):
+    parts = models.skeleton(toy_folder)
+    assert tuple(parts) == models.PARTS
+    for name, part in parts.items():
+        assert shapes(part) == shapes(getattr(toy_pipe, name)) and not part.training
+        assert {tensor.device.type for tensor in part.parameters()} == {"meta"}
+
+
+def test_the_skeletons_that_have_names(monkeypatch):
+    monkeypatch.setattr(models, "snapshot_download", None)  # nothing is downloaded
+    assert models.skeleton("cartoon")["unet"].config.sample_size == 8
+    unet = models.skeleton("modelscope")["unet"]
+    assert unet.config.block_out_channels == [320, 640, 1280, 1280] and not torch.get_default_device().type == "meta"
+
+
+@pytest.mark.parametrize("name, error", [("sora", ValueError), ("no/such", FileNotFoundError)])
+def test_a_skeleton_of_nothing(name, error):
+    with pytest.raises(error, match="is unknown|is no folder"):
+        models.skeleton(name)
+
+
+@pytest.mark.parametrize("damage", ["not json", '{"block_out_channels": "wide"}'])
+def test_a_skeleton_of_a_damaged_config(bare, damage):
+    (bare / "unet" / "config.json").write_text(damage)
+    with pytest.raises(ValueError, match="has a config that cannot be read .*: copy or download the folder again"):
+        models.skeleton(bare)
+
+
+def test_unknown_words_can_be_refused():
+    models.refuse_unknown_words("a dog is dancing on the moon")
+    with pytest.raises(ValueError, match="the cartoon model does not know 'unicorn', 'tractor': it knows a, an, "):
+        models.refuse_unknown_words("a unicorn on a tractor")

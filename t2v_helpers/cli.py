@@ -59,6 +59,9 @@ def parser() -> Parser:
     _generate_options(commands.add_parser("generate", help="make a video from words"))
     _info_options(commands.add_parser("info", help="what this machine has, what is missing, and how to mend it"))
     _world_options(commands.add_parser("world", help="a sheet of clips of the cartoon world, as the model saw them"))
+    _trace_options(
+        commands.add_parser("trace", help="what is inside a model: parameters and FLOPs, without its weights")
+    )
     commands.add_parser("run", help="run every notebook; pages, videos and an index in outputs/")
     commands.add_parser("train", help="train the cartoon model again from nothing")
     commands.add_parser("bench", help="measure the model: every bar with its number and interval")
@@ -100,6 +103,15 @@ def _world_options(p: argparse.ArgumentParser) -> None:
     _json_option(p)
 
 
+def _trace_options(p: argparse.ArgumentParser) -> None:
+    p.set_defaults(command=trace)
+    p.add_argument("model", help="cartoon, modelscope or a folder")
+    p.add_argument("--frames", type=int, default=16, help="(%(default)s)")
+    p.add_argument("--height", type=int, help="pixels (the model's own)")
+    p.add_argument("--width", type=int, help="pixels (the model's own)")
+    _json_option(p)
+
+
 def _json_option(p: argparse.ArgumentParser) -> None:
     p.add_argument("--json", action="store_true", help="print the result as JSON")
 
@@ -116,7 +128,8 @@ def generate(options: argparse.Namespace) -> int:
     spec = GenerationSpec(**given)
     path = _video_path(options.out, spec)
     pipe = models.load(options.model, options.device, options.dtype, options.offline)
-    _refuse_unknown_words(pipe, spec)
+    if models.is_cartoon(pipe):
+        models.refuse_unknown_words(f"{spec.prompt} {spec.negative_prompt}")
     generate.check(pipe, spec)
     made = _with_bar(lambda progress: generate.generate(pipe, spec, progress))
     generate.save(made, path, models.defaults(pipe).fps)
@@ -148,6 +161,20 @@ def world(options: argparse.Namespace) -> int:
     return 0
 
 
+def trace(options: argparse.Namespace) -> int:
+    """Trace a model without its weights. Errors: of models.skeleton; ValueError: frames or size out of range."""
+    from t2v_helpers import gpus, models, tracing
+
+    parts = models.skeleton(options.model)
+    traces = tracing.trace_parts(parts, options.frames, options.height, options.width)
+    step = traces["unet"].total.flops
+    if options.json:
+        _print({"parts": {name: t.to_dict() for name, t in traces.items()}, "ideal_step_seconds": gpus.ideal(step)})
+    else:
+        _print(f"{tracing.report(traces)}\n\na guided step at the published peaks of GPUs\n{gpus.table(step)}")
+    return 0
+
+
 def _video_path(out: str | None, spec) -> Path:
     """Where the video goes, looked at before anything is computed. ValueError, OSError."""
     words = "-".join(re.findall(r"\w+", spec.prompt.lower()))[:60]
@@ -156,15 +183,6 @@ def _video_path(out: str | None, spec) -> Path:
         raise ValueError(f"--out {str(path)!r} does not end in .mp4: give the video's file that ending.")
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
-
-
-def _refuse_unknown_words(pipe, spec) -> None:
-    from t2v_helpers import cartoon, models
-
-    unknown = cartoon.unknown_words(f"{spec.prompt} {spec.negative_prompt}") if models.is_cartoon(pipe) else []
-    if unknown:
-        known = ", ".join(cartoon.vocabulary())
-        raise ValueError(f"the cartoon model does not know {', '.join(map(repr, unknown))}: it knows {known}.")
 
 
 def _with_bar(work):

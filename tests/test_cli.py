@@ -14,7 +14,7 @@ from t2v_helpers import cli, video
 from t2v_helpers.records import GenerationRecord
 
 PROMPT = "a dog is dancing on the moon"
-COMMANDS = ("generate", "info", "world", "run", "train", "bench")
+COMMANDS = ("generate", "info", "world", "trace", "run", "train", "bench")
 
 
 @pytest.fixture
@@ -179,6 +179,35 @@ def test_world_refuses_bad_input(t2v, tmp_path, monkeypatch, words, sentence):
 
 
 # --- run, train, bench: modules with a main of their own
+
+
+# --- trace
+
+
+def test_trace_prints_the_tables(t2v, toy_folder):
+    status, out, _ = t2v("trace", toy_folder, "--frames", 4)
+    assert status == 0 and "unet, one guided step, of [2, 8, 4, 8, 8] = [b c f h w]" in out
+    assert all(word in out for word in ("text_encoder", "vae, decoding one frame", "temporal conv", "MI300X", "total"))
+
+
+def test_trace_as_json(t2v, toy_folder, toy_pipe):
+    found = json.loads(t2v("trace", toy_folder, "--json")[1])
+    unet = found["parts"]["unet"]
+    assert unet["total"]["parameters"] == sum(p.numel() for p in toy_pipe.unet.parameters())
+    assert found["ideal_step_seconds"]["MI300X"]["fp16"] == pytest.approx(unet["total"]["flops"] / 1307.4e12)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("carton",), "did you mean 'cartoon'?"),
+        (("./nowhere",), "is no folder"),
+        (("cartoon", "--frames", 0), "frames=0 is out of range: use 1 or more."),
+        (("cartoon", "--height", 60), "height=60 is not allowed: use a multiple of 16 pixels."),
+    ],
+)
+def test_trace_refuses_bad_input(t2v, words, sentence):
+    assert sentence in refused(t2v("trace", *words))
 
 
 @pytest.mark.parametrize("command", cli.MODULES)

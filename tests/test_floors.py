@@ -30,7 +30,7 @@ GUESTS = {  # a library -> the only rooms it may enter
     "nbformat": {"course", "pages"},
     "packaging": {"environment"},
     "psutil": {"environment", "machine"},
-    "safetensors": {"cartoon", "dataset", "models", "training"},
+    "safetensors": {"cartoon", "checkpoints", "dataset", "models", "training"},
     "tokenizers": {"words"},
     "transformers": {"models", "recipe", "words"},
 }

@@ -11,54 +11,29 @@ same region is measured on a fresh render of the same sentence. The number is th
 import argparse
 import json
 import re
-import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from t2v_helpers import cartoon, environment, files, generate, layout, metrics, models
+from t2v_helpers import cartoon, environment, files, generate, layout, metrics, models, speed
 from t2v_helpers.cartoon import judge as judges
+from t2v_helpers.measures import Bar, Measure, of_ratios, of_share, of_times, of_values
 from t2v_helpers.records import GenerationSpec
 
-PARTS = ("judge", "vae", "grammar", "held_out", "timings")
+PARTS = ("judge", "vae", "grammar", "held_out", "timings", "unet")
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
 CARDS = tuple(Path(cartoon.__file__).with_name(name) for name in ("MODEL_CARD.md", "DATA_CARD.md"))
 FULL = {"prompts": 512, "held_out": 128, "renders": 1000, "clips": 256}
 QUICK = {"prompts": 32, "held_out": 16, "renders": 200, "clips": 32}
 SEED = 20_261  # of the sentences and renders; training uses other streams
 CLOCK = "a robot is dancing in times square"
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A value, its 95 % interval, and the number of clips, prompts or runs behind it."""
-
-    value: float
-    low: float
-    high: float
-    n: int
-
-
-@dataclass(frozen=True)
-class Bar:
-    """What a measure must reach: at least `bar` (at most, where `below`), better `aim`; `unit` is %, dB, x or s."""
-
-    what: str
-    unit: str
-    bar: float
-    aim: float | None = None
-    below: bool = False
-
-    def reached(self, value: float) -> bool:
-        """True where `value` is on the right side of the bar."""
-        return value <= self.bar if self.below else value >= self.bar
 
 
 BARS = {
@@ -77,30 +52,8 @@ BARS = {
     "timings/video": Bar("a video of 16 frames in 25 steps", "s", 8, below=True),
     "timings/first video": Bar("first video, from the start of Python", "s", 15, below=True),
     "timings/import": Bar("import t2v_helpers", "s", 0.1, below=True),
+    **speed.BARS,
 }  # fmt: skip
-
-
-def of_share(share: metrics.Share) -> Measure:
-    """A counted share as a Measure, with Wilson's interval."""
-    return Measure(share.share, *share.interval, share.n)
-
-
-def of_values(values: list[float]) -> Measure:
-    """The mean of `values` with mean -+ 1.96 standard errors."""
-    mean = statistics.fmean(values)
-    half = 1.96 * statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else float("inf")
-    return Measure(mean, mean - half, mean + half, len(values))
-
-
-def of_ratios(ratios: list[float]) -> Measure:
-    """The geometric mean of `ratios`, its interval taken among the logarithms."""
-    logs = of_values([float(np.log(r)) for r in ratios])
-    return Measure(*(float(np.exp(x)) for x in (logs.value, logs.low, logs.high)), logs.n)
-
-
-def of_times(seconds: list[float]) -> Measure:
-    """The median of `seconds`, with the fastest and the slowest run as its interval."""
-    return Measure(statistics.median(seconds), min(seconds), max(seconds), len(seconds))
 
 
 def measure_judge(renders: int) -> dict[str, Measure]:
@@ -192,6 +145,8 @@ def measure(part: str, pipe, options: argparse.Namespace) -> tuple[dict[str, Mea
         return measure_vae(pipe.vae, options.clips), {}
     if part == "timings":
         return measure_timings(pipe, options.model), {}
+    if part == "unet":
+        return speed.measure_unet(pipe.unet), {}
     split, n = ("all", options.prompts) if part == "grammar" else ("held_out", options.held_out)
     return measure_prompts(pipe, n, split, options.batch)
 
@@ -249,7 +204,7 @@ def table(results: dict) -> str:
     if not results:
         return "Not measured yet: run `make bench`."
     head = ["| what | measured | 95 % interval | n | bar | aim | |", "|---|---|---|---|---|---|---|"]
-    return "\n".join([*head, *(_row(bar, m) for bar, m in _measured(results))])
+    return "\n".join([*head, *(bar.row(m) for bar, m in _measured(results))])
 
 
 def word_table(results: dict) -> str:
@@ -357,20 +312,6 @@ def _measured(results: dict) -> Iterator[tuple[Bar, Measure]]:
     for name, bar in BARS.items():
         if name in found:
             yield bar, Measure(**found[name])
-
-
-def _row(bar: Bar, m: Measure) -> str:
-    show = {
-        "%": lambda x: f"{100 * x:.1f} %",
-        "dB": lambda x: f"{x:.1f} dB",
-        "x": lambda x: f"{x:.2f} x",
-        "s": lambda x: f"{x:.2f} s",
-    }[bar.unit]
-    limit = f"{'at most' if bar.below else 'at least'} {show(bar.bar)}"
-    aim = "" if bar.aim is None else show(bar.aim)
-    verdict = "pass" if bar.reached(m.value) else "**miss**"
-    cells = (bar.what, show(m.value), f"{show(m.low)} to {show(m.high)}", str(m.n), limit, aim, verdict)
-    return f"| {' | '.join(cells)} |"
 
 
 def _chunks(things: list, size: int, what: str) -> Iterator[list]:

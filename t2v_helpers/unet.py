@@ -79,7 +79,7 @@ class FrameConv(nn.Conv3d):
     """y_f = W_-1 x_(f-1) + W_0 x_f + W_1 x_(f+1) + bias for each pixel; frames outside the video count as zeros.
 
     A Conv3d of kernel (3, 1, 1) never looks at a neighbouring pixel, so with the pixels in a row it is a Conv2d of
-    kernel (3, 1): the same sums over the same numbers, by a kernel that libraries have tuned better.
+    kernel (3, 1): the same sums over the same numbers, by a kernel that libraries have tuned more.
     """
 
     def __init__(self, channels: int):
@@ -122,8 +122,7 @@ class Attention(nn.Module):
         super().__init__()
         self.heads, self.text = heads, text
         self.to_q = nn.Linear(channels, channels, bias=False)
-        self.to_k = nn.Linear(text or channels, channels, bias=False)
-        self.to_v = nn.Linear(text or channels, channels, bias=False)
+        self.to_k, self.to_v = (nn.Linear(text or channels, channels, bias=False) for _ in range(2))
         self.to_out = nn.Sequential(nn.Linear(channels, channels))
 
     def forward(self, x: Tensor, text: Tensor | None = None) -> Tensor:

@@ -64,7 +64,13 @@ def test_a_bar_is_what_was_promised(name, bar, aim):
 
 @pytest.mark.parametrize(
     "name, bar",
-    [("grammar/control", 0.02), ("timings/video", 8), ("timings/first video", 15), ("timings/import", 0.1)],
+    [
+        ("grammar/control", 0.02),
+        ("timings/video", 8),
+        ("timings/first video", 15),
+        ("timings/import", 0.1),
+        ("unet/ratio", 1),
+    ],
 )
 def test_a_limit_is_what_was_promised(name, bar):
     found = bench.BARS[name]

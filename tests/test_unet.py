@@ -53,7 +53,7 @@ def shake(module: nn.Module) -> nn.Module:
     """Random weights everywhere, also in norms and in what starts at zero, of a size that keeps outputs near one."""
     generator = torch.Generator().manual_seed(0)
     for name, p in module.named_parameters():
-        p.uniform_(-1, 1, generator=generator).mul_(p[0].numel() ** -0.5 if p.dim() > 1 else 0.3)
+        p.uniform_(-1, 1, generator=generator).mul_(0.7 * p[0].numel() ** -0.5 if p.dim() > 1 else 0.2)
         if p.dim() == 1 and name.endswith("weight"):
             p.add_(1)  # of a norm
     return module

@@ -1,0 +1,110 @@
+"""The course's UNet beside diffusers', in one run: the time of a guided step, and where the two spend it.
+
+    speed.measure_unet(pipe.unet)      # name -> Measure; BARS says what each is
+
+The two take turns, so that whatever else the machine does meets both. The convolutions along time are run on the
+inputs that they have in a step; the text is projected to keys and values for each frame, as diffusers does it, and
+once for each video. Where the text is kept, that is done once, before the first step.
+"""
+
+import time
+from collections.abc import Callable
+from math import isqrt
+
+import torch
+from torch import Tensor, nn
+
+from t2v_helpers import unet
+from t2v_helpers.measures import Bar, Measure, of_ratios, of_times
+
+BARS = {
+    "unet/diffusers": Bar("a guided step of 16 frames: diffusers' UNet", "ms"),
+    "unet/ours": Bar("a guided step of 16 frames: the course's UNet", "ms"),
+    "unet/kept": Bar("a guided step of 16 frames: the course's UNet, text kept", "ms"),
+    "unet/ratio": Bar("the course's UNet against diffusers': time of a step", "x", 1.0, below=True),
+    "unet/Conv3d": Bar("of it, convolutions along time: Conv3d", "ms"),
+    "unet/Conv2d": Bar("of it, convolutions along time: Conv2d on a view", "ms"),
+    "unet/text for each frame": Bar("of it, keys and values of the text: for each frame", "ms"),
+    "unet/text for each video": Bar("of it, keys and values of the text: for each video", "ms"),
+}
+TOKENS = 24
+
+
+@torch.inference_mode()
+def measure_unet(theirs: nn.Module, repeats: int = 20, frames: int = 16) -> dict[str, Measure]:
+    """Times of a UNet3DConditionModel and of the course's UNet on the same weights; two videos are one guided step.
+
+    Medians, with the fastest and the slowest; the ratio is the geometric mean over the rounds, with 95 %.
+    """
+    ours, keeps = unet.from_diffusers(theirs), unet.from_diffusers(theirs)
+    size, channels = theirs.config.sample_size, theirs.config.in_channels
+    x_t = torch.randn(2, channels, frames, size, size).to(ours.device, ours.dtype)  # [b c f h w]
+    text = torch.randn(2, TOKENS, theirs.config.cross_attention_dim).to(x_t)  # [b t d]
+    runs = {
+        "diffusers": lambda: theirs(x_t, 500, text),
+        "ours": lambda: ours(x_t, 500, text),
+        "kept": lambda: keeps(x_t, 500, text),
+        **conv_runs(ours, x_t, text),
+        **text_runs(ours, text, frames),
+    }
+    with unet.text_kept(keeps, text):
+        seconds = in_turns(runs, repeats)
+    ratios = [a / b for a, b in zip(seconds["ours"], seconds["diffusers"], strict=True)]
+    return {f"unet/{name}": of_times(found) for name, found in seconds.items()} | {"unet/ratio": of_ratios(ratios)}
+
+
+def in_turns(runs: dict[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
+    """Seconds of each run, `repeats` times in turns, after one turn that does not count."""
+    seconds = {name: [] for name in runs}
+    for turn in range(repeats + 1):
+        for name, run in runs.items():
+            taken = _seconds(run)
+            seconds[name] += [taken] if turn else []
+    return seconds
+
+
+def conv_runs(net: unet.UNet3D, x_t: Tensor, text: Tensor) -> dict[str, Callable[[], list]]:
+    """Every convolution along time of a step, on the input that it has there: as Conv3d, and as Conv2d on a view."""
+    flat = conv_inputs(net, x_t, text)
+    square = [(conv, x.unflatten(3, (isqrt(x.shape[3]), -1))) for conv, x in flat]  # [b c f h w]
+    return {
+        "Conv3d": lambda: [nn.Conv3d.forward(conv, x) for conv, x in square],
+        "Conv2d": lambda: [conv(x) for conv, x in flat],
+    }
+
+
+def conv_inputs(net: unet.UNet3D, x_t: Tensor, text: Tensor) -> list[tuple[unet.FrameConv, Tensor]]:
+    """(convolution, its input [b c f n]) for every convolution along time, in the order of a step."""
+    seen = []
+    convs = [part for part in net.modules() if isinstance(part, unet.FrameConv)]
+    hooks = [conv.register_forward_pre_hook(lambda conv, given: seen.append((conv, *given))) for conv in convs]
+    try:
+        net(x_t, 500, text)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return seen
+
+
+def text_runs(net: unet.UNet3D, text: Tensor, frames: int) -> dict[str, Callable[[], list]]:
+    """The keys and values of every cross-attention of a step: of the text again for each frame, and once a video."""
+    readers = [part for part in net.modules() if isinstance(part, unet.Attention) and part.text]
+    repeated = text.repeat_interleave(frames, dim=0)  # [(b f) t d]
+    return {
+        "text for each frame": lambda: [part.keys_and_values(repeated) for part in readers],
+        "text for each video": lambda: [part.keys_and_values(text) for part in readers],
+    }
+
+
+def _seconds(run: Callable[[], object]) -> float:
+    _wait()
+    start = time.perf_counter()
+    run()
+    _wait()
+    return time.perf_counter() - start
+
+
+def _wait() -> None:
+    """A GPU works on after the call has come back."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()

@@ -319,6 +319,8 @@ def _axes(name: str, shape: tuple[int, ...] | None, whole: tuple[int, ...], outp
     if len(whole) == 2:
         return {2: "b t", 3: "b t d"}.get(len(shape), "")
     lead = "(b f)" if len(whole) == 5 and shape[0] != whole[0] else "b"
+    if len(shape) == 4 and "temp_convs" in name and (shape[0], shape[2]) == (whole[0], whole[2]):
+        return "b c f (h w)"  # how the course's own UNet sees a video there
     if len(shape) == 3 and re.search("transformer_in|temp_attentions", name):
         return "(b h w) f c"
     if len(shape) == 3 and re.search(r"attn2\.to_[kv]", name):

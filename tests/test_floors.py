@@ -24,7 +24,7 @@ GUESTS = {  # a library -> the only rooms it may enter
     "imageio_ffmpeg": {"video"},
     "ipywidgets": {"playground"},
     "latex2mathml": {"pages"},
-    "matplotlib": {"display"},
+    "matplotlib": {"diagrams", "display"},
     "nbclient": {"course"},
     "nbconvert": {"pages"},
     "nbformat": {"course", "pages"},

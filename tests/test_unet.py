@@ -285,6 +285,13 @@ def test_it_moves_with_the_pipeline(toy_folder):
         assert pipe.unet(x_t, 1, text, return_dict=False)[0].dtype == torch.bfloat16
 
 
+def test_in_training_it_drops_out_where_diffusers_does(ours, theirs):
+    def dropouts(net):
+        return {name: part.p for name, part in net.named_modules() if isinstance(part, nn.Dropout) and part.p}
+
+    assert dropouts(ours) == dropouts(theirs) != {}
+
+
 def test_a_module_is_not_held_twice(theirs):
     own = unet.from_diffusers(theirs)
     assert not own.training and own.conv_in.weight.data_ptr() == theirs.conv_in.weight.data_ptr()

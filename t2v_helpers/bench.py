@@ -22,19 +22,24 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from t2v_helpers import cartoon, environment, files, generate, layout, metrics, models, speed
+from t2v_helpers import cartoon, environment, files, generate, layout, metrics, models, speed, temporal
 from t2v_helpers.cartoon import judge as judges
 from t2v_helpers.measures import Bar, Measure, of_ratios, of_share, of_times, of_values
 from t2v_helpers.records import GenerationSpec
 
-PARTS = ("judge", "vae", "grammar", "held_out", "timings", "unet")
+PARTS = ("judge", "vae", "grammar", "held_out", "timings", "unet", "temporal")
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
 CARDS = tuple(Path(cartoon.__file__).with_name(name) for name in ("MODEL_CARD.md", "DATA_CARD.md"))
-FULL = {"prompts": 512, "held_out": 128, "renders": 1000, "clips": 256}
-QUICK = {"prompts": 32, "held_out": 16, "renders": 200, "clips": 32}
+FULL = {"prompts": 512, "held_out": 128, "renders": 1000, "clips": 256, "seeds": 32}
+QUICK = {"prompts": 32, "held_out": 16, "renders": 200, "clips": 32, "seeds": 4}
 SEED = 20_261  # of the sentences and renders; training uses other streams
 CLOCK = "a robot is dancing in times square"
-
+TEMPORAL = {  # the four variants: which temporal layers are off
+    "on": (),
+    "off": ("convolution", "attention"),
+    "only convolution": ("attention",),
+    "only attention": ("convolution",),
+}
 
 BARS = {
     **{f"judge/{way}": Bar(f"judge on fresh renders, {way}: weakest label", "%", 0.99)
@@ -53,6 +58,9 @@ BARS = {
     "timings/first video": Bar("first video, from the start of Python", "s", 15, below=True),
     "timings/import": Bar("import t2v_helpers", "s", 0.1, below=True),
     **speed.BARS,
+    "temporal/drawings/flicker": Bar("flicker of drawings of those prompts", "%"),
+    **{f"temporal/{way}/flicker": Bar(f"flicker, temporal layers {way}", "%") for way in TEMPORAL},
+    **{f"temporal/{way}/action": Bar(f"action as asked, temporal layers {way}", "%") for way in TEMPORAL},
 }  # fmt: skip
 
 
@@ -137,6 +145,20 @@ def measure_timings(pipe, model: str, repeats: int = 3, steps: int = 25) -> dict
     }
 
 
+def measure_temporal(pipe, seeds: int, steps: int = 12) -> dict[str, Measure]:
+    """The same prompts and seeds with the temporal layers on, off, and one kind alone: flicker, and the action read."""
+    items = [cartoon.item(SEED, i, split="all") for i in range(seeds)]
+    specs = [GenerationSpec(item.caption, seed=i, steps=steps) for i, item in enumerate(items)]
+    found = {"temporal/drawings/flicker": of_values([metrics.flicker(item.frames) for item in items])}
+    for way, off in tqdm(TEMPORAL.items(), desc="temporal", unit="variant"):
+        with temporal.temporal_layers_off(pipe.unet, off):
+            videos = [made.frames for made in generate.generate_batch(pipe, specs)]
+        counted = metrics.adherence(metrics.read(np.stack(videos)), [item.labels for item in items])
+        found[f"temporal/{way}/flicker"] = of_values([metrics.flicker(video) for video in videos])
+        found[f"temporal/{way}/action"] = of_share(counted["action"])
+    return found
+
+
 def measure(part: str, pipe, options: argparse.Namespace) -> tuple[dict[str, Measure], dict]:
     """One of PARTS measured: its measures by name, and for the prompts the right answers word by word."""
     if part == "judge":
@@ -147,6 +169,8 @@ def measure(part: str, pipe, options: argparse.Namespace) -> tuple[dict[str, Mea
         return measure_timings(pipe, options.model), {}
     if part == "unet":
         return speed.measure_unet(pipe.unet), {}
+    if part == "temporal":
+        return measure_temporal(pipe, options.seeds), {}
     split, n = ("all", options.prompts) if part == "grammar" else ("held_out", options.held_out)
     return measure_prompts(pipe, n, split, options.batch)
 
@@ -190,8 +214,16 @@ def machine() -> str:
 def command(part: str, options: argparse.Namespace) -> str:
     """The command that measures `part` again."""
     counts = {"judge": ("renders",), "vae": ("clips",), "grammar": ("prompts",), "held_out": ("held_out",)}
+    counts["temporal"] = ("seeds",)
     given = [f"--{name.replace('_', '-')} {getattr(options, name)}" for name in counts.get(part, ())]
     return " ".join(["t2v bench", f"--model {options.model}", f"--only {part}", *given])
+
+
+def recorded(part: str) -> dict[str, Measure]:
+    """The committed measures of a part; none where it was not measured yet."""
+    path = FOLDER / "results.json"
+    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return {name: Measure(**m) for name, m in found.get(part, {"measures": {}})["measures"].items()}
 
 
 def missed(results: dict) -> list[str]:
@@ -294,6 +326,7 @@ def add_options(p: argparse.ArgumentParser) -> argparse.ArgumentParser:
     p.add_argument("--held-out", type=_count, default=FULL["held_out"], help="sentences of held-out combinations")
     p.add_argument("--renders", type=_count, default=FULL["renders"], help="fresh renders for the judge, each way")
     p.add_argument("--clips", type=_count, default=FULL["clips"], help="fresh renders for the VAE")
+    p.add_argument("--seeds", type=_count, default=FULL["seeds"], help="videos of each variant of the temporal layers")
     p.add_argument("--batch", type=_count, default=8, help="videos made at once")
     p.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="these parts alone")
     p.add_argument("--quick", action="store_true", help=f"small counts: {QUICK}")

@@ -197,6 +197,18 @@ def sharpness(frames: np.ndarray, mask: np.ndarray | None = None) -> float:
     return float(np.mean([e[m].var() for e, m in zip(edges, mask, strict=True) if m.any()]))
 
 
+def flicker(frames: np.ndarray) -> float:
+    """How much a pixel of the still part of a clip uint8 [f h w c] changes from frame to frame, 0 to 1.
+
+    It is the pixel in the middle of all, by its mean absolute change: most of a clip stands still, so what moves in it
+    counts little. Raises ValueError for a clip of one frame.
+    """
+    if len(frames) < 2:
+        raise ValueError(f"the clip has {len(frames)} frame, but flicker needs 2: it is the change between frames.")
+    change = np.abs(np.diff(frames.astype(np.float32), axis=0)).mean(axis=(0, 3))  # [h w]
+    return float(np.median(change)) / 255
+
+
 @cache
 def usual_region(subject: str, action: str, frames: int = 16, renders: int = 12) -> np.ndarray:
     """Where renders of this subject and action mostly show the subject: bool [f 64 64], set in more than half of them.

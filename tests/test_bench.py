@@ -150,6 +150,21 @@ def test_times_are_measured(toy_pipe, toy_folder):
     assert found["timings/video"].value > 0
 
 
+def test_temporal_layers_are_measured_on_off_and_one_kind_alone(toy_pipe):
+    found = bench.measure_temporal(toy_pipe, 2, steps=2)
+    assert set(found) == {name for name in bench.BARS if name.startswith("temporal/")}
+    assert all(m.n == 2 for m in found.values()) and found["temporal/drawings/flicker"].value >= 0
+    flickers = [found[f"temporal/{way}/flicker"].value for way in bench.TEMPORAL]
+    assert len(set(flickers)) == 4, "a variant leaves the same layers on as another one"
+
+
+def test_what_was_recorded_is_read_back(own_folder):
+    assert bench.recorded("judge") == {}
+    bench.write({"judge": TOY["judge"]}, own_folder)
+    assert bench.recorded("judge") == {"judge/none": bench.Measure(0.995, 0.98, 1.0, 200)}
+    assert bench.recorded("temporal") == {}
+
+
 # --- tables, files, cards
 
 
@@ -184,6 +199,7 @@ def test_writing_keeps_what_was_not_measured_again(own_folder):
 def test_a_command_measures_its_part_again():
     asked = options("--prompts", "600", "--only", "grammar")
     assert bench.command("grammar", asked) == "t2v bench --model cartoon --only grammar --prompts 600"
+    assert bench.command("temporal", asked) == "t2v bench --model cartoon --only temporal --seeds 32"
     assert bench.command("held_out", asked) == "t2v bench --model cartoon --only held_out --held-out 128"
 
 

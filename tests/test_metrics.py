@@ -195,3 +195,17 @@ def test_dominant_colours_of_two_halves():
 def test_dominant_colours_refuse_a_count_out_of_range(k):
     with pytest.raises(ValueError, match=f"k is {k}, but must be between 1 and 32"):
         metrics.dominant_colours(np.zeros((2, 8, 8, 3), np.uint8), k)
+
+
+def test_flicker_is_the_change_of_what_stands_still():
+    still = np.full((5, 8, 12, 3), 100, np.uint8)
+    moving, noisy = still.copy(), still.copy()
+    moving[np.arange(5), :, np.arange(5)] = 255  # a bar that walks: less than half of the pixels ever change
+    noisy[1::2] += 51
+    assert metrics.flicker(still) == metrics.flicker(moving) == 0
+    assert metrics.flicker(noisy) == pytest.approx(0.2)
+
+
+def test_one_frame_cannot_flicker():
+    with pytest.raises(ValueError, match="the clip has 1 frame, but flicker needs 2"):
+        metrics.flicker(np.zeros((1, 8, 8, 3), np.uint8))

@@ -3,7 +3,8 @@
     python -m t2v_helpers.figures              all of them
     python -m t2v_helpers.figures world.png    this one
 
-The shipped cartoon model makes them. No seed was picked by eye: each list counts from 0, or takes the blog's 1234.
+The shipped cartoon model makes the videos; diagrams are drawn from traces. No seed was picked by eye: each list counts
+from 0, or takes the blog's 1234.
 """
 
 import argparse
@@ -11,12 +12,13 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from t2v_helpers import cartoon, files, models, video
+from t2v_helpers import cartoon, diagrams, files, models, tracing, video
 from t2v_helpers.generate import generate
 from t2v_helpers.records import GenerationSpec
 
@@ -37,6 +39,7 @@ BLOG_PROMPTS = {  # the three sentences of AMD's blog, word for word, and the se
     "dog": "A cartoon of a dog dancing in Van Gogh style",
 }
 BLOG_SEED = 1234
+BLOG_FRAMES = 20
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,17 @@ def world_sheet() -> np.ndarray:
     return video.enlarge(video.grid(tiles, columns=len(cartoon.SUBJECTS))[0], 2)
 
 
+@cache
+def _unet_trace(name: str) -> tracing.Trace:
+    """A guided step, of as many frames as the blog makes: drawn from the configuration, without any weights."""
+    return tracing.trace_parts(models.skeleton(name), frames=BLOG_FRAMES)["unet"]
+
+
+def _shares(path: Path) -> Path:
+    traces = {"the real UNet": _unet_trace("modelscope"), "the cartoon's": _unet_trace("cartoon")}
+    return diagrams.save(diagrams.bars(traces), path)
+
+
 def _blog_spec(name: str) -> GenerationSpec:
     return GenerationSpec(BLOG_PROMPTS[name], seed=BLOG_SEED)
 
@@ -83,6 +97,9 @@ FIGURES = {
     **{f"blog_{name}.gif": Figure((_blog_spec(name),), _gif) for name in BLOG_PROMPTS},
     "blog_filmstrips.png": Figure(tuple(map(_blog_spec, BLOG_PROMPTS)), _filmstrips),
     "world.png": Figure((), lambda videos, path: video.write_png(world_sheet(), path)),
+    "unet.png": Figure((), lambda videos, path: diagrams.save(diagrams.unet(_unet_trace("modelscope")), path)),
+    "layer.png": Figure((), lambda videos, path: diagrams.save(diagrams.block(_unet_trace("modelscope")), path)),
+    "shares.png": Figure((), lambda videos, path: _shares(path)),
 }
 
 

@@ -50,7 +50,7 @@ def test_the_manifest_names_the_command_and_the_specs(name):
     assert tuple(GenerationSpec.from_dict(spec) for spec in entry["specs"]) == figures.FIGURES[name].specs
 
 
-@pytest.mark.parametrize("name", ["world.png", "blog_robot.gif"])
+@pytest.mark.parametrize("name", ["world.png", "blog_robot.gif", "unet.png", "layer.png", "shares.png"])
 def test_a_picture_made_again_is_the_same_picture(name, tmp_path):
     (again,) = figures.make([name], tmp_path)
     committed, new = pixels(figures.IMAGES / name), pixels(again)

@@ -252,8 +252,8 @@ class UnetSettings:
     """What decides the weights of the UNet and the text encoder."""
 
     seed: int = 0
-    phases: tuple[Phase, ...] = (Phase(1100, 1, 64), Phase(500, 8, 10), Phase(1200, 16, 5))
-    rounds: tuple[Round, ...] = (Round(2000, 3e-3, 0.25), Round(800, 2e-3, 0.6))
+    phases: tuple[Phase, ...] = (Phase(1100, 1, 64), Phase(500, 8, 10), Phase(2000, 16, 5))
+    rounds: tuple[Round, ...] = (Round(2000, 3e-3, 0.25), Round(800, 2e-3, 0.6), Round(800, 2e-3, 0.6))
     images_every: int = 8  # in the video phases every so many steps are images, as in ModelScopeT2V
     images: int = 64
     warm_up: int = 50  # steps, in each round

@@ -1,17 +1,19 @@
 """Checks of the exercises: `check_NN_k(answer)` says what is wrong with an answer, not only that it is.
 
-Each check gives back a `Verdict`, which a notebook shows as the last line of a cell. Nothing is raised, so that
-"Run All" goes past an exercise that nobody has done yet. `if verdict:` is true for a right answer.
+Each check gives back a `Verdict`, which a notebook shows as the last line of a cell. A stub raises nothing, so that
+"Run All" goes past an exercise that nobody has done yet; an error inside of an answer is shown as Python shows it. `if verdict:` is true for a right answer.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
-from t2v_helpers import cartoon
+from t2v_helpers import cartoon, layout, tracing, unet
 from t2v_helpers.noise import alphas_cumprod
 from t2v_helpers.records import GenerationSpec
 
@@ -62,7 +64,7 @@ def tensor_advice(name: str, given: object, wanted: Tensor, mistakes: dict[str, 
     if given.shape != wanted.shape:
         return f"{name} gave back the shape {list(given.shape)}; {list(wanted.shape)} is wanted."
     if not given.isfinite().all():
-        return f"{name} gave back NaN or infinity. Is there the root of a number below 0?"
+        return f"{name} gave back NaN or infinity. Is there the root of a number below 0? Are two arguments exchanged?"
     if _close(given, wanted):
         return None
     return next((advice for advice, wrong in mistakes.items() if _close(given, wrong)), otherwise)
@@ -75,6 +77,106 @@ def _close(a: Tensor, b: Tensor) -> bool:
 def _noise(count: int) -> list[Tensor]:
     generator = torch.Generator().manual_seed(0)
     return [torch.randn(2, 4, 3, 5, 5, generator=generator) for _ in range(count)]  # each [b c f h w]
+
+
+# --- 01: what is inside a text-to-video model? ---
+
+
+def check_01_1(as_sequences: Callable) -> Verdict:
+    """`as_sequences(x [(b f) c h w], batch) -> [(b h w) f c]`: each pixel of each video, a sequence of frames."""
+    x = torch.arange(2 * 3 * 4 * 2 * 5.0).reshape(6, 4, 2, 5)  # [(b f) c h w]
+    wanted = layout.unfold_frames(x, 2).permute(0, 3, 4, 2, 1).flatten(0, 2)  # [(b h w) f c]
+    mistakes = {
+        "reshape alone moves no axis: it cuts the same row of numbers at other places. Unfold f, then permute.":
+            x.reshape(20, 3, 4),
+        "You unfold (b f) as if it were (f b): the videos get into one another. The batch comes first.":
+            x.unflatten(0, (3, 2)).permute(1, 3, 4, 0, 2).flatten(0, 2),
+        "The sequences are right, but in another order: (h w b). The batch comes first.":
+            layout.unfold_frames(x, 2).permute(3, 4, 0, 2, 1).flatten(0, 2),
+    }  # fmt: skip
+    otherwise = "The first sequence must be x[:3, :, 0, 0]: the first pixel of the first video in its three frames."
+    if advice := tensor_advice("as_sequences", as_sequences(x, 2), wanted, mistakes, otherwise):
+        return not_yet(advice)
+    return right("Each row is one pixel in all its frames: that is all that temporal attention ever sees.")
+
+
+def check_01_2(temporal_conv: Callable) -> Verdict:
+    """`temporal_conv(x [b c f h w], weight [out c 3 1 1], bias [out])`: held against a Conv3d of kernel (3, 1, 1)."""
+    generator = torch.Generator().manual_seed(0)
+    x, weight, bias = (torch.randn(s, generator=generator) for s in ((2, 4, 5, 3, 2), (6, 4, 3, 1, 1), (6,)))
+    wanted = F.conv3d(x, weight, bias, padding=(1, 0, 0))  # [b out f h w]
+    wide = [torch.cat([x[:, :, a], x, x[:, :, b]], dim=2) for a, b in (([-1], [0]), ([0], [-1]))]  # [b c f+2 h w]
+    circle, copies = (F.conv3d(longer, weight, bias) for longer in wide)
+    mistakes = {
+        "Each frame is still alone: add what the frame before and the frame after say.":
+            F.conv3d(x, weight[:, :, 1:2], bias),
+        "Before and after are swapped: the first matrix belongs to frame f - 1.":
+            F.conv3d(x, weight.flip(2), bias, padding=(1, 0, 0)),
+        "The first frame hears the last one, and the last the first. Outside of the video there are zeros.": circle,
+        "Outside of the video there are zeros, not copies of the first and the last frame.": copies,
+    }  # fmt: skip
+    otherwise = (
+        "Frame 0 is wrong already" if _wrong_at(temporal_conv(x, weight, bias), wanted, 0) else "Frame 0 is right"
+    )
+    otherwise += (
+        ": it is here @ x[:, :, 0] + after @ x[:, :, 1] + bias. The frames between have three terms, and the bias."
+    )
+    if advice := tensor_advice("temporal_conv", temporal_conv(x, weight, bias), wanted, mistakes, otherwise):
+        return not_yet(advice)
+    return right("Three matrices, one for each neighbour: a Conv3d of kernel (3, 1, 1) does no more than this.")
+
+
+def _wrong_at(given: object, wanted: Tensor, frame: int) -> bool:
+    same = isinstance(given, Tensor) and given.shape == wanted.shape
+    return not (same and _close(given[:, :, frame], wanted[:, :, frame]))
+
+
+def check_01_3(with_positions: Callable) -> Verdict:
+    """`with_positions(x [n f c])`: x and, to each frame, cosines and sines of its number, the same for all n pixels."""
+    x = torch.randn(7, 5, 8, generator=torch.Generator().manual_seed(0))  # [(b h w) f c]
+    code = unet.sinusoidal(torch.arange(7), 8)  # [7 c]
+    wanted = x + code[:5]
+    mistakes = {
+        "You number the pixels, not the frames: frames are the axis in the middle.": x + code[:, None],
+        "Cosines come first, then sines, as in the embedding of the timestep.": x + code[:5].roll(4, dims=1),
+        "The numbers begin at 1; the first frame is number 0.": x + code[1:6],
+        "That is the code alone: add it to x.": code[:5].expand(7, 5, 8),
+    }
+    otherwise = "with_positions(x) - x should hold 1, 1, 1, 1, 0, 0, 0, 0 for frame 0, whatever the pixel."
+    if advice := tensor_advice("with_positions", with_positions(x), wanted, mistakes, otherwise):
+        return not_yet(advice)
+    return right("Now a frame can be told from its neighbours, and attention from a set becomes attention along time.")
+
+
+def check_01_4(conv_cost: Callable) -> Verdict:
+    """`conv_cost(inputs, outputs, kernel, places) -> (parameters, flops)`: held against torch's own count."""
+    for layer, shape in (
+        (nn.Conv2d(6, 4, 3, padding=1), (5, 7)),
+        (nn.Conv3d(8, 8, (3, 1, 1), padding=(1, 0, 0)), (4, 3, 2)),
+    ):
+        c, out, kernel, places = layer.in_channels, layer.out_channels, layer.kernel_size, int(np.prod(shape))
+        given = conv_cost(c, out, kernel, places)
+        if is_missing(given):
+            return not_yet(nothing_from("conv_cost"))
+        if not isinstance(given, tuple | list) or len(given) != 2:
+            return not_yet(f"conv_cost gave back {given!r}; two numbers are wanted: (parameters, flops).")
+        work = tracing.trace(layer, torch.zeros(1, c, *shape)).total
+        if tuple(given) != (work.parameters, work.flops):
+            what = f"For {c} to {out} channels, kernel {kernel}, {places} places: "
+            return not_yet(what + _cost_advice(*given, work.parameters, work.flops, out, int(np.prod(kernel))))
+    return right("The parameters do not ask how large the video is; the FLOPs do.")
+
+
+def _cost_advice(parameters: float, flops: float, true_parameters: int, true_flops: int, out: int, taps: int) -> str:
+    if parameters == true_parameters - out:
+        return "the biases are missing, one for each channel that comes out."
+    if parameters != true_parameters:
+        return (
+            f"{parameters} parameters, but there are {true_parameters}. Each output reads {taps} places of every input."
+        )
+    if 2 * flops == true_flops:
+        return "the FLOPs are half of what torch counts: a multiplication and an addition are two."
+    return f"the parameters are right, but {flops} FLOPs are not {true_flops}. Torch leaves the bias out."
 
 
 # --- 02: how does noise become a video? ---
@@ -91,7 +193,7 @@ def check_02_1(half_way: Callable) -> Verdict:
             return not_yet(nothing_from("half_way"))
         if isinstance(given, Tensor) and given.numel() == 1:
             given = given.item()
-        if not isinstance(given, int) or isinstance(given, bool):
+        if not isinstance(given, Integral) or isinstance(given, bool):
             return not_yet(f"half_way gave back a {type(given).__name__}; one timestep, an int, is wanted.")
         if given != int((abar < 0.5).nonzero()[0]):
             return not_yet(_half_way_advice(given, abar))
@@ -107,7 +209,10 @@ def _half_way_advice(given: int, abar: Tensor) -> str:
         return "One too early: there the signal is still the stronger one."
     if not 0 <= given < len(abar):
         return f"There is no timestep {given}: they go from 0 to {len(abar) - 1}."
-    return f"At timestep {given} abar is {abar[given].item():.3f}; you want the first one below 0.5."
+    return (
+        f"On another schedule (a check tries two) timestep {given} has abar {abar[given].item():.3f}; you want the first "
+        "one below 0.5, computed from the argument."
+    )
 
 
 def _sigma(abar_t: Tensor, abar_prev: Tensor, eta: float) -> Tensor:
@@ -138,7 +243,10 @@ def check_02_2(step: Callable) -> Verdict:
             "The noise is added, but the old direction is not made smaller by sigma**2.": still + sigma * z,
             "The direction is made smaller, but sigma times z is not added.": wanted - sigma * z,
         }
-        otherwise = f"Right at eta = 0, wrong at eta = {eta}. In equation 16 sigma is a root, with eta outside."
+        otherwise = (
+            f"Right at eta = 0, wrong at eta = {eta}. In equation 16 sigma is a root, with eta outside; under the root "
+            "in front of eps it is squared."
+        )
         if advice := tensor_advice("ddim_step_eta", step(*start, eta, z), wanted, mistakes, otherwise):
             return not_yet(advice)
     return right("At eta = 0 it is the step of this notebook; at eta = 1 it is as random as DDPM.")
@@ -226,6 +334,10 @@ def _motion_advice(given: np.ndarray, frames: np.ndarray) -> str:
             _mean_change(frames[1:] - frames[:-1]),
         "Up and down cancel each other: take the absolute value before the mean.":
             (whole[1:] - whole[:-1]).mean(axis=(1, 2, 3)),
+        "Up and down cancel each other: take the absolute value before the mean. (And it is the later minus the earlier.)":
+            (whole[:-1] - whole[1:]).mean(axis=(1, 2, 3)),
+        "That is the sum over all pixels; the mean is wanted.":
+            np.abs(whole[1:] - whole[:-1]).sum(axis=(1, 2, 3)),
         "You compare each frame with the first one. Compare it with the frame before it.":
             _mean_change(whole[1:] - whole[0]),
     }  # fmt: skip

@@ -13,6 +13,7 @@ import numpy as np
 from IPython.display import display
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from t2v_helpers import video
@@ -78,6 +79,13 @@ def show_grid(
     size = STILL_PIXELS if len(clips) <= 4 else STILL_PIXELS // 2
     rows = [_label(_stills(_frames(clip), size), text) for clip, text in zip(clips, titles, strict=True)]  # [h w c]
     _show_picture(np.concatenate(rows), f"filmstrips: {described}")
+
+
+def show_figure(figure: Figure, text: str) -> None:
+    """Show a figure as a picture of 256 colours, half the bytes of what a page would keep; text describes it."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    _show_picture(np.asarray(canvas.buffer_rgba())[..., :3], text)
 
 
 def axes(xlabel: str, ylabel: str, title: str = "", size: tuple[float, float] = (6.4, 3.6)) -> tuple[Figure, Axes]:

@@ -258,3 +258,12 @@ def test_the_palette_is_told_apart_without_colour_vision():
     seen = rgb @ np.array([[0.29275, 0.70725, 0], [0.29275, 0.70725, 0], [-0.02234, 0.02234, 1]]).T
     gaps = np.abs(seen[:, None] - seen[None]).max(-1) + np.eye(len(seen))
     assert gaps.min() > 0.05
+
+
+def test_a_figure_is_a_small_picture_with_a_description(shown):
+    figure, ax = plt.subplots(figsize=(4, 3), dpi=50)
+    ax.plot([1, 2])
+    plt.close(figure)
+    ((data, about),) = shown(display.show_figure, figure, "a line that rises")
+    assert picture(base64.b64decode(data["image/png"])).shape[:2] == (150, 200)
+    assert about["image/png"]["alt"] == data["text/plain"] == "a line that rises"

@@ -177,7 +177,7 @@ def block(trace: Trace, name: str = "down_blocks.0", layer: int = 0) -> Figure:
         if i:
             _arrow(ax, (x - 0.5, 3.75), (x - 0.03, 3.75))
         _column(ax, x, trace.part(part), part, whole)
-    for x, word, kind in ((1.75, "time", "time embedding"), (8.65, "text", "cross-attention")):
+    for x, word, kind in ((1.75, "timestep", "time embedding"), (8.65, "text", "cross-attention")):
         _note(ax, x, 6.35, word, weight="bold", color=COLOURS[kind])
         _arrow(ax, (x, 6.2), (x, 5.88), colour=COLOURS[kind])
     return figure

@@ -81,7 +81,7 @@ class Adherence:
         return json.dumps(self.to_dict(), indent=2)
 
     def __str__(self) -> str:
-        head = f"{'':9}{'right':>11} {'share':>10} {'95 % interval':>17}   the judge itself, on fresh renders"
+        head = f"{'':9}{'right':>11} {'share':>10} {'95 % interval':>17}   the judge itself, on fresh drawings"
         own = {name: f"{self.judge[name]:8.1%}" if name in self.judge else "not measured" for name in self.shares}
         return "\n".join([head, *(f"{name:9}{share}   {own[name]}" for name, share in self.shares.items())])
 

@@ -66,7 +66,7 @@ def test_a_right_tensor_needs_no_advice():
         (500, "not half of the signal"),
         (1000, "no timestep 1000"),
         (-1, "no timestep -1"),
-        (10, "abar is 0.9"),
+        (10, "abar 0.9"),
     ],
 )
 def test_check_02_1_on_constants(answer, word):

@@ -96,6 +96,21 @@ def test_the_whole_way_is_that_of_the_pipeline(scale, request):
     torch.testing.assert_close(mine, torch.from_numpy(wanted), rtol=0, atol=1e-3)
 
 
+@pytest.mark.parametrize(("phi", "same"), [(0.0, True), (0.7, False)])
+@torch.no_grad()
+def test_the_rescaled_loop_is_the_plain_one_where_phi_is_0_and_keeps_the_spread_down_where_it_is_not(
+    phi, same, toy_pipe
+):
+    there = namespace(toy_pipe)
+    exec((NOTEBOOK.parent / "solutions" / "02_3.py").read_text(), there)  # the repository's own solution
+    start = seeding.noise([3], (toy_pipe.unet.config.in_channels, 2, 8, 8))  # [b c f h w]
+    embeddings = there["encode"](torch.stack([there["tokenize"](""), there["tokenize"]("a cat")]))
+    *_, (_, plain, _) = there["denoise"](start, embeddings, 4, 15.0)
+    *_, (_, ours, _) = there["denoise_rescaled"](start, embeddings, 4, 15.0, phi)
+    assert torch.allclose(plain, ours, atol=1e-4) == same
+    assert same or ours.std() < plain.std()
+
+
 def test_saturation_is_0_for_grey_and_1_for_pure_colours():
     grey, red = np.full((1, 2, 4, 4, 3), 90, np.uint8), np.zeros((1, 2, 4, 4, 3), np.uint8)
     red[..., 0] = 200

@@ -66,6 +66,11 @@ def test_the_reader_sees_no_warnings(path):
 
 
 @ON_SUBJECT
+def test_it_was_run_on_a_machine_with_nothing_to_mend(path):
+    assert not any("To mend" in "".join(output.get("text", "")) for output in outputs(path))
+
+
+@ON_SUBJECT
 def test_it_shows_pictures_and_names_the_usual_kernel(path):
     assert any("image/png" in output.get("data", {}) for output in outputs(path))
     assert nbformat.read(path, as_version=4).metadata.kernelspec.name == "python3"

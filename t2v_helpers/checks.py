@@ -1,7 +1,8 @@
 """Checks of the exercises: `check_NN_k(answer)` says what is wrong with an answer, not only that it is.
 
 Each check gives back a `Verdict`, which a notebook shows as the last line of a cell. A stub raises nothing, so that
-"Run All" goes past an exercise that nobody has done yet; an error inside of an answer is shown as Python shows it. `if verdict:` is true for a right answer.
+"Run All" goes past an exercise that nobody has done yet; an error inside of an answer is shown as Python shows it.
+`if verdict:` is true for a right answer.
 """
 
 from collections.abc import Callable
@@ -210,8 +211,8 @@ def _half_way_advice(given: int, abar: Tensor) -> str:
     if not 0 <= given < len(abar):
         return f"There is no timestep {given}: they go from 0 to {len(abar) - 1}."
     return (
-        f"On another schedule (a check tries two) timestep {given} has abar {abar[given].item():.3f}; you want the first "
-        "one below 0.5, computed from the argument."
+        f"On another schedule (a check tries two) timestep {given} has abar {abar[given].item():.3f}; you want the "
+        "first one below 0.5, computed from the argument."
     )
 
 
@@ -334,7 +335,7 @@ def _motion_advice(given: np.ndarray, frames: np.ndarray) -> str:
             _mean_change(frames[1:] - frames[:-1]),
         "Up and down cancel each other: take the absolute value before the mean.":
             (whole[1:] - whole[:-1]).mean(axis=(1, 2, 3)),
-        "Up and down cancel each other: take the absolute value before the mean. (And it is the later minus the earlier.)":
+        "Up and down cancel each other: take the absolute value before the mean. (It is the later minus the earlier.)":
             (whole[:-1] - whole[1:]).mean(axis=(1, 2, 3)),
         "That is the sum over all pixels; the mean is wanted.":
             np.abs(whole[1:] - whole[:-1]).sum(axis=(1, 2, 3)),

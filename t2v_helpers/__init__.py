@@ -7,7 +7,7 @@ Floors are numbered, and an import goes down at least one floor, never sideways,
     floor 1  mathematics and pixels   environment records muon noise video cartoon tracing unet measures
     floor 2  one outside guest each   models schedulers metrics display training temporal words dataset pages diagrams
     floor 3  verbs                    generate checks recipe judging speed
-    floor 4  roof                     cli course bench playground figures costs train
+    floor 4  roof                     cli course bench playground figures costs train sweep
 
 Importing the package itself takes milliseconds: it loads neither torch nor diffusers.
 """

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 
-MODULES = {"run": "course", "bench": "bench", "train": "train"}  # these have a `main` and options of their own
+# These have a `main` and options of their own.
+MODULES = {"run": "course", "sweep": "sweep", "bench": "bench", "train": "train"}
 INPUT_ERRORS = (ValueError, OSError, MemoryError, ImportError)
 SHEET_SCALE = 4
 
@@ -61,6 +62,9 @@ def parser() -> Parser:
     _world_options(commands.add_parser("world", help="a sheet of clips of the cartoon world, as the model saw them"))
     _trace_options(
         commands.add_parser("trace", help="what is inside a model: parameters and FLOPs, without its weights")
+    )
+    commands.add_parser(
+        "sweep", help="make a grid of videos: prompts, schedulers, steps, seeds; goes on where it stopped"
     )
     commands.add_parser("run", help="run every notebook; pages, videos and an index in outputs/")
     commands.add_parser("train", help="train the cartoon model again from nothing")

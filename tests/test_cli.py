@@ -14,7 +14,7 @@ from t2v_helpers import cli, video
 from t2v_helpers.records import GenerationRecord
 
 PROMPT = "a dog is dancing on the moon"
-COMMANDS = ("generate", "info", "world", "trace", "run", "train", "bench")
+COMMANDS = ("generate", "info", "world", "trace", "sweep", "run", "train", "bench")
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ VERBS_AND_ROOF = {"tqdm": 3}  # a library -> the lowest floor that may show prog
 GUESTS = {  # a library -> the only rooms it may enter
     "IPython": {"display", "playground"},
     "PIL": {"video", "display"},
+    "accelerate": {"sweep"},
     "cv2": {"cartoon", "video", "metrics"},
     "diffusers": {"dataset", "generate", "models", "recipe", "schedulers", "temporal"},
     "huggingface_hub": {"models"},

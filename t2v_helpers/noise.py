@@ -11,6 +11,11 @@ Numbers and tensors in, tensors out; x may have any axes, the first being the ba
     v               v_t               sqrt(abar_t) eps - sqrt(1 - abar_t) x_0 (Salimans & Ho 2022, section 4)
     sigma           sigma_t           noise over signal, sqrt((1 - abar_t) / abar_t) (Karras et al. 2022, appendix C.3)
     snr             SNR(t)            abar_t / (1 - abar_t) = 1 / sigma_t^2 (Kingma et al. 2021, section 3)
+    half_log_snr    lambda_t          log(SNR(t)) / 2 = -log(sigma_t), `lam` in samplers (Lu et al. 2022, section 2.2)
+    t, s            t, s              a sampler's step goes from time t to time s < t (Lu et al. 2022 write s to t)
+    signal, noise   alpha_t, sigma_t  sqrt(abar_t) and sqrt(1 - abar_t) where DPM-Solver's letters clash with the above
+    h               h                 lambda_s - lambda_t, the length of such a step (Lu et al. 2022, section 3)
+    eta             eta               how much of DDPM's noise DDIM adds (Song et al. 2021, "DDIM", equation 16)
 """
 
 import torch
@@ -35,14 +40,19 @@ def alphas_cumprod(
 
 def sigma(abar: Tensor | float) -> Tensor:
     """Noise over signal, sqrt((1 - abar) / abar), in the shape of `abar` (Karras et al. 2022, appendix C.3)."""
-    abar = torch.as_tensor(abar)
+    abar = _tensor(abar)
     return ((1 - abar) / abar).sqrt()
 
 
 def snr(abar: Tensor | float) -> Tensor:
     """Signal to noise ratio abar / (1 - abar), in the shape of `abar` (Kingma et al. 2021, section 3)."""
-    abar = torch.as_tensor(abar)
+    abar = _tensor(abar)
     return abar / (1 - abar)
+
+
+def half_log_snr(abar: Tensor | float) -> Tensor:
+    """lambda = log(SNR) / 2 in the shape of `abar`, infinite where abar is 1 (Lu et al. 2022, "DPM-Solver", section 2.2)."""
+    return snr(abar).log() / 2
 
 
 def add_noise(x_0: Tensor, eps: Tensor, abar_t: Tensor | float) -> Tensor:
@@ -79,6 +89,11 @@ def eps_from_v(x_t: Tensor, v: Tensor, abar_t: Tensor | float) -> Tensor:
     """eps = sqrt(abar_t) v + sqrt(1 - abar_t) x_t (Salimans & Ho 2022, appendix D)."""
     signal, noise = _scales(abar_t, x_t)
     return signal * v + noise * x_t
+
+
+def _tensor(abar: Tensor | float) -> Tensor:
+    """A plain number is a double, and stays as exact: near 1, where little noise is left, 1 - abar loses digits."""
+    return abar if isinstance(abar, Tensor) else torch.tensor(abar, dtype=torch.float64)
 
 
 def _scales(abar_t: Tensor | float, x: Tensor) -> tuple[Tensor, Tensor]:

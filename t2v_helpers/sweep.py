@@ -235,7 +235,7 @@ def _remove_temporary(out: Path) -> None:
 def _manifest(pipe, specs: list[GenerationSpec]) -> dict:
     """What makes two sweeps the same: the model, every spec and their order; and the values of each field, to tell
     how two differ."""
-    model = {"model": models.name_of(pipe), "weights": fingerprint(pipe), "dtype": str(pipe.unet.dtype)[6:]}
+    model = {"model": models.name_of(pipe), "dtype": str(pipe.unet.dtype)[6:], "weights": fingerprint(pipe)}
     values = {name: list(dict.fromkeys(getattr(spec, name) for spec in specs)) for name in AXES}
     digest = hashlib.sha256(json.dumps([spec.to_dict() for spec in specs]).encode()).hexdigest()
     return model | values | {"order": digest}
@@ -288,8 +288,8 @@ def _brief(value) -> str:
 
 
 def _check_disk(out: Path, missing: list[GenerationSpec]) -> None:
-    """A video, its filmstrip and record take at most about as much as its frames, uncompressed."""
-    needed = sum(spec.frames * spec.height * spec.width * 3 for spec in missing)
+    """Video and filmstrip together stay below twice the frames, uncompressed; small ones have a record and headers."""
+    needed = sum(2 * spec.frames * spec.height * spec.width * 3 + 2**14 for spec in missing)
     free = shutil.disk_usage(next(folder for folder in (out, *out.absolute().parents) if folder.exists())).free
     if needed > free:
         raise OSError(

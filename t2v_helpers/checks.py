@@ -94,6 +94,8 @@ def check_01_1(as_sequences: Callable) -> Verdict:
             x.unflatten(0, (3, 2)).permute(1, 3, 4, 0, 2).flatten(0, 2),
         "The sequences are right, but in another order: (h w b). The batch comes first.":
             layout.unfold_frames(x, 2).permute(3, 4, 0, 2, 1).flatten(0, 2),
+        "The sequences are right, but they go through each picture column by column: h comes before w.":
+            layout.unfold_frames(x, 2).permute(0, 4, 3, 2, 1).flatten(0, 2),
     }  # fmt: skip
     otherwise = "The first sequence must be x[:3, :, 0, 0]: the first pixel of the first video in its three frames."
     if advice := tensor_advice("as_sequences", as_sequences(x, 2), wanted, mistakes, otherwise):
@@ -115,6 +117,10 @@ def check_01_2(temporal_conv: Callable) -> Verdict:
             F.conv3d(x, weight.flip(2), bias, padding=(1, 0, 0)),
         "The first frame hears the last one, and the last the first. Outside of the video there are zeros.": circle,
         "Outside of the video there are zeros, not copies of the first and the last frame.": copies,
+        "The frame after is missing: each frame hears itself and the one before.":
+            F.conv3d(F.pad(x, (0, 0, 0, 0, 1, 0)), weight[:, :, :2], bias),
+        "The frame before is missing: each frame hears itself and the one after.":
+            F.conv3d(F.pad(x, (0, 0, 0, 0, 0, 1)), weight[:, :, 1:], bias),
     }  # fmt: skip
     otherwise = (
         "Frame 0 is wrong already" if _wrong_at(temporal_conv(x, weight, bias), wanted, 0) else "Frame 0 is right"
@@ -143,7 +149,8 @@ def check_01_3(with_positions: Callable) -> Verdict:
         "The numbers begin at 1; the first frame is number 0.": x + code[1:6],
         "That is the code alone: add it to x.": code[:5].expand(7, 5, 8),
     }
-    otherwise = "with_positions(x) - x should hold 1, 1, 1, 1, 0, 0, 0, 0 for frame 0, whatever the pixel."
+    shown = ", ".join(f"{number:.2f}" for number in code[1])
+    otherwise = f"With 8 channels, with_positions(x) - x should hold {shown} for frame 1, whatever the pixel."
     if advice := tensor_advice("with_positions", with_positions(x), wanted, mistakes, otherwise):
         return not_yet(advice)
     return right("Now a frame can be told from its neighbours, and attention from a set becomes attention along time.")
@@ -169,8 +176,11 @@ def check_01_4(conv_cost: Callable) -> Verdict:
 
 
 def _cost_advice(parameters: float, flops: float, true_parameters: int, true_flops: int, out: int, taps: int) -> str:
-    if parameters == true_parameters - out:
-        return "the biases are missing, one for each channel that comes out."
+    if (parameters, flops) == (true_flops, true_parameters):
+        return "the two numbers are exchanged: (parameters, flops) is wanted, in this order."
+    if 0 < abs(parameters - true_parameters) <= out:
+        what = f"{parameters} parameters, but there are {true_parameters}: "
+        return what + "are the biases right? There is one for each channel that comes out."
     if parameters != true_parameters:
         return (
             f"{parameters} parameters, but there are {true_parameters}. Each output reads {taps} places of every input."

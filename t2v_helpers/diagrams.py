@@ -121,7 +121,7 @@ def unet(trace: Trace) -> Figure:
         _tile(ax, trace, 0.3, y, down)
         _tile(ax, trace, 8.5, y, up)
         _arrow(ax, (5.55, y + 0.55), (8.45, y + 0.55), style="dashed")
-        _note(ax, 7.0, y + 0.8, f"{len(_layers(trace, up, 'resnets'))} skips")
+        _note(ax, 7.0, y + 0.85, f"{len(_layers(trace, up, 'resnets'))} skips, one of them\nfrom the row above")
         for x, name, sign in ((3.05, f"{down}.downsamplers.0", "↓"), (11.25, f"{up}.upsamplers.0", "↑")):
             _rescaling(ax, trace, x, y, name, sign)
     _arrow(ax, (2.9, y), (4.3, y - 0.95), "angle,angleA=-90,angleB=180,rad=0")

@@ -1,4 +1,4 @@
-# helpful word: biases are missing
+# helpful word: are the biases right? There is one for each channel
 import torch
 
 

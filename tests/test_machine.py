@@ -59,9 +59,9 @@ def test_the_processor_has_a_name():
 
 
 def test_the_peak_rises_with_use_and_starts_again():
-    block = b"\1" * (64 << 20)
+    block = b"\1" * (512 << 20)  # large, for Linux counts per processor, and may be some megabytes behind on each
     with_block = machine.peak_resident_bytes()
     del block
-    assert with_block > 64 << 20
+    assert with_block > 256 << 20
     if machine.reset_peak():
-        assert machine.peak_resident_bytes() <= with_block - (60 << 20)
+        assert machine.peak_resident_bytes() <= with_block - (256 << 20)

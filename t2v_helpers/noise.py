@@ -11,10 +11,10 @@ Numbers and tensors in, tensors out; x may have any axes, the first being the ba
     v               v_t               sqrt(abar_t) eps - sqrt(1 - abar_t) x_0 (Salimans & Ho 2022, section 4)
     sigma           sigma_t           noise over signal, sqrt((1 - abar_t) / abar_t) (Karras et al. 2022, appendix C.3)
     snr             SNR(t)            abar_t / (1 - abar_t) = 1 / sigma_t^2 (Kingma et al. 2021, section 3)
-    half_log_snr    lambda_t          log(SNR(t)) / 2 = -log(sigma_t), `lam` in samplers (Lu et al. 2022, section 2.2)
-    t, s            t, s              a sampler's step goes from time t to time s < t (Lu et al. 2022 write s to t)
-    signal, noise   alpha_t, sigma_t  sqrt(abar_t) and sqrt(1 - abar_t) where DPM-Solver's letters clash with the above
-    h               h                 lambda_s - lambda_t, the length of such a step (Lu et al. 2022, section 3)
+    half_log_snr    lambda_t          log(SNR(t)) / 2 = -log(sigma_t); a Level's `lam` (Lu et al. 2022, section 3.1)
+    t, s            t, s              a sampler's step goes from time t to time s < t (Lu et al. 2022: from s to t)
+    signal, noise   alpha_t, sigma_t  sqrt(abar_t) and sqrt(1 - abar_t) of a Level (the letters are Lu et al. 2022's)
+    h               h                 lambda_s - lambda_t, the length of such a step (Lu et al. 2022, section 3.2)
     eta             eta               how much of DDPM's noise DDIM adds (Song et al. 2021, "DDIM", equation 16)
 """
 
@@ -51,7 +51,7 @@ def snr(abar: Tensor | float) -> Tensor:
 
 
 def half_log_snr(abar: Tensor | float) -> Tensor:
-    """lambda = log(SNR) / 2 in the shape of `abar`, infinite where abar is 1 (Lu et al. 2022, "DPM-Solver", section 2.2)."""
+    """lambda = log(SNR) / 2, in the shape of `abar`; infinite where abar is 1 (Lu et al. 2022, "DPM-Solver")."""
     return snr(abar).log() / 2
 
 
@@ -101,6 +101,8 @@ def _scales(abar_t: Tensor | float, x: Tensor) -> tuple[Tensor, Tensor]:
     abar_t = torch.as_tensor(abar_t, dtype=torch.float32, device=x.device)
     if abar_t.ndim > 1 or abar_t.numel() not in (1, len(x)):
         raise ValueError(f"abar_t has shape {list(abar_t.shape)}: give one, or one for each of {len(x)} samples.")
+    if not ((abar_t >= 0) & (abar_t <= 1)).all():
+        raise ValueError(f"abar_t={abar_t.tolist()} is out of range: alpha-bar lies from 0 (noise) to 1 (no noise).")
     abar_t = abar_t.reshape(-1, *[1] * (x.ndim - 1))
     return abar_t.sqrt().to(x.dtype), (1 - abar_t).sqrt().to(x.dtype)
 

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, EulerDiscreteScheduler
+from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler
 from diffusers.training_utils import compute_snr
 
 from t2v_helpers import noise
@@ -63,6 +63,17 @@ def test_sigma_equals_that_of_diffusers():
 def test_snr_equals_that_of_diffusers():
     torch.testing.assert_close(noise.snr(ABAR[T]), compute_snr(DDIM, T))
     torch.testing.assert_close(noise.snr(ABAR), noise.sigma(ABAR) ** -2)
+
+
+def test_half_log_snr_equals_that_of_diffusers():
+    torch.testing.assert_close(noise.half_log_snr(ABAR), DPMSolverMultistepScheduler(**PUBLISHED).lambda_t)
+    torch.testing.assert_close(noise.half_log_snr(ABAR), -noise.sigma(ABAR).log())
+    assert noise.half_log_snr(1.0) == float("inf")
+
+
+def test_a_plain_number_keeps_its_digits():
+    assert float(noise.sigma(1 / (1 + 1e-8))) == pytest.approx(1e-4, rel=1e-7)
+    assert float(noise.snr(1 / (1 + 1e-8))) == pytest.approx(1e8, rel=1e-7)
 
 
 @pytest.mark.parametrize("abar_t", [0.3, torch.tensor(0.3), torch.tensor([0.999, 0.5, 0.01])])

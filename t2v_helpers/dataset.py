@@ -1,6 +1,7 @@
 """What the training sees of the cartoon world: frames for the autoencoder, and clips encoded once for the UNet."""
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -51,8 +52,27 @@ class Clips:
 
     @classmethod
     def load(cls, path: Path) -> "Clips":
-        """Read the file that encode_clips wrote."""
-        with safe_open(str(path), "pt") as file:
-            about, latents = file.metadata(), file.get_tensor("latents").float()
-        factor = 1 / float(about["std"])
-        return cls(latents * factor, [cartoon.Labels(**entry) for entry in json.loads(about["labels"])], factor)
+        """Read the file that `encode` wrote. Errors: FileNotFoundError; ValueError where it is damaged."""
+        again = "run `t2v train latents`, with the same --runs and --quick"
+        if not path.exists():
+            raise FileNotFoundError(f"stage latents is not finished ({path} does not exist): {again}.")
+        try:
+            latents, labels, factor = _read(path)
+        except (SafetensorError, ValueError, TypeError, ArithmeticError) as error:
+            why = str(error).rstrip(".")
+            raise ValueError(f"{path} holds no whole latents ({why}): delete it and {again}.") from error
+        return cls(latents * factor, labels, factor)
+
+
+def _read(path: Path) -> tuple[Tensor, list[cartoon.Labels], float]:
+    """Latents as they were written, their labels and the scaling factor. The standard deviation tells of damage."""
+    with safe_open(str(path), "pt") as file:
+        about, latents = file.metadata() or {}, file.get_tensor("latents").float()
+    if not about.keys() >= {"labels", "std"}:
+        raise ValueError("its header does not say labels and std")
+    labels, std = [cartoon.Labels(**entry) for entry in json.loads(about["labels"])], float(about["std"])
+    if latents.shape != (len(labels), 8, 16, 8, 8):
+        raise ValueError(f"its latents have shape {list(latents.shape)}, but it has {len(labels)} labels")
+    if not math.isclose(std, latents.std().item(), rel_tol=1e-3):
+        raise ValueError(f"its header says a standard deviation of {std}, but that of the latents is {latents.std():g}")
+    return latents, labels, 1 / std

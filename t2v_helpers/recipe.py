@@ -12,7 +12,6 @@ a loss of the autoencoder that looks more closely at the subject, and a text enc
 
 import json
 import math
-import shutil
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -336,20 +335,57 @@ def pipeline(vae, unet, text_encoder, tokenizer, scaling_factor: float) -> TextT
 
 
 def ship(pipe: TextToVideoSDPipeline, folder: Path = MODEL) -> None:
-    """Write the pipeline in fp16 (safetensors) with a manifest, all of it or nothing.
+    """Write the pipeline in fp16 (safetensors) with a manifest, all of it or nothing; it replaces a model there.
 
-    Raises ValueError where it would be larger than 20 MiB.
+    Errors: ValueError where it would be larger than 20 MiB; those of `check_place`.
     """
+    check_place(folder)
+    folder = folder.resolve()  # of a link, its target is replaced
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=folder.parent) as temporary:
-        for part in (pipe.vae, pipe.unet, pipe.text_encoder):
-            part.half()
-        pipe.save_pretrained(temporary, safe_serialization=True)
-        # diffusers adds its own defaults here, and other schedulers would take them for choices of the model
-        files.write_text(Path(temporary, "scheduler", "scheduler_config.json"), json.dumps(SCHEDULE, indent=2) + "\n")
-        size = sum(file.stat().st_size for file in Path(temporary).rglob("*") if file.is_file())
-        if size > MOST_BYTES:
-            raise ValueError(f"the model has {size} bytes, but at most {MOST_BYTES} are shipped; make it smaller.")
-        files.write_manifest(temporary)
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(temporary, folder)
+    with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as beside:
+        new, old = Path(beside, "new"), Path(beside, "old")
+        _write(pipe, new)
+        _swap(new, folder, old)
+
+
+def check_place(folder: Path, *kept: Path) -> None:
+    """Know before a long training that a model may replace `folder`: a new or an empty folder, or one with a model.
+
+    Errors: ValueError for another folder, and where the working folder or one of `kept` lies in it; OSError for a file,
+    or where nothing may be written.
+    """
+    place = folder.resolve()
+    files.check_target(place / "model_index.json")
+    lost = [str(path) for path in (Path.cwd(), *(path.resolve() for path in kept)) if path.is_relative_to(place)]
+    if lost:
+        why = f"{lost[0]} would be lost with it"
+    elif place.exists() and any(place.iterdir()) and not (place / "model_index.json").is_file():
+        why = "it holds files, but no model"
+    else:
+        return
+    raise ValueError(
+        f"the model cannot replace {str(folder)!r} (--out), because {why}: name a new folder, or one with a model."
+    )
+
+
+def _write(pipe: TextToVideoSDPipeline, folder: Path) -> None:
+    for part in (pipe.vae, pipe.unet, pipe.text_encoder):
+        part.half()
+    pipe.save_pretrained(folder, safe_serialization=True)
+    # diffusers adds its own defaults here, and other schedulers would take them for choices of the model
+    files.write_text(folder / "scheduler" / "scheduler_config.json", json.dumps(SCHEDULE, indent=2) + "\n")
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    if size > MOST_BYTES:
+        raise ValueError(f"the model has {size} bytes, but at most {MOST_BYTES} are shipped; make it smaller.")
+    files.write_manifest(folder)
+
+
+def _swap(new: Path, folder: Path, old: Path) -> None:
+    """Rename `folder` to `old` and `new` to `folder`; a failure between puts back what stood there."""
+    try:
+        if folder.exists():
+            folder.rename(old)
+        new.rename(folder)
+    finally:
+        if old.exists() and not folder.exists():
+            old.rename(folder)

@@ -1,8 +1,10 @@
 """Make the cartoon model again from nothing, and go on where a killed training stopped.
 
-The stages run in order: judge, vae, decoder, latents, unet, ship. Each keeps its files in its own folder below
---runs, and a finished stage is not done again. The log of a stage (log.jsonl) has a line for every hundredth step,
-and for every thousandth of the UNet how many of a few prompts were shown as asked.
+The stages run in order: judge, vae, decoder, latents, unet, ship. A stage that learns keeps its checkpoint and its log
+in its own folder below --runs, latents are one file there, and what is finished is not learned again. The stage judge
+replaces the judge in the package, and ship the model in the package, or the one at --out. With --quick all files are
+kept below --runs/quick, and the package stays as it is. A log (log.jsonl) has a line for every hundredth step, and for
+every thousandth of the UNet how many of a few prompts were shown as asked.
 """
 
 import argparse
@@ -15,7 +17,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from t2v_helpers import cartoon, dataset, judging, metrics, recipe, training, words
+from t2v_helpers import arguments, cartoon, dataset, judging, metrics, recipe, training, words
 from t2v_helpers.cartoon import judge as judges
 from t2v_helpers.generate import generate_batch
 from t2v_helpers.records import GenerationSpec
@@ -58,28 +60,41 @@ class Plan:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the asked stages one after the other."""
-    options = add_options(argparse.ArgumentParser(prog="t2v train", description=__doc__)).parse_args(argv)
-    if options.quick:
-        plan = Plan.quick(options.runs / "quick", options.out or options.runs / "quick" / "model")
-    else:
-        plan = Plan(options.runs, options.out or recipe.MODEL)
+    """Run the asked stages one after the other. Bad words are refused before the first."""
+    options = add_options(arguments.Parser(prog="t2v train", description=__doc__)).parse_args(argv)
+    plan = _plan(options)
     done_by = (train_judge, train_vae, train_decoder, encode, train_unet, ship)
     work = dict(zip(STAGES, done_by, strict=True))
-    for stage in options.stages:
-        if stage not in STAGES:
-            raise ValueError(f"stage {stage!r} is unknown; stages are: {', '.join(STAGES)}.")
     for stage in options.stages or STAGES:
         work[stage](plan)
     return 0
 
 
+def _plan(options: argparse.Namespace) -> Plan:
+    """The plan that was asked for, checked."""
+    for stage in options.stages:
+        if stage not in STAGES:
+            raise ValueError(f"stage {stage!r} is unknown; stages are: {', '.join(STAGES)}.")
+    runs = options.runs / "quick" if options.quick else options.runs
+    out = options.out or (runs / "model" if options.quick else recipe.MODEL)
+    if "ship" in (options.stages or STAGES):
+        recipe.check_place(out, runs)
+    return Plan.quick(runs, out) if options.quick else Plan(runs, out)
+
+
 def add_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     """The words that `t2v train` understands."""
     parser.add_argument("stages", nargs="*", metavar="stage", help=f"of {', '.join(STAGES)}; all where none is named")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="where checkpoints and logs are kept")
-    parser.add_argument("--out", type=Path, help="where the model goes; by default in place of the shipped one")
-    parser.add_argument("--quick", action="store_true", help="a minute's training of everything, kept apart")
+    parser.add_argument(
+        "--runs",
+        type=arguments.path,
+        default=Path("runs"),
+        help="where checkpoints, latents and logs are kept (%(default)s)",
+    )
+    parser.add_argument(
+        "--out", type=arguments.path, help="where the model goes; it replaces the model there (the one in the package)"
+    )
+    parser.add_argument("--quick", action="store_true", help="a minute's training of everything, below --runs/quick")
     return parser
 
 
@@ -103,7 +118,9 @@ def train_decoder(plan: Plan) -> None:
 def encode(plan: Plan) -> None:
     """Stage latents: the training clips, encoded, in runs/latents.safetensors."""
     path = plan.runs / "latents.safetensors"
-    if not path.exists():
+    if path.exists():
+        dataset.Clips.load(path)  # refuses a damaged file
+    else:
         done = dataset.encode(_vae(plan), plan.unet.seed, plan.clips, path)
         for _ in tqdm(done, total=plan.clips, desc="latents", unit="clip"):
             pass
@@ -111,6 +128,7 @@ def encode(plan: Plan) -> None:
 
 def train_unet(plan: Plan) -> None:
     """Stage unet: the checkpoint of UNet and text encoder in runs/unet; now and then a few videos are judged."""
+    _vae(plan)  # the probe needs it, so it is asked for now and not after a thousand steps
     _follow(_unet_task(plan), plan.runs / "unet", lambda: probe(plan))
 
 
@@ -119,19 +137,23 @@ def ship(plan: Plan) -> None:
     recipe.ship(assemble(plan), plan.out)
 
 
-def assemble(plan: Plan):
-    """The TextToVideoSDPipeline of the checkpoints in the plan's runs, with the averaged weights, in float32."""
-    task = _unet_task(plan)
-    parts = training.averaged(task, plan.runs / "unet")
+def assemble(plan: Plan, finished: bool = True):
+    """The TextToVideoSDPipeline of the checkpoints in the plan's runs, with the averaged weights, in float32.
+
+    Errors: a stage is not finished (with `finished=False` the UNet need not be), or its file is damaged.
+    """
+    vae, task = _vae(plan), _unet_task(plan)
+    parts = training.averaged(task, plan.runs / "unet", finished)
     words_of = {"text_encoder": parts["text_encoder"], "tokenizer": task.tokenizer}
-    return recipe.pipeline(_vae(plan), parts["unet"], **words_of, scaling_factor=task.clips.scaling_factor)
+    return recipe.pipeline(vae, parts["unet"], **words_of, scaling_factor=task.clips.scaling_factor)
 
 
 def probe(plan: Plan) -> dict:
     """Videos of a few captions made with the averaged weights, read by the judge: the shares that are right."""
     items = [cartoon.item(1, i, frames=1, split="all") for i in range(plan.probes)]
     specs = [GenerationSpec(item.caption, seed=i, steps=12, guidance=4.0) for i, item in enumerate(items)]
-    videos = torch.stack([torch.from_numpy(made.frames) for made in generate_batch(assemble(plan), specs)])
+    pipe = assemble(plan, finished=False)
+    videos = torch.stack([torch.from_numpy(made.frames) for made in generate_batch(pipe, specs)])
     right = metrics.adherence(metrics.read(videos.numpy()), [item.labels for item in items])
     return {"adherence": right.to_dict()}
 

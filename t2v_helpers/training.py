@@ -23,6 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from t2v_helpers.checkpoints import check_weights
 from t2v_helpers.files import write_whole
 from t2v_helpers.muon import Muon
 
@@ -84,7 +85,7 @@ def cosine(part: float) -> float:
 def train(task: Task, folder: Path, save_every: int = 200) -> Iterator[Step]:
     """Train `task`, yield after every step, and keep `folder`/checkpoint.safetensors, from which it goes on.
 
-    Raises ValueError where the checkpoint is broken or of other settings, FloatingPointError where the loss is not
+    Raises ValueError where the checkpoint is damaged or of other settings, FloatingPointError where the loss is not
     finite (the last checkpoint stays).
     """
     state = restore(task, folder)
@@ -175,18 +176,23 @@ def start(task: Task) -> State:
 
 
 def restore(task: Task, folder: Path) -> State:
-    """The state in `folder`'s checkpoint, its weights loaded into the task; a new state where there is none."""
+    """The state in `folder`'s checkpoint, its weights loaded into the task; a new state where there is none.
+
+    Raises ValueError where the checkpoint is damaged or of other settings.
+    """
     state, path = start(task), Path(folder) / "checkpoint.safetensors"
     if not path.exists():
         return state
-    about, tensors = _read(path)
-    if json.loads(about["settings"]) != json.loads(json.dumps(task.settings)):
+    try:
+        about, tensors = _read(path)
+        same = json.loads(about["settings"]) == json.loads(json.dumps(task.settings))
+        if same:
+            _load(task, state, about["done"], tensors)
+    except (SafetensorError, ValueError) as error:
+        why = str(error).rstrip(".")
+        raise ValueError(f"{path} is no whole checkpoint ({why}): delete it and train {task.name} again.") from error
+    if not same:
         raise ValueError(f"{path} is of other settings: {about['settings']}; use these, or another folder.")
-    task.modules.load_state_dict(_part(tensors, "weights"))
-    state.average = _part(tensors, "average")
-    for i, optimizer in enumerate(state.optimizers):
-        _load_optimizer(optimizer, _part(tensors, f"optimizer{i}"))
-    state.done = int(about["done"])
     return state
 
 
@@ -195,24 +201,47 @@ def save(task: Task, state: State, folder: Path) -> None:
     parts = {"weights": task.modules.state_dict(), "average": state.average}
     parts |= {f"optimizer{i}": _optimizer(optimizer) for i, optimizer in enumerate(state.optimizers)}
     tensors = {f"{part}/{name}": x.clone() for part, named in parts.items() for name, x in named.items()}
-    about = {"settings": json.dumps(task.settings), "done": str(state.done)}
+    about = {"settings": json.dumps(task.settings), "done": str(state.done), "tensors": str(len(tensors))}
     Path(folder).mkdir(parents=True, exist_ok=True)
     write_whole(Path(folder) / "checkpoint.safetensors", lambda p: save_file(tensors, str(p), metadata=about))
 
 
-def averaged(task: Task, folder: Path) -> nn.Module:
-    """The task's modules with the averaged weights of the checkpoint, in eval mode."""
+def averaged(task: Task, folder: Path, finished: bool = True) -> nn.Module:
+    """The task's modules with the averaged weights of the checkpoint, in eval mode.
+
+    Raises ValueError where the training is not finished; with `finished=False` the weights are taken as they are.
+    """
     state = restore(task, folder)
+    if finished and state.done < task.steps:
+        raise ValueError(
+            f"stage {task.name} is not finished ({state.done} of {task.steps} steps in {folder}): "
+            f"run `t2v train {task.name}` first, with the same --runs and --quick."
+        )
     task.modules.load_state_dict(state.average)
     return task.modules.eval()
 
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
-    try:
-        with safe_open(str(path), "pt") as file:
-            return file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise ValueError(f"{path} is no whole checkpoint ({error}); delete it and train again.") from error
+    with safe_open(str(path), "pt") as file:
+        about = file.metadata() or {}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    if not about.keys() >= {"settings", "done", "tensors"}:
+        raise ValueError("its header does not say settings, done and tensors")
+    if about["tensors"] != str(len(tensors)):
+        raise ValueError(f"it has {len(tensors)} tensors, but its header says {about['tensors']}")
+    return about, tensors
+
+
+def _load(task: Task, state: State, done: str, tensors: dict[str, torch.Tensor]) -> None:
+    """Fill task and state. Raises ValueError where a tensor or the number of steps does not fit them."""
+    if not done.isdecimal() or int(done) > task.steps:
+        raise ValueError(f"done is {done!r}, but must be from 0 to {task.steps}")
+    for part in ("weights", "average"):
+        check_weights(_part(tensors, part), task.modules.state_dict())
+    task.modules.load_state_dict(_part(tensors, "weights"))
+    state.average, state.done = _part(tensors, "average"), int(done)
+    for i, optimizer in enumerate(state.optimizers):
+        _load_optimizer(optimizer, _part(tensors, f"optimizer{i}"))
 
 
 def _part(tensors: dict[str, torch.Tensor], part: str) -> dict[str, torch.Tensor]:

@@ -1,12 +1,14 @@
 """`t2v train`: every stage at toy size, to a folder that plain diffusers opens."""
 
 import json
+import os
+import shutil
 
 import pytest
 import torch
 from diffusers import DiffusionPipeline
 
-from t2v_helpers import files, recipe, train
+from t2v_helpers import files, recipe, train, training
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +40,63 @@ def test_a_finished_training_is_not_done_again(runs):
 def test_the_probe_judges_a_few_videos(runs):
     found = train.probe(train.Plan.quick(runs, runs / "model"))["adherence"]
     assert found["all four"]["n"] == 2
+
+
+def test_a_stage_waits_for_those_before_it(tmp_path):
+    for stage in ("decoder", "latents", "unet", "ship"):
+        with pytest.raises(
+            ValueError, match=r"stage vae is not finished \(0 of 4 steps in .*vae\): run `t2v train vae`"
+        ):
+            train.main(["--quick", stage, "--runs", str(tmp_path)])
+    assert not list(tmp_path.rglob("*.*"))
+
+
+def test_a_half_trained_unet_is_measured_and_not_shipped(runs, tmp_path):
+    shutil.copytree(runs, tmp_path / "quick")
+    plan = train.Plan.quick(tmp_path / "quick", tmp_path / "model")
+    (plan.runs / "unet" / "checkpoint.safetensors").unlink()
+    steps = training.train(train._unet_task(plan), plan.runs / "unet", save_every=3)
+    assert [next(steps).index for _ in range(3)] == [1, 2, 3]
+    steps.close()
+    assert train.probe(plan)["adherence"]["all four"]["n"] == 2
+    with pytest.raises(
+        ValueError, match=r"stage unet is not finished \(3 of 8 steps in .*\): run `t2v train unet` first"
+    ):
+        train.main(["--quick", "ship", "--runs", str(tmp_path), "--out", str(plan.out)])
+    assert not plan.out.exists()
+    assert train.main(["--quick", "unet", "ship", "--runs", str(tmp_path), "--out", str(plan.out)]) == 0
+    files.check_manifest(plan.out)
+
+
+def test_damaged_latents_are_not_taken_for_finished(runs, tmp_path):
+    shutil.copytree(runs, tmp_path / "quick")
+    (tmp_path / "quick" / "latents.safetensors").write_text("xx")
+    for stage in ("latents", "unet"):
+        with pytest.raises(ValueError, match="latents.safetensors holds no whole latents .*: delete it and run"):
+            train.main(["--quick", stage, "--runs", str(tmp_path)])
+
+
+def test_a_folder_of_other_files_is_refused_before_the_first_stage(tmp_path, monkeypatch):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.tex").touch()
+    monkeypatch.chdir(tmp_path)
+    for out, why in (
+        ("thesis", "it holds files, but no model"),
+        (".", "would be lost"),
+        ("r", "r.quick would be lost"),
+    ):
+        with pytest.raises(
+            ValueError, match=f"cannot replace '{out}' .*{why}.*: name a new folder, or one with a model"
+        ):
+            train.main(["--quick", "--runs", "r", "--out", out])
+    assert os.listdir(tmp_path) == ["thesis"] and os.listdir("thesis") == ["chapter.tex"]
+
+
+@pytest.mark.parametrize("option", ["--runs", "--out"])
+def test_an_empty_name_is_refused(option, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        train.main(["--quick", option, ""])
+    assert f"argument {option}: '' is no name: give one" in capsys.readouterr().err
 
 
 def test_the_full_plan_replaces_the_shipped_model():

@@ -6,6 +6,7 @@ from itertools import islice
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from t2v_helpers import dataset, recipe, training, words
 
@@ -88,8 +89,49 @@ def test_a_checkpoint_cut_short_is_refused(clips, tmp_path):
     list(training.train(vae_task(clips, steps=1), tmp_path))
     path = tmp_path / "checkpoint.safetensors"
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(ValueError, match="is no whole checkpoint.*delete it and train again"):
+    with pytest.raises(ValueError, match="is no whole checkpoint.*delete it and train vae again"):
         next(training.train(vae_task(clips, steps=1), tmp_path))
+
+
+def header(**changed):
+    return lambda tensors, about: about.update(changed)
+
+
+def misshapen(tensors, about):
+    tensors["average/decoder.conv_in.bias"] = torch.zeros(3)
+
+
+@pytest.mark.parametrize(
+    "damage, why",
+    [
+        (lambda tensors, about: about.clear(), "its header does not say settings, done and tensors"),
+        (header(settings="{"), "Expecting property name"),
+        (header(done="x"), "done is 'x', but must be from 0 to 1"),
+        (header(done="-3"), "done is '-3', but must be from 0 to 1"),
+        (header(done="2"), "done is '2', but must be from 0 to 1"),
+        (lambda tensors, about: tensors.popitem(), "it has .* tensors, but its header says"),
+        (misshapen, r"decoder.conv_in.bias has shape \[3\] in the weights, but the configuration needs shape \[96\]"),
+    ],
+)
+def test_a_damaged_checkpoint_is_named(clips, tmp_path, damage, why):
+    list(training.train(vae_task(clips, steps=1), tmp_path))
+    path = tmp_path / "checkpoint.safetensors"
+    tensors = load_file(path)
+    with safe_open(path, "pt") as file:
+        about = file.metadata()
+    damage(tensors, about)
+    save_file(tensors, path, metadata=about or None)
+    with pytest.raises(ValueError, match=rf"checkpoint.safetensors is no whole checkpoint \({why}.*\): delete it and"):
+        training.averaged(vae_task(clips, steps=1), tmp_path)
+
+
+def test_an_unfinished_training_is_averaged_only_where_asked(clips, tmp_path):
+    next(training.train(vae_task(clips), tmp_path, save_every=1))
+    with pytest.raises(
+        ValueError, match=r"stage vae is not finished \(1 of 4 steps in .*\): run `t2v train vae` first"
+    ):
+        training.averaged(vae_task(clips), tmp_path)
+    assert not training.averaged(vae_task(clips), tmp_path, finished=False).training
 
 
 def test_a_loss_that_is_not_finite_stops_the_training(clips, tmp_path):

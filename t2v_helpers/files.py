@@ -5,10 +5,12 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 MANIFEST = "manifest.json"
+MAX_NAME = 255  # bytes of a file's name, on every common file system
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -17,24 +19,61 @@ def write_whole(path: str | Path, write: Callable[[Path], object]) -> Path:
 
     The temporary file stands in the same folder and has the same suffix. Missing folders are made. A reader sees the
     old file or the new one, never half of one.
-    Errors: IsADirectoryError, NotADirectoryError, PermissionError before writing; OSError naming the path where the
-    disk is full; whatever `write` raises.
+    Errors: those of `check_target` before writing; OSError naming the path where the disk is full; whatever `write`
+    raises.
     """
     path = Path(path)
-    _check_target(path)
-    temporary = path.parent / f".{uuid.uuid4().hex}{path.suffix}"
-    try:
+    with _temporaries([path]) as (temporary,):
         write(temporary)
-        _flush(temporary)
-        os.replace(temporary, path)
+    return path
+
+
+def write_together(contents: Mapping[Path, bytes]) -> None:
+    """Write files that belong together: none gets its name before all are written. Errors: see `write_whole`."""
+    with _temporaries(list(contents)) as temporaries:
+        for temporary, data in zip(temporaries, contents.values(), strict=True):
+            temporary.write_bytes(data)
+
+
+@contextmanager
+def _temporaries(paths: list[Path]) -> Iterator[list[Path]]:
+    """A temporary path for each of `paths`; when the block ends well, they get their names, in this order."""
+    for path in paths:
+        check_target(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+    temporaries = [path.parent / f".{uuid.uuid4().hex}{path.suffix}" for path in paths]
+    try:
+        yield temporaries
+        for temporary in temporaries:
+            _flush(temporary)
+        for temporary, path in zip(temporaries, paths, strict=True):
+            os.replace(temporary, path)
     except Exception as error:
         if not _disk_full(error):
             raise
-        message = f"the disk is full, so {path} was not written: free some space or choose another folder"
+        message = f"the disk is full, so {paths[0]} was not written: free some space or choose another folder"
         raise OSError(errno.ENOSPC, message) from error
     finally:
-        temporary.unlink(missing_ok=True)
-    return path
+        for temporary in temporaries:
+            temporary.unlink(missing_ok=True)
+
+
+def check_target(path: str | Path) -> None:
+    """Know before a long computation that a file can be written at `path`; nothing is made.
+
+    Errors: IsADirectoryError, NotADirectoryError, PermissionError; OSError where a name is too long.
+    """
+    path = Path(path)
+    longest = max(path.absolute().parts, key=lambda part: len(os.fsencode(part)))
+    if len(os.fsencode(longest)) > MAX_NAME:
+        raise OSError(f"{longest[:20]}... is a name of more than {MAX_NAME} bytes: choose a shorter one.")
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: give the name of a file in it.")
+    above = next(folder for folder in path.absolute().parents if folder.exists())
+    if not above.is_dir():
+        raise NotADirectoryError(f"{above} is a file, so {path} cannot be written below it: choose another name.")
+    if not os.access(above, os.W_OK):
+        raise PermissionError(f"{above} may not be written to, so neither may {path}: choose another folder.")
 
 
 def write_text(path: str | Path, text: str) -> Path:
@@ -76,9 +115,12 @@ def _read_manifest(path: Path) -> dict[str, dict]:
         raise FileNotFoundError(f"{path} does not exist, so the folder cannot be checked: {_AGAIN}.")
     try:
         files = json.loads(path.read_text(encoding="utf-8"))["files"]
-        return {name: {"bytes": int(entry["bytes"]), "sha256": str(entry["sha256"])} for name, entry in files.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        read = {name: {"bytes": int(entry["bytes"]), "sha256": str(entry["sha256"])} for name, entry in files.items()}
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"{path} is not a manifest ({error}): {_AGAIN}.") from error
+    if not read:
+        raise ValueError(f"{path} lists no files, so nothing can be checked: {_AGAIN}.")
+    return read
 
 
 def _check_file(path: Path, expected: dict) -> None:
@@ -90,17 +132,6 @@ def _check_file(path: Path, expected: dict) -> None:
     found = sha256(path)
     if found != expected["sha256"]:
         raise ValueError(f"{path} has SHA-256 {found}, but {expected['sha256']} is expected: {_AGAIN}.")
-
-
-def _check_target(path: Path) -> None:
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder: give the name of a file in it.")
-    above = next(folder for folder in path.absolute().parents if folder.exists())
-    if not above.is_dir():
-        raise NotADirectoryError(f"{above} is a file, so {path} cannot be written below it: choose another name.")
-    if not os.access(above, os.W_OK):
-        raise PermissionError(f"{above} may not be written to, so neither may {path}: choose another folder.")
-    path.parent.mkdir(parents=True, exist_ok=True)
 
 
 def _flush(path: Path) -> None:

@@ -11,10 +11,11 @@ one, today's transformers reads the hub's text encoder in half precision and dif
 
 import json
 import logging
+import math
 import shutil
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -25,11 +26,11 @@ import torch
 import transformers
 from diffusers import AutoencoderKL, TextToVideoSDPipeline, UNet3DConditionModel
 from huggingface_hub import HfApi, constants, snapshot_download, try_to_load_from_cache
-from huggingface_hub.errors import HTTPError
+from huggingface_hub.errors import HTTPError, StrictDataclassError
 from safetensors import SafetensorError, safe_open
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from t2v_helpers import cartoon, environment, files
+from t2v_helpers import cartoon, checkpoints, environment, files
 
 CARTOON = Path(__file__).parent / "cartoon" / "model"
 MODELSCOPE_SHAPES = Path(__file__).parent / "modelscope"  # its published configs, and the sizes of its files
@@ -103,18 +104,16 @@ def skeleton(name: str | Path) -> dict[str, torch.nn.Module]:
     Errors: ValueError (unknown name; no pipeline; a config that its class cannot read), FileNotFoundError.
     """
     folder = _folder(name)
-    if folder is not None:
+    if folder is None:
+        configs = {part: _read(MODELSCOPE_SHAPES / f"{part}.json") for part in PARTS}
+    else:
         _check_index(folder)
+        configs = _configs(folder)
     try:
         with calm(), torch.device("meta"):
-            return {part: build(_config(folder, part)).eval() for part, build in _BUILD.items()}
+            return {part: build(configs[part]).eval() for part, build in _BUILD.items()}
     except _LIBRARY_ERRORS as error:
-        raise ValueError(f"{folder} has a config that cannot be read ({_reason(error)}): {_AGAIN}.") from error
-
-
-def _config(folder: Path | None, part: str) -> dict:
-    path = MODELSCOPE_SHAPES / f"{part}.json" if folder is None else folder / part / "config.json"
-    return json.loads(path.read_text(encoding="utf-8"))
+        raise ValueError(f"{folder} has a config that does not work ({_reason(error)}): {_AGAIN}.") from error
 
 
 def defaults(pipe: TextToVideoSDPipeline) -> Defaults:
@@ -206,9 +205,13 @@ def _shown(words: list[str], most: int = 8) -> str:
 
 # --- where a model lies
 
+_CHOICES = "use 'cartoon', 'modelscope' or the path of a folder"
+
 
 def _folder(name: str | Path) -> Path | None:
     """The folder that a name stands for; None for the model on the hub. ValueError, FileNotFoundError."""
+    if not isinstance(name, str | Path):
+        raise ValueError(f"model={name!r} is a {type(name).__name__}: {_CHOICES}.")
     if name == "cartoon":
         return CARTOON
     if name == "modelscope":
@@ -219,7 +222,7 @@ def _folder(name: str | Path) -> Path | None:
         raise FileNotFoundError(f"{str(name)!r} is no folder: give the path of a folder with a model_index.json in it.")
     meant = get_close_matches(name.lower(), NAMES, n=1)
     hint = f"did you mean {meant[0]!r}? " if meant else ""
-    raise ValueError(f"model={name!r} is unknown: {hint}use 'cartoon', 'modelscope' or the path of a folder.")
+    raise ValueError(f"model={name!r} is unknown: {hint}{_CHOICES}.")
 
 
 def _modelscope_folder(device: torch.device, dtype: torch.dtype, offline: bool | None, quiet: bool) -> Path:
@@ -232,7 +235,7 @@ def _modelscope_folder(device: torch.device, dtype: torch.dtype, offline: bool |
         if constants.HF_HUB_OFFLINE if offline is None else offline:
             raise ConnectionError(
                 f"{len(missing)} files of {MODELSCOPE} are not on this machine and offline is set: load it once with a "
-                "network and offline=False (and without HF_HUB_OFFLINE), or use load('cartoon')."
+                "network and without offline (HF_HUB_OFFLINE, too), or use the model 'cartoon'."
             )
         _download(sum(weights[name]["bytes"] for name in missing if name in weights), needed, list(weights), quiet)
     for name, expected in weights.items():
@@ -251,7 +254,7 @@ def _check_memory(weights: int, device: torch.device) -> None:
         if free < factor * weights:
             raise MemoryError(
                 f"{MODELSCOPE} needs {factor * weights / 2**30:.1f} GiB of memory on {where}, but {free / 2**30:.1f} "
-                "are free: close other programs and notebooks, take dtype='float16', or use load('cartoon')."
+                "are free: close other programs and notebooks, take the dtype float16, or use the model 'cartoon'."
             )
 
 
@@ -272,7 +275,7 @@ def _download(size: int, needed: int, weights: list[str], quiet: bool) -> None:
     except (HTTPError, OSError, RuntimeError) as error:
         raise ConnectionError(
             f"{MODELSCOPE} could not be downloaded ({_reason(error)}): check the network and load it again, what is "
-            "there is kept; or use load('cartoon')."
+            "there is kept; or use the model 'cartoon'."
         ) from error
 
 
@@ -295,7 +298,8 @@ def _open(folder: Path, dtype: torch.dtype) -> TextToVideoSDPipeline:
     if (folder / files.MANIFEST).exists():
         files.check_manifest(folder)
     variant = _variant(folder, dtype)
-    counts = {part: _count_tensors(_weights(folder / part, variant)) for part in PARTS}
+    for part, bare in skeleton(folder).items():
+        _check_weights(_weights(folder / part, variant), bare, folder / part)
     try:
         with calm():
             pipe = TextToVideoSDPipeline.from_pretrained(
@@ -303,15 +307,23 @@ def _open(folder: Path, dtype: torch.dtype) -> TextToVideoSDPipeline:
             )
     except _LIBRARY_ERRORS as error:
         raise ValueError(f"{folder} cannot be opened as a pipeline ({_reason(error)}): {_AGAIN}.") from error
-    for part, count in counts.items():
-        needed = len(getattr(pipe, part).state_dict())
-        if count < needed:  # transformers would fill the gaps with random weights and only mention it
-            raise ValueError(f"{folder / part} holds {count} tensors, but its config needs {needed}: {_AGAIN}.")
+    tokens, known = len(pipe.tokenizer), pipe.text_encoder.config.vocab_size
+    if tokens != known:  # without its files a tokenizer knows two tokens, and says nothing
+        raise ValueError(f"{folder / 'tokenizer'} has {tokens} tokens, but the text encoder knows {known}: {_AGAIN}.")
     return pipe
 
 
 _AGAIN = "copy or download the folder again"
-_LIBRARY_ERRORS = (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError)  # what a bad folder leads to
+_LIBRARY_ERRORS = (OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError, ArithmeticError,
+                   StrictDataclassError)  # what a bad folder leads to  # fmt: skip
+_CLASSES = {
+    "text_encoder": ["transformers", "CLIPTextModel"], "tokenizer": ["transformers", "CLIPTokenizer"],
+    "unet": ["diffusers", "UNet3DConditionModel"], "vae": ["diffusers", "AutoencoderKL"],
+}  # fmt: skip
+_CONFIGS = dict.fromkeys(PARTS, "config.json") | {
+    "tokenizer": "tokenizer_config.json", "scheduler": "scheduler_config.json",
+}  # fmt: skip
+_OLD_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}  # in a VAE's one attention
 
 
 def _reason(error: Exception) -> str:
@@ -324,16 +336,71 @@ def _check_index(folder: Path) -> None:
     index = folder / "model_index.json"
     if not index.is_file():
         raise ValueError(f"{folder} is no pipeline, model_index.json is missing: give a folder of save_pretrained.")
-    try:
-        found = json.loads(index.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{index} is not JSON ({error}): {_AGAIN}.") from error
-    kind = found.get("_class_name") if isinstance(found, dict) else None
+    found = _read(index)
+    kind = found.get("_class_name")
     if kind != "TextToVideoSDPipeline":
         raise ValueError(f"{folder} holds {kind or 'no pipeline'}, but a TextToVideoSDPipeline is needed: {_AGAIN}.")
-    missing = [part for part in (*PARTS, "tokenizer", "scheduler") if not (folder / part).is_dir()]
+    missing = [part for part in _CONFIGS if not (folder / part).is_dir()]
     if missing:
         raise ValueError(f"{folder} lacks {', '.join(missing)}: {_AGAIN}.")
+    for part, needed in _CLASSES.items():
+        if found.get(part) != needed:
+            raise ValueError(f"{index} has {part}={found.get(part)}, but {needed} is needed: {_AGAIN}.")
+
+
+def _read(path: Path) -> dict:
+    """The keys and values in a JSON file. ValueError: no file, no JSON, or JSON of another kind."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read ({_reason(error)}): {_AGAIN}.") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} holds a {type(found).__name__}, but keys with values are needed: {_AGAIN}.")
+    return found
+
+
+def _configs(folder: Path) -> dict[str, dict]:
+    """Part -> its config. ValueError where one does not say what the course relies on."""
+    configs = {part: _read(folder / part / name) for part, name in _CONFIGS.items()}
+    try:
+        checkpoints.check_config(configs["unet"])
+    except ValueError as error:
+        raise ValueError(f"{folder / 'unet'}: {str(error)[:-1]}; {_AGAIN}.") from error
+    for part, rules in _rules(configs["unet"], configs["text_encoder"]).items():
+        for key, (fits, allowed) in rules.items():
+            if not fits(configs[part].get(key)):
+                given = f"{key}={configs[part].get(key)!r}"
+                raise ValueError(f"{folder / part / _CONFIGS[part]} has {given}, but it must be {allowed}: {_AGAIN}.")
+    return configs
+
+
+def _rules(unet: dict, text: dict) -> dict[str, dict[str, tuple[Callable[[object], bool], str]]]:
+    """Part -> key of its config -> the test of its value, and in words what is allowed."""
+    whole = (lambda x: type(x) is int and x > 0, "a whole number above 0")
+    positive = (lambda x: type(x) in (int, float) and 0 < x < math.inf, "a number above 0")
+    below_1 = (lambda x: type(x) is float and 0 < x < 1, "between 0 and 1")
+    room = text.get("max_position_embeddings")
+    return {
+        "unet": {"_class_name": _only("UNet3DConditionModel"), "out_channels": _only(unet["in_channels"])},
+        "vae": {
+            "_class_name": _only("AutoencoderKL"), "in_channels": _only(3), "out_channels": _only(3),
+            "latent_channels": _only(unet["in_channels"]), "scaling_factor": positive,
+            "block_out_channels": (lambda x: isinstance(x, list) and 2 ** (len(x) - 1) == LATENT_SCALE, "a list of 4"),
+        },
+        "text_encoder": {
+            "hidden_size": _only(unet["cross_attention_dim"]), "num_attention_heads": whole, "vocab_size": whole,
+            "max_position_embeddings": whole,
+        },
+        "tokenizer": {"model_max_length": (lambda x: type(x) is int and 0 < x <= room, f"from 1 to {room}")},
+        "scheduler": {
+            "num_train_timesteps": whole, "beta_start": below_1, "beta_end": below_1,
+            "beta_schedule": (lambda x: isinstance(x, str), "a text"),
+        },
+    }  # fmt: skip
+
+
+def _only(value: object) -> tuple[Callable[[object], bool], str]:
+    return lambda x: x == value, repr(value)
 
 
 def _weights(part: Path, variant: str | None) -> list[Path]:
@@ -349,16 +416,31 @@ def _variant(folder: Path, dtype: torch.dtype) -> str | None:
     raise ValueError(f"{folder} has no complete set of safetensors weights, and pickles are not opened: {_AGAIN}.")
 
 
-def _count_tensors(paths: list[Path]) -> int:
-    """Read the headers alone: that the files are whole shows here, in milliseconds, before anything is loaded."""
-    names = set()
-    for path in paths:
-        try:
-            with safe_open(path, "pt") as file:
-                names.update(name for name in file.keys() if not name.endswith("position_ids"))  # a buffer of old
-        except SafetensorError as error:
-            raise ValueError(f"{path} is cut short or damaged ({error}): {_AGAIN}.") from error
-    return len(names)
+def _check_weights(paths: list[Path], bare: torch.nn.Module, part: Path) -> None:
+    """ValueError where a tensor is missing, too many or of another shape: libraries fill gaps with random weights."""
+    stored = {_today(name): shape for path in paths for name, shape in _shapes(path).items()}
+    needed = {_today(name): tensor for name, tensor in bare.state_dict().items()}
+    try:
+        checkpoints.check_weights(stored, needed)
+    except ValueError as error:
+        raise ValueError(f"{part} does not fit its config ({str(error)[:-1]}): {_AGAIN}.") from error
+
+
+def _shapes(path: Path) -> dict[str, torch.Tensor]:
+    """Name -> a tensor of its shape, without numbers: the header alone is read, in milliseconds, and shows damage."""
+    try:
+        with safe_open(path, "pt") as file:
+            names = [name for name in file.keys() if not name.endswith("position_ids")]  # a buffer of old
+            return {name: torch.empty(file.get_slice(name).get_shape(), device="meta") for name in names}
+    except SafetensorError as error:
+        raise ValueError(f"{path} is cut short or damaged ({error}): {_AGAIN}.") from error
+
+
+def _today(name: str) -> str:
+    """The name of a tensor as today's libraries have it; they still read those of 2023."""
+    for old, new in _OLD_NAMES.items():
+        name = name.replace(f".attentions.0.{old}.", f".attentions.0.{new}.")
+    return name.removeprefix("text_model.")
 
 
 def _move(pipe: TextToVideoSDPipeline, device: torch.device) -> TextToVideoSDPipeline:
@@ -367,7 +449,7 @@ def _move(pipe: TextToVideoSDPipeline, device: torch.device) -> TextToVideoSDPip
     try:
         return pipe.to(device)
     except torch.OutOfMemoryError as error:
-        message = f"{device} has too little memory for the model: take dtype='float16' or device='cpu'."
+        message = f"{device} has too little memory for the model: take the dtype float16 or the device cpu."
         raise MemoryError(message) from error
 
 

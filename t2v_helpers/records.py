@@ -6,6 +6,7 @@ A record stands beside the video it describes: `dog.mp4` has `dog.json`.
 import hashlib
 import json
 from dataclasses import asdict, dataclass, fields
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -126,11 +127,17 @@ def _known(cls, values: dict) -> dict:
 
 
 def _check_types(record) -> None:
-    """Hold each field against its annotation; a whole number may stand for a number, True and False for neither."""
+    """Hold each field against its annotation; a whole number may stand for a number, True and False for neither.
+
+    A whole number of numpy's is stored as Python's own, which JSON can hold.
+    """
     for field in fields(record):
         value = getattr(record, field.name)
         kinds = getattr(field.type, "__args__", (field.type,))
         allowed = kinds + (int,) if float in kinds else kinds
+        if int in allowed and isinstance(value, Integral) and not isinstance(value, int):
+            value = int(value)
+            object.__setattr__(record, field.name, value)
         if not isinstance(value, allowed) or isinstance(value, bool):
             words = " or ".join(_WORDS.get(kind, kind.__name__) for kind in kinds)
             raise ValueError(f"{field.name}={value!r} is a {type(value).__name__}, but {words} is needed.")

@@ -19,6 +19,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
+from numbers import Integral
 from time import perf_counter
 
 import torch
@@ -48,6 +49,7 @@ NORM, REST = "norm", "the rest"  # norms are told by their class; the rest are t
 UNITS = {"text_encoder": "one prompt", "unet": "one guided step", "vae": "decoding one frame"}  # of trace_parts
 NORMS = (nn.GroupNorm, nn.LayerNorm)
 CPU_ATTENTION = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu  # torch's counter has no formula for it
+MAX_FRAMES, MAX_PIXELS = 1000, 8192  # far above what is made, and torch can still count an attention's elements
 VIEWS = {torch.ops.aten._unsafe_view.default}  # moves nothing, though it does not say that it is a view
 
 
@@ -170,8 +172,8 @@ def trace_parts(
     """
     unet, vae, text = (parts[name] for name in ("unet", "vae", "text_encoder"))
     scale, own = 2 ** (len(vae.config.block_out_channels) - 1), unet.config.sample_size
-    if frames < 1:
-        raise ValueError(f"frames={frames} is out of range: use 1 or more.")
+    if not isinstance(frames, Integral) or not 1 <= frames <= MAX_FRAMES:
+        raise ValueError(f"frames={frames!r} is not allowed: use a whole number from 1 to {MAX_FRAMES}.")
     h, w = (_latent_size(name, n, own, scale, unet) for name, n in (("height", height), ("width", width)))
     tokens = text.config.max_position_embeddings
     with unet.device:
@@ -188,9 +190,11 @@ def trace_parts(
 def _latent_size(name: str, pixels: int | None, own: int, scale: int, unet: nn.Module) -> int:
     """Pixels, or None for the model's own size -> latent pixels."""
     multiple = scale * 2 ** (len(unet.config.block_out_channels) - 1)
-    if pixels is not None and (pixels < 1 or pixels % multiple):
-        raise ValueError(f"{name}={pixels} is not allowed: use a multiple of {multiple} pixels.")
-    return own if pixels is None else pixels // scale
+    if pixels is None:
+        return own
+    if not isinstance(pixels, Integral) or not 1 <= pixels <= MAX_PIXELS or pixels % multiple:
+        raise ValueError(f"{name}={pixels!r} is not allowed: use a multiple of {multiple} pixels, up to {MAX_PIXELS}.")
+    return pixels // scale
 
 
 class _Ledger:

@@ -33,8 +33,10 @@ Output = namedtuple("Output", "sample")  # the noise [b c f h w]: output.sample 
 def sinusoidal(timesteps: Tensor, width: int) -> Tensor:
     """cos(t w_i), then sin(t w_i), with w_i = 10000^(-i / (width / 2)): [b] -> float32 [b width].
 
-    Vaswani et al. 2017, arXiv 1706.03762, section 3.5, with timesteps for positions, as in DDPM.
+    Vaswani et al. 2017, arXiv 1706.03762, section 3.5, with timesteps for positions, as in DDPM. ValueError: odd width.
     """
+    if width < 2 or width % 2:
+        raise ValueError(f"width={width} is not allowed: use an even whole number above 0, half of it for each wave.")
     i = torch.arange(width // 2, dtype=torch.float32, device=timesteps.device)
     angles = timesteps[:, None].float() * torch.exp(-math.log(10000) * i / (width // 2))  # [b width/2]
     return torch.cat([angles.cos(), angles.sin()], dim=-1)  # [b width]

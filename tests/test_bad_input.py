@@ -186,7 +186,7 @@ def test_an_empty_batch(toy_pipe):
 
 
 def test_a_batch_of_no_size(toy_pipe):
-    with pytest.raises(ValueError, match="batch_size=0 is out of range: use 1 or more"):
+    with pytest.raises(ValueError, match="batch_size=0 is not allowed: use a whole number"):
         generate_batch(toy_pipe, [SPEC], batch_size=0)
 
 

@@ -206,14 +206,14 @@ def test_an_empty_folder_is_no_pipeline(tmp_path):
 
 def test_an_index_that_is_not_json(bare):
     (bare / "model_index.json").write_text("{")
-    with pytest.raises(ValueError, match="model_index.json is not JSON"):
+    with pytest.raises(ValueError, match="model_index.json cannot be read .*: copy or download"):
         models.load(bare)
 
 
 @pytest.mark.parametrize("index", ['{"_class_name": "StableDiffusionPipeline"}', "{}", "[]"])
 def test_another_pipeline(bare, index):
     (bare / "model_index.json").write_text(index)
-    with pytest.raises(ValueError, match="holds .* but a TextToVideoSDPipeline is needed"):
+    with pytest.raises(ValueError, match="holds .* but (a TextToVideoSDPipeline|keys with values) (is|are) needed"):
         models.load(bare)
 
 
@@ -247,7 +247,7 @@ def test_a_missing_tensor_is_not_filled_with_random_weights(bare, part):
     weights = load_file(path)
     weights.pop(sorted(weights)[-1])
     save_file(weights, path, metadata={"format": "pt"})
-    with pytest.raises(ValueError, match="but its config needs|cannot be opened as a pipeline"):
+    with pytest.raises(ValueError, match="does not fit its config .* is missing in the weights"):
         models.load(bare)
 
 
@@ -263,7 +263,7 @@ def test_a_missing_tensor_is_not_filled_with_random_weights(bare, part):
 def test_a_config_that_does_not_fit_its_weights(bare, part, change):
     path = bare / part / ("scheduler_config.json" if part == "scheduler" else "config.json")
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    with pytest.raises(ValueError, match="cannot be opened as a pipeline") as caught:
+    with pytest.raises(ValueError, match=f"{part}.*copy or download the folder again") as caught:
         models.load(bare)
     assert "\n" not in str(caught.value)
 
@@ -274,7 +274,7 @@ def test_a_gpu_too_small_for_the_weights(toy_folder, monkeypatch):
 
     pipe = models.load(toy_folder, device="cpu", dtype="float32")
     monkeypatch.setattr(TextToVideoSDPipeline, "to", run_out)
-    with pytest.raises(MemoryError, match="cuda:0 has too little memory for the model: take dtype='float16' or device"):
+    with pytest.raises(MemoryError, match="cuda:0 has too little memory for the model: take the dtype float16 or"):
         models._move(pipe, torch.device("cuda:0"))
 
 
@@ -483,7 +483,7 @@ def test_a_skeleton_of_nothing(name, error):
 @pytest.mark.parametrize("damage", ["not json", '{"block_out_channels": "wide"}'])
 def test_a_skeleton_of_a_damaged_config(bare, damage):
     (bare / "unet" / "config.json").write_text(damage)
-    with pytest.raises(ValueError, match="has a config that cannot be read .*: copy or download the folder again"):
+    with pytest.raises(ValueError, match="unet.*copy or download the folder again"):
         models.skeleton(bare)
 
 

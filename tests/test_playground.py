@@ -85,7 +85,7 @@ def test_progress_counts_the_steps_and_the_button_waits(play):
 @pytest.mark.parametrize(
     ("control", "value", "said"),
     [
-        ("sentence", "a zebra <b> is dancing", "does not know 'zebra', 'b': it knows a, an"),
+        ("sentence", "a zebra <b> is dancing", "does not know 'zebra', 'b', '<', '>': it knows a, an"),
         ("sentence", "  ", "prompt is empty"),
         ("sentence", "dog " * 40, "dog"),
         ("seed", -1, "seed"),

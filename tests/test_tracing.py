@@ -296,7 +296,7 @@ def test_an_unknown_row_is_refused():
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        ({"frames": 0}, "frames=0 is out of range: use 1 or more"),
+        ({"frames": 0}, "frames=0 is not allowed: use a whole number from 1"),
         ({"height": 60}, "height=60 is not allowed: use a multiple of 16 pixels"),
         ({"width": 0}, "width=0 is not allowed: use a multiple of 16 pixels"),
     ],

@@ -6,6 +6,7 @@ that is not said is plain. The words are few on purpose: a small model can learn
 
 import itertools
 import re
+import unicodedata
 from dataclasses import astuple, dataclass, fields
 
 SUBJECTS = ("robot", "dog", "cat", "monkey", "horse", "fish", "elephant", "duck")
@@ -35,7 +36,7 @@ TEMPLATES = (
     "a video of {subject} that is {action} {place} {style}",
     "{style} {subject} {action} {place}",
 )
-KEYWORDS = {  # what decides each label; the first that matches counts
+KEYWORDS = {  # what decides each label
     "action": {**{a: a for a in ACTIONS[:6]}, "riding a horse": "riding a horse", "riding the horse": "riding a horse"},
     "place": {"times square": "times square", "lake": "lake", "beach": "beach", "moon": "moon", "forest": "forest",
               "woods": "forest", "room": "room"},
@@ -116,15 +117,20 @@ def vocabulary() -> list[str]:
 
 
 def unknown_words(text: str) -> list[str]:
-    """The words of `text` that the cartoon world has never heard, in order, each once."""
-    known = set(vocabulary())
-    return list(dict.fromkeys(w for w in words(text) if w not in known))
+    """The words of `text` that the cartoon world has never heard, in order, each once; then signs, such as an emoji.
+
+    Punctuation is passed over, unless it is all there is.
+    """
+    known, spoken = set(vocabulary()), words(text)
+    signs = [c for c in text if unicodedata.category(c).startswith("S")]
+    strange = [w for w in spoken if w not in known] + signs
+    return list(dict.fromkeys(strange)) if spoken or signs else text.split()
 
 
 def parse(text: str) -> Labels:
     """The labels that a sentence names, in any case and order.
 
-    Raises ValueError that says which word is unknown, or what is missing, and what can be said instead.
+    Raises ValueError that says which word is unknown, what is missing or named twice, and what can be said instead.
     """
     strange = unknown_words(text)
     if strange:
@@ -148,8 +154,10 @@ def _subject(spoken: str) -> str:
 
 
 def _find(spoken: str, kind: str) -> str | None:
-    hits = (label for key, label in KEYWORDS[kind].items() if re.search(rf"\b{key}\b", spoken))
-    return next(hits, None)
+    hits = list(dict.fromkeys(label for key, label in KEYWORDS[kind].items() if re.search(rf"\b{key}\b", spoken)))
+    if len(hits) > 1:
+        raise ValueError(f"{' and '.join(hits)} are named; name one {kind}.")
+    return hits[0] if hits else None
 
 
 def _missing(what: str, choices: tuple[str, ...], text: str):

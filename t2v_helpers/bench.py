@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from t2v_helpers import cartoon, environment, files, generate, layout, metrics, models, speed, temporal
+from t2v_helpers import arguments, cartoon, environment, files, generate, layout, metrics, models, speed, temporal
 from t2v_helpers.cartoon import judge as judges
 from t2v_helpers.measures import Bar, Measure, of_ratios, of_share, of_times, of_values
 from t2v_helpers.records import GenerationSpec
@@ -177,13 +177,14 @@ def measure(part: str, pipe, options: argparse.Namespace) -> tuple[dict[str, Mea
 
 def run(options: argparse.Namespace) -> dict[str, dict]:
     """The parts that `options` names, each with its command, the weights it measured and the machine, for JSON."""
-    pipe = pipeline(options.model) if set(options.only) - {"judge"} else None
+    pipe = pipeline(options.model)  # also for the judge, who does not need it: a wrong name is refused at once
+    hashes = {part: weights(part, options.model) for part in options.only}
     results = {}
     for part in options.only:
         measures, words = measure(part, pipe, options)
         results[part] = {
             "command": command(part, options),
-            "weights": weights(part, options.model),
+            "weights": hashes[part],
             "machine": machine(),
             "measures": {name: asdict(m) for name, m in measures.items()},
             "words": words,
@@ -200,9 +201,15 @@ def pipeline(model: str):
 
 
 def weights(part: str, model: str = "cartoon") -> str:
-    """SHA-256 of what a part measures: the judge's weights, or the manifest of the model's folder."""
+    """SHA-256 of what a part measures: the judge's weights, or the manifest of the model's folder.
+
+    FileNotFoundError: the folder has no manifest.
+    """
     folder = models.CARTOON if model == "cartoon" else Path(model)
-    return files.sha256(judges.WEIGHTS if part == "judge" else folder / "manifest.json")
+    path = judges.WEIGHTS if part == "judge" else folder / files.MANIFEST
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist, and it names the weights: files.write_manifest makes it.")
+    return files.sha256(path)
 
 
 def machine() -> str:
@@ -300,10 +307,11 @@ def write(results: dict, folder: Path) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Measure and print; write the files where no count was lowered. Returns 1 where a bar is missed."""
     as_written = argparse.RawDescriptionHelpFormatter
-    p = argparse.ArgumentParser(prog="t2v bench", description=__doc__, formatter_class=as_written)
-    options = add_options(p).parse_args(argv)
+    p = add_options(arguments.Parser(prog="t2v bench", description=__doc__, formatter_class=as_written))
+    options = p.parse_args(argv)
     if options.quick:
-        vars(options).update(QUICK)
+        p.set_defaults(**QUICK)
+        options = p.parse_args(argv)
     results = run(options)
     print(json.dumps(results, indent=2) if options.json else f"{table(results)}\n\n{word_table(results)}")
     if is_full(options):
@@ -322,22 +330,21 @@ def is_full(options: argparse.Namespace) -> bool:
 def add_options(p: argparse.ArgumentParser) -> argparse.ArgumentParser:
     """The benchmark's options, added to a parser (`t2v bench` has the same)."""
     p.add_argument("--model", default="cartoon", help="cartoon, or a folder with a model of the cartoon world")
-    p.add_argument("--prompts", type=_count, default=FULL["prompts"], help="sentences from the grammar")
-    p.add_argument("--held-out", type=_count, default=FULL["held_out"], help="sentences of held-out combinations")
-    p.add_argument("--renders", type=_count, default=FULL["renders"], help="fresh renders for the judge, each way")
-    p.add_argument("--clips", type=_count, default=FULL["clips"], help="fresh renders for the VAE")
-    p.add_argument("--seeds", type=_count, default=FULL["seeds"], help="videos of each variant of the temporal layers")
-    p.add_argument("--batch", type=_count, default=8, help="videos made at once")
+    counted = {
+        "prompts": "sentences from the grammar",
+        "held_out": "sentences of held-out combinations",
+        "renders": "fresh renders for the judge, each way",
+        "clips": "fresh renders for the VAE",
+        "seeds": "videos of each variant of the temporal layers",
+        "batch": "videos made at once",
+    }
+    for name, what in counted.items():
+        words = f"--{name.replace('_', '-')}"
+        p.add_argument(words, type=arguments.whole(), default=FULL.get(name, 8), help=f"{what} (%(default)s)")
     p.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="these parts alone")
-    p.add_argument("--quick", action="store_true", help=f"small counts: {QUICK}")
+    p.add_argument("--quick", action="store_true", help="smaller numbers where none is given, and wider intervals")
     p.add_argument("--json", action="store_true", help="print the results as JSON")
     return p
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not allowed: give a whole number, at least 1")
-    return int(text)
 
 
 def _measured(results: dict) -> Iterator[tuple[Bar, Measure]]:

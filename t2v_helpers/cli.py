@@ -5,42 +5,54 @@ that needs them, so that `t2v --help` is there at once.
 """
 
 import argparse
+import hashlib
 import importlib
 import json
 import math
+import os
 import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 
+from t2v_helpers import arguments, files
+
 # These have a `main` and options of their own.
 MODULES = {"run": "course", "sweep": "sweep", "bench": "bench", "train": "train"}
-INPUT_ERRORS = (ValueError, OSError, MemoryError, ImportError)
+INPUT_ERRORS = (ValueError, OSError, MemoryError, ImportError, FloatingPointError)
+SUFFIXES = (".mp4", ".png", ".json")  # the video, its filmstrip and its record
+SCHEDULERS = (  # schedulers.NAMES, without importing that for a help text
+    "ddim, dpm++, lms, pndm, euler, heun, unipc, deis, ddpm, euler_a, kdpm2, kdpm2_a, dpm++_2s, dpm++_sde, "
+    "dpm++_2s_sde or sa"
+)
 SHEET_SCALE = 4
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser that says what is wrong in one line."""
-
-    def error(self, message: str):
-        self.exit(2, f"{self.prog}: {message} (`{self.prog} --help` says more)\n")
+MOST_CLIPS = 50  # in a row or a column they still fit into an mp4 (16384 pixels), and all into 1 GiB of memory
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit status: 0, 1 where something failed that was asked, 2 for bad input."""
     argv = list(sys.argv[1:] if argv is None else argv)
     try:
-        if argv and argv[0] in MODULES:
-            return importlib.import_module(f"t2v_helpers.{MODULES[argv[0]]}").main(argv[1:])
-        options = parser().parse_args(argv)
-        return options.command(options)
+        status = _run(argv)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # the reader of a pipe has seen enough: `t2v trace cartoon | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what Python still has to write at its end
+        return 128 + 13  # as a shell says of a program that SIGPIPE ended
     except INPUT_ERRORS as error:
         print(f"t2v: {sentence(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("t2v: stopped.", file=sys.stderr)
         return 130
+
+
+def _run(argv: list[str]) -> int:
+    if argv and argv[0] in MODULES:
+        return importlib.import_module(f"t2v_helpers.{MODULES[argv[0]]}").main(argv[1:])
+    options = parser().parse_args(argv)
+    return options.command(options)
 
 
 def sentence(error: Exception) -> str:
@@ -53,13 +65,13 @@ def sentence(error: Exception) -> str:
 # --- what can be asked
 
 
-def parser() -> Parser:
+def parser() -> arguments.Parser:
     """The parser of all commands; those of MODULES are named here and read their options themselves."""
-    p = Parser(prog="t2v", description="Videos from words.")
+    p = arguments.Parser(prog="t2v", description="Videos from words.")
     commands = p.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _generate_options(commands.add_parser("generate", help="make a video from words"))
     _info_options(commands.add_parser("info", help="what this machine has, what is missing, and how to mend it"))
-    _world_options(commands.add_parser("world", help="a sheet of clips of the cartoon world, as the model saw them"))
+    _world_options(commands.add_parser("world", help="a sheet of clips of the cartoon world, drawn by its program"))
     _trace_options(
         commands.add_parser("trace", help="what is inside a model: parameters and FLOPs, without its weights")
     )
@@ -75,20 +87,22 @@ def parser() -> Parser:
 def _generate_options(p: argparse.ArgumentParser) -> None:
     p.set_defaults(command=generate)
     p.add_argument("prompt", help='what to show: "a robot is dancing in times square in van gogh style"')
-    p.add_argument("-o", "--out", help="the video's file, .mp4; a record and a filmstrip are put beside it")
+    beside = "the video's file, .mp4; a record and a filmstrip are put beside it (outputs/, named after what was asked)"
+    p.add_argument("-o", "--out", type=arguments.path, help=beside)
     p.add_argument("--model", default="cartoon", help="cartoon, modelscope or a folder (%(default)s)")
     p.add_argument("--device", default="auto", help="auto, cpu, cuda (also for ROCm) or cuda:1")
     p.add_argument("--dtype", default="auto", help="auto, float32, float16 or bfloat16")
     p.add_argument("--offline", action="store_true", default=None, help="download nothing")
     asked = {"default": argparse.SUPPRESS}  # what is not given is left to GenerationSpec
-    p.add_argument("--negative-prompt", **asked, help="what not to show")
-    p.add_argument("--seed", type=int, **asked, help="another seed, another video")
-    p.add_argument("--scheduler", **asked, help="dpm++, ddim, lms, pndm, euler, heun, unipc, deis or ddpm")
-    p.add_argument("--steps", type=int, **asked, help="more steps, more time")
-    p.add_argument("--guidance", type=float, **asked, help="how closely to follow the words")
-    p.add_argument("--frames", type=int, **asked)
-    p.add_argument("--height", type=int, **asked, help="pixels")
-    p.add_argument("--width", type=int, **asked, help="pixels")
+    pixels = "pixels, a multiple of 16 for the cartoon, up to 1024 (the model's own)"
+    p.add_argument("--negative-prompt", **asked, help="what not to show (nothing)")
+    p.add_argument("--seed", type=int, **asked, help="another seed, another video: from 0 to 4294967295 (0)")
+    p.add_argument("--scheduler", **asked, help=f"{SCHEDULERS} (dpm++)")
+    p.add_argument("--steps", type=int, **asked, help="more steps, more time: from 1 to 1000 (25)")
+    p.add_argument("--guidance", type=float, **asked, help="how closely to follow the words: 1 to 100 (the model's)")
+    p.add_argument("--frames", type=int, **asked, help="from 1 to 200 (16)")
+    p.add_argument("--height", type=int, **asked, help=pixels)
+    p.add_argument("--width", type=int, **asked, help=pixels)
     _json_option(p)
 
 
@@ -99,11 +113,13 @@ def _info_options(p: argparse.ArgumentParser) -> None:
 
 def _world_options(p: argparse.ArgumentParser) -> None:
     p.set_defaults(command=world)
-    p.add_argument("-o", "--out", default="outputs/world.png", help="a .png, .gif or .mp4 (%(default)s)")
-    p.add_argument("--count", type=int, default=24, help="how many clips (%(default)s)")
-    p.add_argument("--columns", type=int, default=6, help="clips in a row of a .png (%(default)s)")
-    p.add_argument("--seed", type=int, default=0)
-    p.add_argument("--split", default="all", help="train, held_out or all (%(default)s)")
+    number, default = arguments.whole(MOST_CLIPS), Path("outputs/world.png")
+    p.add_argument("-o", "--out", type=arguments.path, default=default, help="a .png, .gif or .mp4 (%(default)s)")
+    p.add_argument("--count", type=number, default=24, help=f"how many clips, up to {MOST_CLIPS} (%(default)s)")
+    p.add_argument("--columns", type=number, default=6, help="clips in a row (%(default)s)")
+    p.add_argument("--seed", type=int, default=0, help="another seed, other clips (%(default)s)")
+    split = "train: what the model may have learned from; held_out: what was kept away from it; all (%(default)s)"
+    p.add_argument("--split", default="all", help=split)
     _json_option(p)
 
 
@@ -130,7 +146,8 @@ def generate(options: argparse.Namespace) -> int:
 
     given = {f.name: getattr(options, f.name) for f in fields(GenerationSpec) if hasattr(options, f.name)}
     spec = GenerationSpec(**given)
-    path = _video_path(options.out, spec)
+    path = options.out or Path("outputs", f"{_name(options.model, spec)}.mp4")
+    _check_out(path)
     pipe = models.load(options.model, options.device, options.dtype, options.offline)
     if models.is_cartoon(pipe):
         models.refuse_unknown_words(f"{spec.prompt} {spec.negative_prompt}")
@@ -156,12 +173,12 @@ def world(options: argparse.Namespace) -> int:
     """Draw a sheet of the cartoon world. ValueError: a number out of range, an unknown split or kind of file."""
     from t2v_helpers import cartoon
 
-    if options.count < 1:
-        raise ValueError(f"--count {options.count} is out of range: ask for 1 clip or more.")
+    _check_suffix(options.out, ".png", ".gif", ".mp4")
+    files.check_target(options.out)
     items = [cartoon.item(options.seed, i, split=options.split) for i in range(options.count)]
-    _write_sheet(items, Path(options.out), options.columns)
-    captions = [item.caption for item in items]
-    _print({"path": options.out, "captions": captions} if options.json else "\n".join([*captions, "", options.out]))
+    _write_sheet(items, options.out, options.columns)
+    captions, path = [item.caption for item in items], str(options.out)
+    _print({"path": path, "captions": captions} if options.json else "\n".join([*captions, "", path]))
     return 0
 
 
@@ -179,14 +196,41 @@ def trace(options: argparse.Namespace) -> int:
     return 0
 
 
-def _video_path(out: str | None, spec) -> Path:
-    """Where the video goes, looked at before anything is computed. ValueError, OSError."""
-    words = "-".join(re.findall(r"\w+", spec.prompt.lower()))[:60]
-    path = Path(out or f"outputs/{words or 'video'}-{spec.seed}.mp4")
-    if path.suffix.lower() != ".mp4":
-        raise ValueError(f"--out {str(path)!r} does not end in .mp4: give the video's file that ending.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
+def _name(model: str, spec) -> str:
+    """The words, the seed and what is not as by default, for a file's name: another video has another name.
+
+    Where it is too long, or leaves signs out, a hash of the whole stands at its end.
+    """
+    changed = {f.name: getattr(spec, f.name) for f in fields(spec)[1:] if getattr(spec, f.name) != f.default}
+    told = {"seed": spec.seed} | changed | ({"model": Path(model).name} if model != "cartoon" else {})
+    whole = " ".join([spec.prompt, *(f"{name} {value}" for name, value in told.items())]).lower()
+    name = "-".join(re.findall(r"\w+", whole))
+    if name.replace("-", " ") == whole and len(name.encode()) < 120:
+        return name
+    return f"{name[:50]}-{hashlib.sha256(whole.encode(errors='replace')).hexdigest()[:8]}"
+
+
+def _check_out(path: Path) -> None:
+    """All three files can be written, and replace no other program's. ValueError, OSError; nothing is made."""
+    from t2v_helpers.records import GenerationRecord
+
+    _check_suffix(path, ".mp4")
+    beside = [path.with_suffix(suffix) for suffix in SUFFIXES]
+    for one in beside:
+        files.check_target(one)
+    try:
+        if any(one.exists() for one in beside[1:]):
+            GenerationRecord.load(path)
+    except (ValueError, FileNotFoundError) as error:
+        raise ValueError(
+            f"--out {str(path)!r} would replace {beside[1].name} and {beside[2].name}, which are no "
+            f"filmstrip and record of a video ({error}): choose another name."
+        ) from error
+
+
+def _check_suffix(path: Path, *allowed: str) -> None:
+    if path.suffix.lower() not in allowed:
+        raise ValueError(f"--out {str(path)!r} does not end in {' or '.join(allowed)}: give the file that ending.")
 
 
 def _with_bar(work):
@@ -211,10 +255,8 @@ def _write_sheet(items: list, path: Path, columns: int) -> None:
         video.write_png(sheet[len(sheet) // 2], path)
     elif path.suffix.lower() == ".gif":
         video.write_gif(sheet, path)
-    elif path.suffix.lower() == ".mp4":
-        video.write_mp4(sheet, path)
     else:
-        raise ValueError(f"--out {str(path)!r} ends in {path.suffix!r}: give it .png, .gif or .mp4.")
+        video.write_mp4(sheet, path)
 
 
 def _print(result: str | dict) -> None:

@@ -1,9 +1,9 @@
 """Run the whole course without a browser: every notebook is executed, and pages, videos and an index are left.
 
-A notebook that fails does not stop the others. Its page is taken away, so that what stands in the outputs is whole.
+A notebook that fails, or cannot be read, does not stop the others. Its page is taken away, so that what stands in the
+outputs is whole.
 """
 
-import argparse
 import json
 import os
 import sys
@@ -21,14 +21,14 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from tqdm import tqdm
 
-from t2v_helpers import pages
+from t2v_helpers import arguments, pages
 from t2v_helpers.environment import Peak
-from t2v_helpers.files import write_text
+from t2v_helpers.files import check_target, write_text
 from t2v_helpers.machine import resident_bytes
 from t2v_helpers.records import GenerationRecord
 
 OUTPUTS = "outputs"
-CELL_SECONDS = 1800
+CELL_SECONDS, LONGEST_CELL = 1800, 7 * 24 * 3600
 START_SECONDS = 300  # a kernel on a busy machine
 POLL_SECONDS = 0.2
 
@@ -72,18 +72,22 @@ def run(
     folder: str | Path = "notebooks",
     outputs: str | Path | None = None,
     names: Sequence[str] = (),
-    cell_seconds: float = CELL_SECONDS,
+    cell_seconds: int = CELL_SECONDS,
     report: Callable[[str], object] = tqdm.write,
 ) -> list[Result]:
     """Execute the notebooks of `folder`; leave NAME.html, the videos, index.html and run.json in `outputs`.
 
     outputs: see `outputs_folder`. The notebooks themselves are not changed.
     cell_seconds: a cell that takes longer has failed. report: is told one line a notebook.
-    Errors: those of `find_notebooks`; OSError where `outputs` cannot be written. What fails in a cell is in its Result.
+    Errors, before a cell is run: those of `find_notebooks`; OSError where `outputs` cannot be written. What fails in a
+    notebook is in its Result.
     """
-    outputs = outputs_folder(outputs).absolute()
+    outputs, notebooks = outputs_folder(outputs).absolute(), find_notebooks(folder, names)
+    for name in ("index.html", "run.json", *(f"{path.stem}.html" for path in notebooks)):
+        check_target(outputs / name)
+    outputs.mkdir(parents=True, exist_ok=True)
     results = []
-    for path in find_notebooks(folder, names):
+    for path in notebooks:
         results.append(_run_one(path, outputs, cell_seconds))
         report(_line(results[-1]))
     write_text(outputs / "index.html", index_page(results, outputs))
@@ -101,10 +105,13 @@ def code_cells(notebook: nbformat.NotebookNode) -> list[int]:
     return [i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code" and cell.source.strip()]
 
 
-def _run_one(path: Path, outputs: Path, cell_seconds: float) -> Result:
+def _run_one(path: Path, outputs: Path, cell_seconds: int) -> Result:
     page = outputs / f"{path.stem}.html"
     page.unlink(missing_ok=True)  # an older run's page must not stand for this one
-    notebook = nbformat.read(path, as_version=4)
+    try:
+        notebook = _read(path)
+    except (ValueError, OSError) as unread:
+        return Result(path.stem, 0, 0.0, 0.0, "", str(unread))
     total, began, error = len(code_cells(notebook)), time.perf_counter(), ""
     with tqdm(total=total, desc=path.stem, unit="cell", leave=False) as bar:
         client = _client(notebook, path.parent, cell_seconds, lambda number: bar.update(number - 1 - bar.n))
@@ -119,7 +126,18 @@ def _run_one(path: Path, outputs: Path, cell_seconds: float) -> Result:
     return Result(path.stem, total, seconds, round(peak.mib, 1), "" if error else page.name, error)
 
 
-def _client(notebook, folder: Path, cell_seconds: float, tick: Callable[[int], object]) -> NotebookClient:
+def _read(path: Path) -> nbformat.NotebookNode:
+    """The notebook of a file. ValueError naming it; OSError."""
+    try:
+        notebook = nbformat.read(path, as_version=4)
+        nbformat.validate(notebook)
+    except (ValueError, TypeError, KeyError, AttributeError, nbformat.ValidationError) as error:
+        why = str(error).splitlines()[0][:100]
+        raise ValueError(f"{path.name} is not a notebook ({why}): get it again, or take it away.") from error
+    return notebook
+
+
+def _client(notebook, folder: Path, cell_seconds: int, tick: Callable[[int], object]) -> NotebookClient:
     """A client that will execute `notebook` in place, in `folder`; tick(i) when code cell i begins (from 1)."""
     numbers = {index: i for i, index in enumerate(code_cells(notebook), start=1)}
     return NotebookClient(
@@ -152,12 +170,12 @@ def _watched(client: NotebookClient) -> Iterator[Peak]:
         thread.join()
 
 
-def _reason(failure: Exception, cell_seconds: float) -> str:
+def _reason(failure: Exception, cell_seconds: int) -> str:
     """One line on why a cell failed."""
     if isinstance(failure, CellExecutionError):
         return f"{failure.ename}: {failure.evalue}".splitlines()[0]
     if isinstance(failure, CellTimeoutError):
-        return f"took longer than {cell_seconds:g} s"
+        return f"took longer than {cell_seconds} s"
     return "the kernel died (out of memory?)"
 
 
@@ -242,11 +260,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1 if failed else 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(prog="t2v run", description="Run every notebook; leave pages, videos and an index.")
+def _parser() -> arguments.Parser:
+    p = arguments.Parser(prog="t2v run", description="Run every notebook; leave pages, videos and an index.")
     p.add_argument("names", nargs="*", help="only the notebooks whose names start so: 00 02")
     p.add_argument("--notebooks", default="notebooks", help="the folder of the notebooks (%(default)s)")
-    p.add_argument("--outputs", help="where the pages go (outputs, or what T2V_OUTPUTS says)")
-    p.add_argument("--cell-seconds", type=float, default=CELL_SECONDS, help="the longest a cell may take (%(default)s)")
+    p.add_argument("--outputs", type=arguments.path, help="where the pages go (outputs, or what T2V_OUTPUTS says)")
+    longest = "the longest that a cell may take, a whole number (%(default)s)"
+    p.add_argument("--cell-seconds", type=arguments.whole(LONGEST_CELL), default=CELL_SECONDS, help=longest)
     p.add_argument("--json", action="store_true", help="print the results as JSON")
     return p

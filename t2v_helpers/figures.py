@@ -7,7 +7,6 @@ The shipped cartoon model makes the videos; diagrams are drawn from traces. No s
 from 0, or takes the blog's 1234.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -18,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from t2v_helpers import cartoon, diagrams, files, models, tracing, video
+from t2v_helpers import arguments, cartoon, diagrams, files, models, tracing, video
 from t2v_helpers.generate import generate
 from t2v_helpers.records import GenerationSpec
 
@@ -106,12 +105,16 @@ FIGURES = {
 def make(names: Sequence[str] = (), folder: str | Path = IMAGES, model: str | Path = "cartoon") -> list[Path]:
     """Make the named figures (none named: all) in `folder`, write each into its manifest, and give their paths.
 
-    Errors: ValueError (a name that is not in FIGURES); those of models.load, generate and files.write_whole.
+    Errors, before anything is drawn: ValueError (a name that is not in FIGURES, a damaged manifest), OSError; those of
+    models.load, generate and files.write_whole.
     """
     for name in names:
         if name not in FIGURES:
             raise ValueError(f"figure={name!r} is unknown: there are {', '.join(FIGURES)}.")
     chosen = {name: FIGURES[name] for name in names or FIGURES}
+    _entries(Path(folder))
+    for name in (files.MANIFEST, *chosen):
+        files.check_target(Path(folder) / name)
     made = _videos({spec for figure in chosen.values() for spec in figure.specs}, model)
     paths = []
     for name, figure in tqdm(chosen.items(), desc="drawing", unit="figure", file=sys.stderr):
@@ -130,26 +133,37 @@ def _videos(specs: set[GenerationSpec], model: str | Path) -> dict[GenerationSpe
     return {spec: generate(pipe, spec).frames for spec in ordered}
 
 
+def _entries(folder: Path) -> dict[str, dict]:
+    """What the manifest of `folder` says of FIGURES; entries of what is no figure (any more) go. ValueError."""
+    manifest = folder / files.MANIFEST
+    if not manifest.is_file():
+        return {}
+    try:
+        old = json.loads(manifest.read_text(encoding="utf-8"))["files"].items()
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{manifest} is not a manifest ({error}): delete it, and make all figures again.") from error
+    return {name: entry for name, entry in old if name in FIGURES}
+
+
 def _enter(path: Path, figure: Figure) -> None:
-    """Write the figure's entry into the manifest of its folder; entries of what is no figure (any more) go."""
-    manifest = path.parent / files.MANIFEST
-    old = json.loads(manifest.read_text(encoding="utf-8"))["files"] if manifest.exists() else {}
-    entries = {name: entry for name, entry in old.items() if name in FIGURES}
+    """Write the figure's entry into the manifest of its folder."""
+    entries = _entries(path.parent)
     entries[path.name] = {
         "bytes": path.stat().st_size,
         "sha256": files.sha256(path),
         "command": f"{COMMAND} {path.name}",
         "specs": [spec.to_dict() for spec in figure.specs],
     }
-    files.write_text(manifest, json.dumps({"files": dict(sorted(entries.items()))}, indent=2) + "\n")
+    text = json.dumps({"files": dict(sorted(entries.items()))}, indent=2)
+    files.write_text(path.parent / files.MANIFEST, text + "\n")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """The command: make the figures that are named, or all. Exit status 0, or 2 with one sentence."""
-    parser = argparse.ArgumentParser(prog=COMMAND, description="Make the pictures of images/ again.")
+    parser = arguments.Parser(prog=COMMAND, description="Make the pictures of images/ again.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of: {', '.join(FIGURES)}")
-    parser.add_argument("--folder", type=Path, default=IMAGES, help="where to write them")
-    options = parser.parse_args(arguments)
+    parser.add_argument("--folder", type=arguments.path, default=IMAGES, help="where to write them")
+    options = parser.parse_args(argv)
     try:
         make(options.names, options.folder)
     except (ValueError, OSError, MemoryError) as error:

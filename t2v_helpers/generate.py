@@ -10,10 +10,10 @@ and the tests hold the two equal for every scheduler. The noise of a sample depe
 Shapes: latents [b c f h w] (h and w in latent pixels, 8 pixels of the video each), text [2 t d], frames [f h w c].
 """
 
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ import torch
 from diffusers import SchedulerMixin, TextToVideoSDPipeline
 from torch import Tensor
 
-from t2v_helpers import environment, layout, models, noise, schedulers, seeding, video
+from t2v_helpers import environment, files, layout, models, noise, schedulers, seeding, video
 from t2v_helpers.records import GenerationRecord, GenerationSpec, frames_hash
 
 MAX_FRAMES = 200  # the 25 s of ModelScope's model card, at 8 frames a second
@@ -89,6 +89,7 @@ def memory_needed(pipe: TextToVideoSDPipeline, spec: GenerationSpec, batch: int 
 
 def _check_all(pipe: TextToVideoSDPipeline, specs: Sequence[GenerationSpec], batch: int) -> list[GenerationSpec]:
     """The specs, resolved. They share all but words and seeds, so what they share is checked once."""
+    _check_kinds(pipe, specs)
     if not specs:
         raise ValueError("specs is empty: give at least one GenerationSpec.")
     specs = [resolve(pipe, spec) for spec in specs]
@@ -100,6 +101,16 @@ def _check_all(pipe: TextToVideoSDPipeline, specs: Sequence[GenerationSpec], bat
         models.check_prompt(pipe, spec.negative_prompt, "negative_prompt")
         seeding.check_seed(spec.seed)
     return specs
+
+
+def _check_kinds(pipe: TextToVideoSDPipeline, specs: Sequence[GenerationSpec]) -> None:
+    if not isinstance(pipe, TextToVideoSDPipeline):
+        raise ValueError(f'pipe is a {type(pipe).__name__}: give a pipeline, such as models.load("cartoon").')
+    if not isinstance(specs, Sequence):
+        raise ValueError(f"specs is a {type(specs).__name__}: give a list of GenerationSpec.")
+    for spec in specs:
+        if not isinstance(spec, GenerationSpec):
+            raise ValueError(f'spec is a {type(spec).__name__}: give GenerationSpec("a dog is dancing").')
 
 
 def _check_alike(spec: GenerationSpec, first: GenerationSpec) -> None:
@@ -114,7 +125,7 @@ def _check_alike(spec: GenerationSpec, first: GenerationSpec) -> None:
 
 def _check_numbers(pipe: TextToVideoSDPipeline, spec: GenerationSpec) -> None:
     schedulers.check_name(spec.scheduler)
-    _check_range("steps", spec.steps, 1, pipe.scheduler.config.num_train_timesteps)
+    schedulers.check_steps(spec.scheduler, spec.steps, pipe.scheduler.config)
     _check_range("frames", spec.frames, 1, MAX_FRAMES)
     _check_range("guidance", spec.guidance, 1, MAX_GUIDANCE)  # below 1 diffusers would do as for 1, and not say so
     multiple = models.size_multiple(pipe)
@@ -127,7 +138,7 @@ def _check_numbers(pipe: TextToVideoSDPipeline, spec: GenerationSpec) -> None:
 
 
 def _check_range(name: str, value: float, low: float, high: float) -> None:
-    if not math.isfinite(value) or not low <= value <= high:
+    if not low <= value <= high:  # NaN fails this, too
         raise ValueError(f"{name}={value} is out of range: use {low} to {high:g}.")
 
 
@@ -196,7 +207,7 @@ def _loop(pipe: TextToVideoSDPipeline, specs: list[GenerationSpec]) -> Iterator[
     scheduler.set_timesteps(spec.steps, device=device)
     text = torch.stack([encode_prompt(pipe, one) for one in specs], dim=1)  # [2 b t d]
     latents = initial_latents(pipe, specs) * scheduler.init_noise_sigma  # [b c f h w]
-    extra = _step_noise(scheduler, specs, latents)
+    extra = _step_noise(specs, latents)
     for index, t in enumerate(scheduler.timesteps):
         x_t = scheduler.scale_model_input(latents, t)
         noise_pred = _guided_noise(pipe, x_t, t, text, spec.guidance)
@@ -214,6 +225,21 @@ def _guided_noise(pipe: TextToVideoSDPipeline, x_t: Tensor, t: Tensor, text: Ten
     return torch.cat([_guided_noise_of_one(pipe, x, t, words, guidance) for x, words in samples])
 
 
+def guided(pipe: TextToVideoSDPipeline, spec: GenerationSpec) -> Callable[[Tensor, float], Tensor]:
+    """What a sampler asks: a function of x_t [1 c f h w] and the timestep t that gives the guided noise, as x_t.
+
+    The words and the guidance are the spec's; the text is encoded once, here. Errors: see `check`.
+    """
+    spec = check(pipe, spec)
+    text = encode_prompt(pipe, spec)  # [2 t d]
+
+    @torch.no_grad()
+    def predict(x_t: Tensor, t: float) -> Tensor:
+        return _guided_noise_of_one(pipe, x_t, torch.as_tensor(t, device=x_t.device), text, spec.guidance)
+
+    return predict
+
+
 def _guided_noise_of_one(pipe: TextToVideoSDPipeline, x_t: Tensor, t: Tensor, text: Tensor, guidance: float) -> Tensor:
     """eps = eps_negative + w (eps_prompt - eps_negative); at w = 1 the first half is not computed. text is [2 t d]."""
     if guidance == 1:
@@ -229,9 +255,9 @@ def _step(scheduler: SchedulerMixin, noise_pred: Tensor, t: Tensor, latents: Ten
     return layout.unfold_frames(images, len(latents))  # [b c f h w]
 
 
-def _step_noise(scheduler: SchedulerMixin, specs: list[GenerationSpec], latents: Tensor) -> dict:
+def _step_noise(specs: list[GenerationSpec], latents: Tensor) -> dict:
     """For a scheduler that draws noise at each step: every sample's generator, gone past its initial noise."""
-    if not isinstance(scheduler, schedulers.STOCHASTIC):
+    if specs[0].scheduler not in schedulers.STOCHASTIC:
         return {}
     generators = [seeding.generator(spec.seed) for spec in specs]
     for generator in generators:
@@ -271,8 +297,8 @@ def generate_batch(
     A sample's noise and its video are bit for bit the same in any batch. A record's seconds are its share of the batch.
     Errors: see `generate`.
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size={batch_size} is out of range: use 1 or more.")
+    if not isinstance(batch_size, Integral) or batch_size < 1:
+        raise ValueError(f"batch_size={batch_size!r} is not allowed: use a whole number, 1 or more.")
     specs = _check_all(pipe, specs, batch_size)
     parts = [specs[i : i + batch_size] for i in range(0, len(specs), batch_size)]
     return [made for part in parts for made in _generate_part(pipe, part, progress)]
@@ -313,13 +339,16 @@ def save(generation: Generation, path: str | Path, fps: int = models.FPS) -> Pat
     """Write the video as H.264 to `path` (.mp4), and beside it the record (.json) and a filmstrip (.png).
 
     Videos below 256 pixels are enlarged by a whole number. The record's hash is of the frames before that.
-    Errors: ValueError (not .mp4); see files.write_whole.
+    Errors: ValueError (not .mp4); see files.write_together.
     """
     path = Path(path)
     if path.suffix.lower() != ".mp4":
         raise ValueError(f"path={str(path)!r} does not end in .mp4: give the video's file that ending.")
     frames = generation.frames
-    video.write_mp4(frames, path, fps=fps, scale=max(1, SHOWN_PIXELS // max(frames.shape[1:3])))
-    video.write_png(video.filmstrip(frames), path.with_suffix(".png"))
-    generation.record.save(path)
+    contents = {
+        path: video.mp4_bytes(frames, fps=fps, scale=max(1, SHOWN_PIXELS // max(frames.shape[1:3]))),
+        path.with_suffix(".png"): video.png_bytes(video.filmstrip(frames)),
+        path.with_suffix(".json"): generation.record.to_json().encode(),  # last: with its record, a video is done
+    }
+    files.write_together(contents)
     return path

@@ -20,6 +20,7 @@ import json
 import math
 import re
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, fields, replace
@@ -32,7 +33,7 @@ import torch
 from accelerate import PartialState
 from tqdm import tqdm
 
-from t2v_helpers import environment, files, generate, models, schedulers, seeding
+from t2v_helpers import arguments, environment, files, generate, models, schedulers, seeding
 from t2v_helpers.records import GenerationRecord, GenerationSpec
 
 AXES = tuple(field.name for field in fields(GenerationSpec))
@@ -65,7 +66,8 @@ def _axis(name: str, values: Iterable) -> Sequence:
         raise ValueError(f"axis {name!r} is unknown: {hint}use one of {', '.join(AXES)}.")
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise ValueError(f"{name}={values!r} is one value, but an axis is a list of them: use {name}=[{values!r}].")
-    values = values if isinstance(values, Sequence) else list(islice(values, MAX_VIDEOS + 1))
+    if not isinstance(values, Sequence) or values[sys.maxsize :]:  # of more than that, len() has no number
+        values = list(islice(values, MAX_VIDEOS + 1))
     if not values:
         raise ValueError(f"{name} has no values, so the grid is empty: give at least one.")
     return values
@@ -98,14 +100,16 @@ def run_sweep(pipe, specs: Sequence[GenerationSpec], out: str | Path, batch_size
 
     Processes share the batches; `batch_size` specs that differ in prompts and seed alone are made at once. One sweep at
     a time in a folder. Rows are the same for any number of processes and any batch size: see `comparable`.
-    Errors, before anything is computed: ValueError (no specs, too many, the same twice, a folder of another sweep, and
-    those of generate.check), MemoryError, OSError (too little disk). What is done is kept when a later error ends it.
+    Errors, before anything is computed: ValueError (no specs, too many, the same twice, a folder of another sweep, a
+    record that is damaged or of another video, and those of generate.check), MemoryError, OSError (too little disk, a
+    folder where a file should be). What is done is kept when a later error ends it.
     """
     out, state = Path(out), processes(pipe.device)
     specs = _checked(pipe, specs)
     batches = _batches(specs, batch_size)
     manifest = _manifest(pipe, specs)
     _check_folder(out, manifest)
+    _check_done(out, specs)
     _check_disk(out, [spec for i, spec in enumerate(specs) if not _done(out, i)])
     _main_alone(state, lambda: _claim(out, manifest))
     own = batches[state.process_index :: state.num_processes]  # in turn, since neighbours cost about the same
@@ -200,7 +204,8 @@ def _path(out: Path, i: int) -> Path:
 
 
 def _done(out: Path, i: int) -> bool:
-    return all(_path(out, i).with_suffix(suffix).exists() for suffix in SUFFIXES)
+    paths = [_path(out, i).with_suffix(suffix) for suffix in SUFFIXES]
+    return all(path.is_file() and path.stat().st_size for path in paths)
 
 
 def _write_table(out: Path, count: int) -> None:
@@ -261,6 +266,7 @@ def _checked(pipe, specs: Sequence[GenerationSpec]) -> list[GenerationSpec]:
 
 def _check_folder(out: Path, manifest: dict) -> None:
     path = out / MANIFEST
+    files.check_target(path)
     if path.exists():
         there = _read(path)
         differs = [name for name in manifest if there.get(name) != manifest[name]]
@@ -269,6 +275,21 @@ def _check_folder(out: Path, manifest: dict) -> None:
             raise ValueError(f"{out} holds another sweep ({how}): ask for the same again, or give another folder.")
     elif out.is_dir() and any(not path.name.startswith(".") for path in out.iterdir()):
         raise ValueError(f"{out} holds files, but no sweep: give a new or an empty folder.")
+
+
+def _check_done(out: Path, specs: list[GenerationSpec]) -> None:
+    """What is kept is what was asked, and no folder stands where a file will be written."""
+    for path in out.glob("*.*"):
+        if path.is_dir() and path.suffix in (*SUFFIXES, Path(TABLE).suffix):
+            raise IsADirectoryError(f"{path} is a folder, and a sweep writes such files: move it away.")
+    for i in filter(lambda i: _done(out, i), range(len(specs))):
+        path = _path(out, i).with_suffix(".json")
+        try:
+            found = GenerationRecord.from_json(path.read_text(encoding="utf-8")).spec
+        except ValueError as error:
+            found = error
+        if found != specs[i]:
+            raise ValueError(f"{path} is not this video's record ({found}): delete it, and the video is made again.")
 
 
 def _read(manifest: Path) -> dict:
@@ -293,7 +314,7 @@ def _check_disk(out: Path, missing: list[GenerationSpec]) -> None:
     free = shutil.disk_usage(next(folder for folder in (out, *out.absolute().parents) if folder.exists())).free
     if needed > free:
         raise OSError(
-            f"{len(missing)} videos may take {needed / 1e9:.2f} GB of disk, but {out} has {free / 1e9:.2f} GB free: "
+            f"{len(missing)} videos may take {needed / 1e6:,.1f} MB of disk, but {out} has {free / 1e6:,.1f} MB free: "
             "take fewer values, or a folder on a larger disk."
         )
 
@@ -303,14 +324,12 @@ def _check_disk(out: Path, missing: list[GenerationSpec]) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Expand the grid that the options name, run it, and say where the table is."""
-    options = add_options(argparse.ArgumentParser(prog="t2v sweep", description="Make a grid of videos.")).parse_args(
-        argv
-    )
+    options = add_options(arguments.Parser(prog="t2v sweep", description="Make a grid of videos.")).parse_args(argv)
     axes = {name: getattr(options, name) for name in AXES if hasattr(options, name)}
     specs = expand(GenerationSpec(options.prompt[0]), **axes, seed=range(options.seeds))
     pipe = load(options.model, options.device, options.dtype, options.offline)
     if models.is_cartoon(pipe):
-        models.refuse_unknown_words(" ".join(options.prompt))
+        models.refuse_unknown_words(" ".join([*options.prompt, *axes.get("negative_prompt", ())]))
     table = run_sweep(pipe, specs, options.out, options.batch)
     if processes(pipe.device).is_main_process:
         found = {"table": str(table), "videos": len(specs)}
@@ -322,15 +341,18 @@ def add_options(p: argparse.ArgumentParser) -> argparse.ArgumentParser:
     """The words that `t2v sweep` understands."""
     asked = {"nargs": "+", "default": argparse.SUPPRESS, "metavar": "VALUE"}  # what is not given is left to the spec
     p.add_argument("--prompt", nargs="+", required=True, metavar="PROMPT", help="what to show, one or more")
-    p.add_argument("--scheduler", **asked, help="dpm++, ddim, lms, ...")
-    p.add_argument("--steps", type=int, **asked)
-    p.add_argument("--guidance", type=float, **asked, help="how closely to follow the words")
-    p.add_argument("--frames", type=int, **asked)
-    p.add_argument("--height", type=int, **asked, help="pixels")
-    p.add_argument("--width", type=int, **asked, help="pixels")
-    p.add_argument("--seeds", type=int, default=1, help="how many: the seeds are 0, 1, 2 ... (%(default)s)")
-    p.add_argument("-o", "--out", type=Path, default=Path("outputs/sweep"), help="the folder (%(default)s)")
-    p.add_argument("--batch", type=int, default=4, help="videos made at once (%(default)s)")
+    p.add_argument("--negative-prompt", **asked, help="what not to show, one or more (nothing)")
+    p.add_argument("--scheduler", **asked, help=f"of {', '.join(schedulers.NAMES)} ({GenerationSpec.scheduler})")
+    p.add_argument("--steps", type=int, **asked, help=f"from 1 to 1000 ({GenerationSpec.steps})")
+    p.add_argument("--guidance", type=float, **asked, help="how closely to follow the words: 1 to 100 (the model's)")
+    p.add_argument("--frames", type=int, **asked, help=f"from 1 to {generate.MAX_FRAMES} ({GenerationSpec.frames})")
+    p.add_argument("--height", type=int, **asked, help="pixels (the model's own)")
+    p.add_argument("--width", type=int, **asked, help="pixels (the model's own)")
+    seeds = "how many: the seeds are 0, 1, 2 ... (%(default)s)"
+    p.add_argument("--seeds", type=arguments.whole(MAX_VIDEOS), default=1, help=seeds)
+    out = Path("outputs/sweep")
+    p.add_argument("-o", "--out", type=arguments.path, default=out, help="the folder (%(default)s)")
+    p.add_argument("--batch", type=arguments.whole(), default=4, help="videos made at once (%(default)s)")
     p.add_argument("--model", default="cartoon", help="cartoon, modelscope or a folder (%(default)s)")
     p.add_argument("--device", default="auto", help="auto, cpu, cuda (also for ROCm) or cuda:1")
     p.add_argument("--dtype", default="auto", help="auto, float32, float16 or bfloat16")

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -208,6 +209,26 @@ def test_a_quick_run_prints_and_writes_nothing(own_folder, capsys, monkeypatch):
     bench.main(["--only", "judge", "--quick"])
     assert "judge on fresh renders, blur: weakest label" in capsys.readouterr().out
     assert not own_folder.exists()
+
+
+def test_a_quick_run_takes_the_numbers_that_are_given(monkeypatch):
+    seen = []
+    monkeypatch.setattr(bench, "run", lambda options: seen.append(options) or {})
+    assert bench.main(["--quick", "--clips", "1", "--seeds", "5"]) == 0
+    assert (seen[0].clips, seen[0].seeds, seen[0].prompts) == (1, 5, bench.QUICK["prompts"])
+
+
+def test_weights_without_a_manifest_are_refused_before_anything_is_measured(toy_folder, tmp_path, monkeypatch):
+    folder = shutil.copytree(toy_folder, tmp_path / "toy")
+    (folder / files.MANIFEST).unlink()
+    monkeypatch.setattr(bench, "measure", lambda *_: pytest.fail("measuring began before the check"))
+    with pytest.raises(FileNotFoundError, match="manifest.json does not exist, and it names the weights: files.write"):
+        bench.main(["--model", str(folder), "--only", "vae"])
+
+
+def test_a_wrong_model_is_refused_for_the_judge_too():
+    with pytest.raises(ValueError, match="model='nope' is unknown"):
+        bench.main(["--model", "nope", "--only", "judge"])
 
 
 def test_a_full_run_of_a_part_writes(own_folder, capsys, monkeypatch):

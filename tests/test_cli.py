@@ -1,4 +1,8 @@
+import argparse
 import json
+import os
+import re
+import signal
 import subprocess
 import sys
 import time
@@ -10,8 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import t2v_helpers
-from t2v_helpers import cli, video
-from t2v_helpers.records import GenerationRecord
+from t2v_helpers import arguments, cli, schedulers, video
+from t2v_helpers.generate import MAX_FRAMES
+from t2v_helpers.records import GenerationRecord, GenerationSpec
+from t2v_helpers.seeding import MAX_SEED
 
 PROMPT = "a dog is dancing on the moon"
 COMMANDS = ("generate", "info", "world", "trace", "sweep", "run", "train", "bench")
@@ -79,10 +85,42 @@ def test_generate_prints_json_and_nothing_else(generate, tmp_path):
     assert found["record"]["spec"]["guidance"] == 2 and found["record"]["spec"]["negative_prompt"] == "a cat"
 
 
-def test_generate_names_the_file_after_the_words(t2v, toy_folder, tmp_path, monkeypatch):
+def test_generate_names_the_file_after_what_was_asked(t2v, toy_folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert t2v("generate", PROMPT, "--model", toy_folder, "--device", "cpu", "--steps", 1, "--frames", 1)[0] == 0
-    assert (tmp_path / "outputs" / "a-dog-is-dancing-on-the-moon-0.mp4").is_file()
+    name = "a-dog-is-dancing-on-the-moon-seed-0-steps-1-frames-1-model-toy"
+    assert {path.name for path in (tmp_path / "outputs").iterdir()} == {name + suffix for suffix in cli.SUFFIXES}
+
+
+def test_another_video_has_another_name_and_no_name_is_too_long():
+    changes = [{}, {"seed": 1}, {"steps": 5}, {"guidance": 4.5}, {"guidance": 45.0}, {"negative_prompt": "a cat"},
+               {"scheduler": "ddim"}, {"scheduler": "dpm++_2s"}, {"scheduler": "dpm++_sde"}]  # fmt: skip
+    specs = [GenerationSpec(**{"prompt": PROMPT} | change) for change in changes]
+    specs += [
+        GenerationSpec(prompt)
+        for prompt in ("", "\U0001f415", "\U0001f408", "\ud83d", "a, b", "a b", "\U00020000" * 300)
+    ]
+    names = [cli._name("cartoon", spec) for spec in specs] + [cli._name("modelscope", specs[0])]
+    assert names[0] == "a-dog-is-dancing-on-the-moon-seed-0" and len(set(names)) == len(names)
+    assert max(len(f"{name}.json".encode()) for name in names) <= 255
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("seed", f"0 to {MAX_SEED} ({GenerationSpec.seed})"),
+        ("scheduler", f"({GenerationSpec.scheduler})"),
+        ("steps", f"1 to 1000 ({GenerationSpec.steps})"),
+        ("frames", f"1 to {MAX_FRAMES} ({GenerationSpec.frames})"),
+    ],
+)
+def test_the_help_says_the_true_defaults_and_ranges(t2v, option, words):
+    told = " ".join(t2v("generate", "--help")[1].partition("options:")[2].split())
+    assert words in re.search(rf"--{option} {option.upper()} (.*?) --", told)[1]
+
+
+def test_the_help_names_every_scheduler():
+    assert tuple(re.split(", | or ", cli.SCHEDULERS)) == schedulers.NAMES
 
 
 @pytest.mark.parametrize(
@@ -110,7 +148,12 @@ def test_generate_refuses_bad_input_in_one_sentence(generate, tmp_path, words, s
     [
         ((PROMPT, "--model", "carton"), "did you mean 'cartoon'?"),
         ((PROMPT, "--model", "./nowhere"), "is no folder"),
-        ((PROMPT, "-o", "a.gif"), "--out 'a.gif' does not end in .mp4: give the video's file that ending."),
+        ((PROMPT, "-o", "a.gif"), "--out 'a.gif' does not end in .mp4: give the file that ending."),
+        ((PROMPT, "-o", ""), "argument -o/--out: '' is no name: give one, or leave the option out"),
+        ((PROMPT, "-o", "a" * 251 + ".mp4"), "is a name of more than 255 bytes: choose a shorter one."),
+        ((PROMPT, "--device", "gpu"), "device='gpu' is unknown"),
+        ((PROMPT, "--model", ""), "model='' is unknown"),
+        ((PROMPT, "--step", 1), "unrecognized arguments: --step 1"),
         ((PROMPT, "--steps", "many"), "argument --steps: invalid int value: 'many'"),
         ((PROMPT, "--stepz", 3), "unrecognized arguments: --stepz 3"),
         ((), "the following arguments are required: prompt"),
@@ -119,6 +162,27 @@ def test_generate_refuses_bad_input_in_one_sentence(generate, tmp_path, words, s
 def test_generate_refuses_before_a_model_is_loaded(t2v, tmp_path, monkeypatch, words, sentence):
     monkeypatch.chdir(tmp_path)
     assert sentence in refused(t2v("generate", *words))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", cli.SUFFIXES)
+def test_generate_refuses_a_folder_in_the_place_of_one_of_its_files(generate, tmp_path, suffix):
+    (tmp_path / "a").with_suffix(suffix).mkdir()
+    assert f"a{suffix} is a folder: give the name of a file in it." in refused(generate(PROMPT))
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(("name", "why"), [("a.json", "is not JSON"), ("a.png", "a.json does not exist")])
+def test_generate_replaces_no_other_programs_files(generate, tmp_path, name, why):
+    (tmp_path / name).write_text("mine")
+    err = refused(generate(PROMPT))
+    assert "would replace a.png and a.json, which are no filmstrip and record" in err and why in err
+    assert (tmp_path / name).read_text() == "mine" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_generate_replaces_its_own_files(generate, tmp_path):
+    assert [generate(PROMPT, "--seed", seed)[0] for seed in (1, 2)] == [0, 0]
+    assert GenerationRecord.load(tmp_path / "a.mp4").spec.seed == 2
 
 
 def test_an_error_of_the_system_names_the_file(t2v, tmp_path):
@@ -165,10 +229,12 @@ def test_world_is_a_function_of_its_seed(t2v, tmp_path):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("--count", 0), "--count 0 is out of range: ask for 1 clip or more."),
-        (("--columns", 0), "columns=0"),
+        (("--count", 0), "argument --count: '0' is not allowed: give a whole number from 1 to 50"),
+        (("--count", 10**30), "give a whole number from 1 to 50"),
+        (("--columns", 0), "argument --columns: '0' is not allowed: give a whole number from 1 to 50"),
         (("--split", "test"), "split is 'test', but must be one of: train, held_out, all."),
-        (("-o", "w.bmp"), "--out 'w.bmp' ends in '.bmp': give it .png, .gif or .mp4."),
+        (("-o", "w.bmp"), "--out 'w.bmp' does not end in .png or .gif or .mp4: give the file that ending."),
+        (("-o", ""), "'' is no name"),
         (("--seed", -1), "seed"),
     ],
 )
@@ -178,7 +244,18 @@ def test_world_refuses_bad_input(t2v, tmp_path, monkeypatch, words, sentence):
     assert list(tmp_path.iterdir()) == []
 
 
-# --- run, train, bench: modules with a main of their own
+@pytest.mark.parametrize(("name", "words"), [("w.jpg", "does not end in"), ("w.png", "is a folder")])
+def test_world_looks_at_its_file_before_it_draws(t2v, tmp_path, monkeypatch, name, words):
+    (tmp_path / "w.png").mkdir()
+    monkeypatch.setattr("t2v_helpers.cartoon.item", lambda *_, **__: pytest.fail("drawing began before the check"))
+    assert words in refused(t2v("world", "-o", tmp_path / name))
+
+
+@pytest.mark.parametrize("columns", [1, cli.MOST_CLIPS])
+def test_the_longest_sheet_fits_into_a_video(t2v, tmp_path, columns):
+    words = ("--count", cli.MOST_CLIPS, "--columns", columns, "-o", tmp_path / "w.mp4")
+    assert t2v("world", *words)[0] == 0
+    assert max(video.read_mp4(tmp_path / "w.mp4").shape[1:3]) > 256 * cli.MOST_CLIPS
 
 
 # --- trace
@@ -202,8 +279,8 @@ def test_trace_as_json(t2v, toy_folder, toy_pipe):
     [
         (("carton",), "did you mean 'cartoon'?"),
         (("./nowhere",), "is no folder"),
-        (("cartoon", "--frames", 0), "frames=0 is out of range: use 1 or more."),
-        (("cartoon", "--height", 60), "height=60 is not allowed: use a multiple of 16 pixels."),
+        (("cartoon", "--frames", 0), "frames=0 is not allowed: use a whole number from 1"),
+        (("cartoon", "--height", 60), "height=60 is not allowed: use a multiple of 16 pixels, up to"),
     ],
 )
 def test_trace_refuses_bad_input(t2v, words, sentence):
@@ -216,6 +293,44 @@ def test_a_command_with_a_module_of_its_own_gets_its_words_and_gives_its_status(
     module = types.SimpleNamespace(main=lambda words: given.extend(words) or 1)
     monkeypatch.setitem(sys.modules, f"t2v_helpers.{cli.MODULES[command]}", module)
     assert t2v(command, "--json", "x")[0] == 1 and given == ["--json", "x"]
+
+
+@pytest.mark.parametrize("command", cli.MODULES)
+def test_a_command_with_a_module_of_its_own_says_one_sentence(t2v, command):
+    err = refused(t2v(command, "--nonsense"))
+    assert err.startswith(f"t2v {command}: ") and f"(`t2v {command} --help` says more)" in err
+
+
+@pytest.mark.parametrize(("words", "unknown"), [(("sweep", "--prompt", "a dog", "--seed", 3), "--seed 3"),
+                                                (("run", "--output", "x"), "--output"),
+                                                (("world", "--col", 3), "--col 3")])  # fmt: skip
+def test_no_option_is_known_by_a_part_of_its_name(t2v, words, unknown):
+    assert f"unrecognized arguments: {unknown}" in refused(t2v(*words))
+
+
+@pytest.mark.parametrize("words", [("sweep", "--prompt", "a dog", "--out", ""), ("run", "--outputs", " ")])
+def test_an_empty_name_is_not_taken_for_the_current_folder(t2v, words):
+    assert "is no name: give one, or leave the option out" in refused(t2v(*words))
+
+
+def test_whole_numbers_have_their_bounds():
+    assert (arguments.whole(7)("7"), arguments.whole()("1" + "0" * 30)) == (7, 10**30)
+    for text in ("0", "8", "-1", "1.5", "nan", ""):
+        with pytest.raises(argparse.ArgumentTypeError, match="is not allowed: give a whole number from 1 to 7"):
+            arguments.whole(7)(text)
+    with pytest.raises(argparse.ArgumentTypeError, match="' ' is no name: give one"):
+        arguments.path(" ")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes break otherwise there")
+@pytest.mark.parametrize("words", [("info",), ("world", "--count", "1", "-o", "{folder}/w.png")])
+def test_a_reader_who_has_seen_enough_ends_the_command_silently(tmp_path, words):
+    call = [sys.executable, "-m", "t2v_helpers.cli", *(word.format(folder=tmp_path) for word in words)]
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(call, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -231,6 +346,14 @@ def test_every_command_with_a_result_has_json(t2v, command):
 
 def test_run_without_notebooks_is_refused(t2v, tmp_path):
     assert "holds no notebook: run this from the root of the course." in refused(t2v("run", "--notebooks", tmp_path))
+
+
+def test_numbers_that_are_none_end_in_one_sentence(t2v, monkeypatch):
+    def diverge(words):
+        raise FloatingPointError("the loss is not finite")
+
+    monkeypatch.setitem(sys.modules, "t2v_helpers.train", types.SimpleNamespace(main=diverge))
+    assert refused(t2v("train")) == "t2v: the loss is not finite\n"
 
 
 def test_stopping_is_no_traceback(t2v, monkeypatch):

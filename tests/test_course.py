@@ -126,6 +126,58 @@ def test_a_kernel_that_dies_is_a_failure_of_its_cell(tmp_path):
     assert not (tmp_path / "out" / "00_dies.html").exists()
 
 
+BAD = {
+    "01_cut": b"{",
+    "02_empty": b"{}",
+    "03_list": b"[]",
+    "04_bytes": b"\xff\xfe\x00\x01",
+    "05_cell": b"",
+    "06_dir": None,
+}
+
+
+def test_a_notebook_that_cannot_be_read_is_named_and_does_not_stop_the_others(tmp_path, capsys):
+    for name, content in BAD.items():
+        path = tmp_path / f"{name}.ipynb"
+        path.mkdir() if content is None else path.write_bytes(content)
+    (tmp_path / "05_cell.ipynb").write_text(
+        '{"nbformat":4,"nbformat_minor":5,"metadata":{},"cells":[{"cell_type":"code"}]}'
+    )
+    save_notebook(tmp_path, "09_good", "1")
+    assert course.main(["--notebooks", str(tmp_path), "--outputs", str(tmp_path / "out")]) == 1
+    err = capsys.readouterr().err
+    for name in list(BAD)[:-1]:
+        assert re.search(
+            rf"failed in {name}, {name}.ipynb is not a notebook \(.+\): get it again, or take it away", err
+        )
+    assert "failed in 06_dir, " in err and "Traceback" not in err
+    assert (tmp_path / "out" / "09_good.html").is_file()
+    assert "02_empty.ipynb is not a notebook" in (tmp_path / "out" / "index.html").read_text()
+
+
+@pytest.mark.parametrize("name", ["index.html", "run.json", "00_a.html"])
+def test_a_folder_in_the_place_of_a_page_is_refused_before_a_cell_is_run(tmp_path, name):
+    save_notebook(tmp_path, "00_a", WRITE_A_VIDEO)
+    (tmp_path / "out" / name).mkdir(parents=True)
+    with pytest.raises(IsADirectoryError, match=f"{name} is a folder"):
+        course.run(tmp_path, tmp_path / "out")
+    assert len(list((tmp_path / "out").iterdir())) == 1
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc, which Linux has")
+def test_outputs_that_cannot_be_made_are_refused_before_a_cell_is_run(tmp_path):
+    save_notebook(tmp_path, "00_a", "1")
+    with pytest.raises(OSError, match="/proc/nowhere"):
+        course.run(tmp_path, "/proc/nowhere", report=lambda line: pytest.fail("a notebook was run"))
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "1.5", "nan", "inf", "1000000"])
+def test_the_seconds_of_a_cell_are_a_whole_number(capsys, seconds):
+    with pytest.raises(SystemExit):
+        course.main(["--cell-seconds", seconds])
+    assert f"'{seconds}' is not allowed: give a whole number from 1 to 604,800" in capsys.readouterr().err
+
+
 def test_the_index_shows_each_video_with_what_was_asked(tmp_path):
     video = tmp_path / "sub" / "dog & cat.mp4"
     video.parent.mkdir()

@@ -99,6 +99,21 @@ def test_an_unknown_figure_is_named_before_anything_is_made(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("text", ["{", "[]", '{"files": 3}', "{}"])
+def test_a_damaged_manifest_is_named_before_anything_is_drawn(tmp_path, text):
+    (tmp_path / files.MANIFEST).write_text(text)
+    with pytest.raises(ValueError, match="manifest.json is not a manifest .*: delete it, and make all figures again"):
+        figures.make(["world.png"], tmp_path)
+    assert not (tmp_path / "world.png").exists()
+
+
+def test_a_folder_in_the_place_of_a_figure_is_named_before_anything_is_drawn(tmp_path):
+    (tmp_path / "world.png").mkdir()
+    with pytest.raises(IsADirectoryError, match="world.png is a folder"):
+        figures.make(["shares.png", "world.png"], tmp_path)
+    assert not (tmp_path / "shares.png").exists()
+
+
 def test_the_command_says_one_sentence_and_gives_2_on_bad_input(tmp_path, capsys):
     assert figures.main(["no.png", "--folder", str(tmp_path)]) == 2
     assert "figure='no.png' is unknown" in capsys.readouterr().err

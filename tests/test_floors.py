@@ -98,13 +98,13 @@ def test_imports_keep_the_rule_of_the_house(path):
 @pytest.mark.parametrize(
     "here, line, fault",
     [
-        ("noise", "from t2v_helpers import records", "noise (floor 1) imports records (floor 1)"),
-        ("noise", "from t2v_helpers.models import load", "noise (floor 1) imports models (floor 2)"),
-        ("noise", "def f():\n    import t2v_helpers.cli", "noise (floor 1) imports cli (floor 4)"),
+        ("muon", "from t2v_helpers import records", "muon (floor 1) imports records (floor 1)"),
+        ("muon", "from t2v_helpers.models import load", "muon (floor 1) imports models (floor 2)"),
+        ("muon", "def f():\n    import t2v_helpers.cli", "muon (floor 1) imports cli (floor 4)"),
         ("noise", "from . import layout", "noise imports ..layout: name the package in full"),
         ("noise", "import diffusers.utils", "noise imports diffusers, which is no guest there"),
         ("noise", "import requests", "noise imports requests, which is no guest there"),
-        ("noise", "import tqdm", "noise (floor 1) imports tqdm, which is for floor 3 and up"),
+        ("muon", "import tqdm", "muon (floor 1) imports tqdm, which is for floor 3 and up"),
         ("attic", "", "attic has no floor: name it in the map of t2v_helpers/__init__.py"),
     ],
 )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from t2v_helpers import models, noise, schedulers, seeding
+from t2v_helpers import files, models, noise, schedulers, seeding
 from t2v_helpers.generate import (
     Generation,
     check,
@@ -46,7 +46,7 @@ def test_equal_to_the_pipeline_from_the_same_seed(toy_pipe, scheduler):
     np.testing.assert_array_equal(generate(toy_pipe, spec).frames, theirs)
 
 
-@pytest.mark.parametrize("scheduler", [name for name in schedulers.NAMES if name != "ddpm"])
+@pytest.mark.parametrize("scheduler", sorted({*schedulers.NAMES} - {*schedulers.STOCHASTIC}))
 def test_equal_to_the_pipeline_from_the_same_latents(toy_pipe, scheduler):
     spec = resolve(toy_pipe, replace(SPEC, scheduler=scheduler))
     theirs = plain(toy_pipe, spec, latents=initial_latents(toy_pipe, [spec]))
@@ -103,7 +103,7 @@ def test_initial_noise_is_the_same_in_any_batch(toy_pipe):
     assert torch.equal(initial_latents(toy_pipe, specs[::-1]), alone.flip(0))
 
 
-@pytest.mark.parametrize("scheduler", ["dpm++", "ddpm", "lms"])
+@pytest.mark.parametrize("scheduler", ["dpm++", "lms", *schedulers.STOCHASTIC])
 def test_a_video_does_not_depend_on_its_neighbours(toy_pipe, scheduler):
     specs = [replace(SPEC, seed=seed, scheduler=scheduler, prompt=prompt)
              for seed, prompt in ((1, "a dog is dancing"), (2, "a cat"), (3, "a fish on the moon"))]  # fmt: skip
@@ -140,7 +140,7 @@ def test_denoise_yields_every_call_of_the_unet(toy_pipe, scheduler):
     np.testing.assert_array_equal(frames, generate(toy_pipe, spec).frames)
 
 
-@pytest.mark.parametrize("scheduler", ["ddim", "ddpm", "euler", "lms"])
+@pytest.mark.parametrize("scheduler", ["ddim", "ddpm", "euler", "euler_a", "kdpm2_a", "lms"])
 def test_x_0_is_what_the_scheduler_of_diffusers_points_to(toy_pipe, scheduler):
     spec = resolve(toy_pipe, replace(SPEC, scheduler=scheduler))
     theirs = schedulers.make(scheduler, toy_pipe.scheduler.config)
@@ -181,13 +181,14 @@ def test_encode_prompt_gives_negative_first(toy_pipe):
     torch.testing.assert_close(both, turned.flip(0))
 
 
-def test_global_noise_is_neither_read_nor_moved(toy_pipe):
+@pytest.mark.parametrize("scheduler", schedulers.STOCHASTIC)
+def test_global_noise_is_neither_read_nor_moved(toy_pipe, scheduler):
     torch.manual_seed(1)
     before = torch.get_rng_state()
-    first = generate(toy_pipe, replace(SPEC, scheduler="ddpm"))
+    first = generate(toy_pipe, replace(SPEC, scheduler=scheduler))
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(2)
-    assert generate(toy_pipe, replace(SPEC, scheduler="ddpm")).record.frames_sha256 == first.record.frames_sha256
+    assert generate(toy_pipe, replace(SPEC, scheduler=scheduler)).record.frames_sha256 == first.record.frames_sha256
 
 
 def test_half_precision_starts_from_the_same_noise(hub_folder, hub_pipe):
@@ -223,6 +224,32 @@ def test_save_writes_video_record_and_filmstrip(toy_pipe, tmp_path):
     assert film.get(cv2.CAP_PROP_FRAME_COUNT) == 3 and film.get(cv2.CAP_PROP_FPS) == 8
     assert film.read()[1].shape == (256, 256, 3)  # 64 pixels, enlarged four times
     assert cv2.imread(str(path.with_suffix(".png"))) is not None
+
+
+@pytest.mark.parametrize("name", ["dog.mp4", "dog.png", "dog.json"])
+def test_save_writes_all_three_files_or_none(toy_pipe, tmp_path, name):
+    made = generate(toy_pipe, replace(SPEC, steps=1, frames=1))
+    (tmp_path / name).mkdir()
+    with pytest.raises(IsADirectoryError, match=f"{name} is a folder"):
+        save(made, tmp_path / "dog.mp4")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_save_on_a_full_disk_keeps_what_was_there(toy_pipe, tmp_path, monkeypatch):
+    first, second = (generate(toy_pipe, replace(SPEC, steps=1, frames=1, seed=seed)) for seed in (1, 2))
+    save(first, tmp_path / "dog.mp4")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    flush = files._flush
+
+    def full(path):
+        if path.suffix == ".json":
+            raise OSError(28, "No space left on device")
+        flush(path)
+
+    monkeypatch.setattr(files, "_flush", full)
+    with pytest.raises(OSError, match="the disk is full, so .*dog.mp4 was not written"):
+        save(second, tmp_path / "dog.mp4")
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_generation_holds_frames_and_record(toy_pipe):

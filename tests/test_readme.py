@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from t2v_helpers import __version__, cli, costs, figures
+from t2v_helpers import __version__, cli, costs, figures, sweep
+from t2v_helpers.arguments import Parser
 from t2v_helpers.records import GenerationSpec
 
 ROOT = Path(__file__).parents[1]
@@ -46,7 +47,11 @@ def test_every_make_target_it_names_exists():
 @pytest.mark.parametrize("command", [c for c in COMMANDS if "bin/t2v" in c])
 def test_every_t2v_command_is_understood(command):
     program, *arguments = shlex.split(command)
-    assert program == ".venv/bin/t2v" and cli.parser().parse_args(arguments).command
+    assert program == ".venv/bin/t2v"
+    if arguments[0] == "sweep":
+        assert sweep.add_options(Parser()).parse_args(arguments[1:]).prompt
+    else:
+        assert cli.parser().parse_args(arguments).command
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if "bin/python" in c])

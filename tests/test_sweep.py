@@ -70,6 +70,7 @@ def test_expand_takes_every_combination_and_the_last_axis_varies_fastest():
         ({"scheduler": "ddim"}, r"scheduler='ddim' is one value, but .* use scheduler=\['ddim'\]"),
         ({"steps": 4}, r"steps=4 is one value, but an axis is a list of them: use steps=\[4\]"),
         ({"steps": [4, "many"]}, "steps='many' is a str, but a whole number is needed"),
+        ({"seed": range(10**30)}, "at most 100,000"),
         ({"seed": range(10**6)}, r"1,000,000 videos \(1000000 seed\), but a sweep holds at most 100,000: take fewer"),
         ({"steps": range(1, 1001), "seed": range(1000)}, r"1,000,000 videos \(1000 steps x 1000 seed\)"),
         ({"seed": iter(int, 1)}, "at most 100,000"),
@@ -142,6 +143,14 @@ def test_what_is_done_is_not_made_again_and_what_is_missing_is(toy_pipe, referen
     assert comparable(table) == comparable(reference)
     kept = [path for path in before if path.stem not in ("00002", "00005", "00007", "sweep", "table")]
     assert len(kept) == 27 and all(path.stat().st_mtime_ns == before[path] for path in kept)
+
+
+def test_an_empty_file_is_not_done(toy_pipe, reference, tmp_path):
+    folder = shutil.copytree(reference.parent, tmp_path / "grid")
+    for name in ("00001.mp4", "00004.json", "00006.png"):
+        (folder / name).write_bytes(b"")
+    assert comparable(sweep.run_sweep(toy_pipe, SPECS, folder, quiet=True)) == comparable(reference)
+    assert (folder / "00001.mp4").read_bytes() == (reference.parent / "00001.mp4").read_bytes()
 
 
 def test_the_table_grows_while_the_sweep_runs(toy_pipe, tmp_path):
@@ -366,6 +375,33 @@ def test_a_folder_that_does_not_say_what_it_is(no_computing, tmp_path, text):
         sweep.run_sweep(no_computing, SPECS, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "the record is not JSON"),
+        ("{}", "GenerationRecord needs spec, model"),
+        ("\xff", "can't decode"),
+        (None, "seed=1"),  # another video's
+    ],
+)
+def test_a_record_that_is_damaged_or_of_another_video(no_computing, reference, tmp_path, text, words):
+    folder = shutil.copytree(reference.parent, tmp_path / "grid")
+    path = folder / "00000.json"
+    path.write_bytes((folder / "00001.json").read_bytes() if text is None else text.encode("latin-1"))
+    (folder / "00002.mp4").unlink()  # there is something to make
+    with pytest.raises(ValueError, match=f"00000.json is not this video's record .*{words}.*: delete it, and the vid"):
+        sweep.run_sweep(no_computing, SPECS, folder)
+
+
+@pytest.mark.parametrize("name", ["table.jsonl", "00001.mp4", "00001.png", "00001.json", "sweep.json"])
+def test_a_folder_where_a_file_should_be(no_computing, reference, tmp_path, name):
+    folder = shutil.copytree(reference.parent, tmp_path / "grid")
+    (folder / name).unlink()
+    (folder / name).mkdir()
+    with pytest.raises(IsADirectoryError, match=f"{name} is a folder"):
+        sweep.run_sweep(no_computing, SPECS, folder)
+
+
 def test_a_file_where_the_folder_should_be(no_computing, tmp_path):
     (tmp_path / "grid").write_text("mine")
     with pytest.raises(NotADirectoryError, match="grid is a file"):
@@ -375,24 +411,20 @@ def test_a_file_where_the_folder_should_be(no_computing, tmp_path):
 def test_a_disk_that_is_too_full(no_computing, tmp_path, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**9, 10**9, 3000))
-    with pytest.raises(
-        OSError, match=r"12 videos may take 0.00 GB of disk, but .* has 0.00 GB free: take fewer values"
-    ):
+    with pytest.raises(OSError, match=r"12 videos may take 0.2 MB of disk, but .* has 0.0 MB free: take fewer values"):
         sweep.run_sweep(no_computing, SPECS, tmp_path / "grid")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_disk_that_fills_on_the_way_keeps_what_is_done(toy_pipe, reference, tmp_path, monkeypatch):
-    write_whole, left = files.write_whole, iter(range(10))
-
-    def write(path, work):
-        return write_whole(path, work if next(left, None) is not None else full)
+    flush, left = files._flush, iter(range(10))
 
     def full(path):
-        raise OSError(28, "No space left on device")
+        if next(left, None) is None:
+            raise OSError(28, "No space left on device")
+        flush(path)
 
-    monkeypatch.setattr(files, "write_whole", write)
-    monkeypatch.setattr("t2v_helpers.video.write_whole", write)
+    monkeypatch.setattr(files, "_flush", full)
     with pytest.raises(OSError, match="the disk is full, so .* was not written: free some space"):
         sweep.run_sweep(toy_pipe, SPECS, tmp_path / "grid", batch_size=1, quiet=True)
     assert check_whole(tmp_path / "grid", reference)
@@ -409,8 +441,14 @@ def test_a_disk_that_fills_on_the_way_keeps_what_is_done(toy_pipe, reference, tm
     [
         ((), "the following arguments are required: --prompt"),
         (("--prompt", "a unicorn"), "does not know 'unicorn'"),
-        (("--prompt", "a dog", "--seeds", "0"), "seed has no values, so the grid is empty"),
-        (("--prompt", "a dog", "--seeds", "1000000"), "the grid has 1,000,000 videos"),
+        (("--prompt", "a dog", "--negative-prompt", "a cat", "a unicorn"), "does not know 'unicorn'"),
+        (
+            ("--prompt", "a dog", "--seeds", "0"),
+            "argument --seeds: '0' is not allowed: give a whole number from 1 to 1",
+        ),
+        (("--prompt", "a dog", "--seeds", "-4"), "argument --seeds: '-4' is not allowed"),
+        (("--prompt", "a dog", "--seeds", "1" + "0" * 30), "is not allowed: give a whole number from 1 to 100,000"),
+        (("--prompt", "a dog", "--steps", "1", "2", "--seeds", "99999"), "the grid has 199,998 videos"),
         (("--prompt", "a dog", "--scheduler", "ddim", "magic"), "scheduler='magic' is unknown"),
         (("--prompt", "a dog", "--device", "toaster"), "device='toaster' is unknown"),
     ],
@@ -422,7 +460,8 @@ def test_the_command_refuses_in_one_sentence(toy_folder, tmp_path, capsys, words
         status = cli.main(["sweep", "--model", str(toy_folder), "--device", "cpu", "-o", str(tmp_path / "g"), *words])
     except SystemExit as stop:
         status = stop.code
-    assert status == 2 and sentence in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert status == 2 and sentence in err and err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 

@@ -4,7 +4,7 @@ One rule: a line may know one of four things: files and notebooks, a model libra
 Floors are numbered, and an import goes down at least one floor, never sideways, never up (tests/test_floors.py):
 
     floor 0  ground                   layout seeding files machine gpus checkpoints noise arguments
-    floor 1  mathematics and pixels   environment records muon samplers video cartoon tracing unet measures
+    floor 1  mathematics and pixels   environment folders records muon samplers video cartoon tracing unet measures
     floor 2  one outside guest each   models schedulers metrics display training temporal words dataset pages diagrams
     floor 3  verbs                    generate checks recipe judging speed
     floor 4  roof                     cli course bench playground figures costs train sweep comparison

@@ -11,11 +11,10 @@ one, today's transformers reads the hub's text encoder in half precision and dif
 
 import json
 import logging
-import math
 import shutil
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -27,17 +26,16 @@ import transformers
 from diffusers import AutoencoderKL, TextToVideoSDPipeline, UNet3DConditionModel
 from huggingface_hub import HfApi, constants, snapshot_download, try_to_load_from_cache
 from huggingface_hub.errors import HTTPError, StrictDataclassError
-from safetensors import SafetensorError, safe_open
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from t2v_helpers import cartoon, checkpoints, environment, files
+from t2v_helpers import cartoon, environment, files, folders
+from t2v_helpers.folders import LATENT_SCALE, PARTS
 
 CARTOON = Path(__file__).parent / "cartoon" / "model"
 MODELSCOPE_SHAPES = Path(__file__).parent / "modelscope"  # its published configs, and the sizes of its files
 NAMES = ("cartoon", "modelscope")
 GUIDANCE = {"cartoon": 4.0, "other": 9.0}  # 9 is ModelScope's own (Wang et al. 2023, arXiv 2308.06571)
 FPS = 8
-LATENT_SCALE = 8  # pixels to a latent pixel, each way
 
 MODELSCOPE = "ali-vilab/text-to-video-ms-1.7b"
 REVISION = "8227dddca75a8561bf858d604cc5dae52b954d01"  # pinned: what is downloaded is what was tested
@@ -51,12 +49,13 @@ MODELSCOPE_WEIGHTS = {  # variant -> file -> what the repository's LFS pointers 
     variant or None: entries
     for variant, entries in json.loads((MODELSCOPE_SHAPES / "weights.json").read_text(encoding="utf-8")).items()
 }
-_BUILD = {  # the parts with weights
+_BUILD = {
     "text_encoder": lambda config: CLIPTextModel(CLIPTextConfig.from_dict(config)),
     "unet": UNet3DConditionModel.from_config,
     "vae": AutoencoderKL.from_config,
 }
-PARTS = tuple(_BUILD)
+_LIBRARY_ERRORS = (OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError, ArithmeticError,
+                   StrictDataclassError)  # what a bad folder leads to  # fmt: skip
 WORKING = 1.25  # weights, and a quarter of them again: what 20 frames of 256x256 need while they are made
 
 
@@ -105,15 +104,17 @@ def skeleton(name: str | Path) -> dict[str, torch.nn.Module]:
     """
     folder = _folder(name)
     if folder is None:
-        configs = {part: _read(MODELSCOPE_SHAPES / f"{part}.json") for part in PARTS}
+        configs = {part: folders.read(MODELSCOPE_SHAPES / f"{part}.json") for part in PARTS}
     else:
-        _check_index(folder)
-        configs = _configs(folder)
+        folders.check_index(folder)
+        configs = folders.configs(folder)
     try:
         with calm(), torch.device("meta"):
             return {part: build(configs[part]).eval() for part, build in _BUILD.items()}
     except _LIBRARY_ERRORS as error:
-        raise ValueError(f"{folder} has a config that does not work ({_reason(error)}): {_AGAIN}.") from error
+        raise ValueError(
+            f"{folder} has a config that does not work ({folders.reason(error)}): {folders.AGAIN}."
+        ) from error
 
 
 def defaults(pipe: TextToVideoSDPipeline) -> Defaults:
@@ -274,8 +275,8 @@ def _download(size: int, needed: int, weights: list[str], quiet: bool) -> None:
         snapshot_download(MODELSCOPE, revision=REVISION, allow_patterns=[*MODELSCOPE_CONFIGS, *weights])
     except (HTTPError, OSError, RuntimeError) as error:
         raise ConnectionError(
-            f"{MODELSCOPE} could not be downloaded ({_reason(error)}): check the network and load it again, what is "
-            "there is kept; or use the model 'cartoon'."
+            f"{MODELSCOPE} could not be downloaded ({folders.reason(error)}): check the network and load it again, "
+            "what is there is kept; or use the model 'cartoon'."
         ) from error
 
 
@@ -294,153 +295,26 @@ def _check_weights_file(path: Path, expected: dict, hashed: bool) -> None:
 
 def _open(folder: Path, dtype: torch.dtype) -> TextToVideoSDPipeline:
     """The pipeline in `folder` on the CPU, after all that can be wrong with the folder was looked at."""
-    _check_index(folder)
+    folders.check_index(folder)
     if (folder / files.MANIFEST).exists():
         files.check_manifest(folder)
-    variant = _variant(folder, dtype)
+    variant = folders.variant(folder, dtype)
     for part, bare in skeleton(folder).items():
-        _check_weights(_weights(folder / part, variant), bare, folder / part)
+        folders.check_weights(folder / part, variant, bare)
     try:
         with calm():
             pipe = TextToVideoSDPipeline.from_pretrained(
                 str(folder), dtype=dtype, variant=variant, use_safetensors=True, local_files_only=True
             )
     except _LIBRARY_ERRORS as error:
-        raise ValueError(f"{folder} cannot be opened as a pipeline ({_reason(error)}): {_AGAIN}.") from error
+        raise ValueError(
+            f"{folder} cannot be opened as a pipeline ({folders.reason(error)}): {folders.AGAIN}."
+        ) from error
     tokens, known = len(pipe.tokenizer), pipe.text_encoder.config.vocab_size
     if tokens != known:  # without its files a tokenizer knows two tokens, and says nothing
-        raise ValueError(f"{folder / 'tokenizer'} has {tokens} tokens, but the text encoder knows {known}: {_AGAIN}.")
+        what = f"{folder / 'tokenizer'} has {tokens} tokens, but the text encoder knows {known}"
+        raise ValueError(f"{what}: {folders.AGAIN}.")
     return pipe
-
-
-_AGAIN = "copy or download the folder again"
-_LIBRARY_ERRORS = (OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError, ArithmeticError,
-                   StrictDataclassError)  # what a bad folder leads to  # fmt: skip
-_CLASSES = {
-    "text_encoder": ["transformers", "CLIPTextModel"], "tokenizer": ["transformers", "CLIPTokenizer"],
-    "unet": ["diffusers", "UNet3DConditionModel"], "vae": ["diffusers", "AutoencoderKL"],
-}  # fmt: skip
-_CONFIGS = dict.fromkeys(PARTS, "config.json") | {
-    "tokenizer": "tokenizer_config.json", "scheduler": "scheduler_config.json",
-}  # fmt: skip
-_OLD_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}  # in a VAE's one attention
-
-
-def _reason(error: Exception) -> str:
-    """What a library says of its error, as the inside of one sentence."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}".rstrip(" .:")
-
-
-def _check_index(folder: Path) -> None:
-    """ValueError where the folder does not hold a pipeline of our class."""
-    index = folder / "model_index.json"
-    if not index.is_file():
-        raise ValueError(f"{folder} is no pipeline, model_index.json is missing: give a folder of save_pretrained.")
-    found = _read(index)
-    kind = found.get("_class_name")
-    if kind != "TextToVideoSDPipeline":
-        raise ValueError(f"{folder} holds {kind or 'no pipeline'}, but a TextToVideoSDPipeline is needed: {_AGAIN}.")
-    missing = [part for part in _CONFIGS if not (folder / part).is_dir()]
-    if missing:
-        raise ValueError(f"{folder} lacks {', '.join(missing)}: {_AGAIN}.")
-    for part, needed in _CLASSES.items():
-        if found.get(part) != needed:
-            raise ValueError(f"{index} has {part}={found.get(part)}, but {needed} is needed: {_AGAIN}.")
-
-
-def _read(path: Path) -> dict:
-    """The keys and values in a JSON file. ValueError: no file, no JSON, or JSON of another kind."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path} cannot be read ({_reason(error)}): {_AGAIN}.") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"{path} holds a {type(found).__name__}, but keys with values are needed: {_AGAIN}.")
-    return found
-
-
-def _configs(folder: Path) -> dict[str, dict]:
-    """Part -> its config. ValueError where one does not say what the course relies on."""
-    configs = {part: _read(folder / part / name) for part, name in _CONFIGS.items()}
-    try:
-        checkpoints.check_config(configs["unet"])
-    except ValueError as error:
-        raise ValueError(f"{folder / 'unet'}: {str(error)[:-1]}; {_AGAIN}.") from error
-    for part, rules in _rules(configs["unet"], configs["text_encoder"]).items():
-        for key, (fits, allowed) in rules.items():
-            if not fits(configs[part].get(key)):
-                given = f"{key}={configs[part].get(key)!r}"
-                raise ValueError(f"{folder / part / _CONFIGS[part]} has {given}, but it must be {allowed}: {_AGAIN}.")
-    return configs
-
-
-def _rules(unet: dict, text: dict) -> dict[str, dict[str, tuple[Callable[[object], bool], str]]]:
-    """Part -> key of its config -> the test of its value, and in words what is allowed."""
-    whole = (lambda x: type(x) is int and x > 0, "a whole number above 0")
-    positive = (lambda x: type(x) in (int, float) and 0 < x < math.inf, "a number above 0")
-    below_1 = (lambda x: type(x) is float and 0 < x < 1, "between 0 and 1")
-    room = text.get("max_position_embeddings")
-    return {
-        "unet": {"_class_name": _only("UNet3DConditionModel"), "out_channels": _only(unet["in_channels"])},
-        "vae": {
-            "_class_name": _only("AutoencoderKL"), "in_channels": _only(3), "out_channels": _only(3),
-            "latent_channels": _only(unet["in_channels"]), "scaling_factor": positive,
-            "block_out_channels": (lambda x: isinstance(x, list) and 2 ** (len(x) - 1) == LATENT_SCALE, "a list of 4"),
-        },
-        "text_encoder": {
-            "hidden_size": _only(unet["cross_attention_dim"]), "num_attention_heads": whole, "vocab_size": whole,
-            "max_position_embeddings": whole,
-        },
-        "tokenizer": {"model_max_length": (lambda x: type(x) is int and 0 < x <= room, f"from 1 to {room}")},
-        "scheduler": {
-            "num_train_timesteps": whole, "beta_start": below_1, "beta_end": below_1,
-            "beta_schedule": (lambda x: isinstance(x, str), "a text"),
-        },
-    }  # fmt: skip
-
-
-def _only(value: object) -> tuple[Callable[[object], bool], str]:
-    return lambda x: x == value, repr(value)
-
-
-def _weights(part: Path, variant: str | None) -> list[Path]:
-    return [path for path in sorted(part.glob("*.safetensors")) if (".fp16" in path.name) == (variant == "fp16")]
-
-
-def _variant(folder: Path, dtype: torch.dtype) -> str | None:
-    """ "fp16" or None: the weights stored as asked for where there are two kinds, else the kind that is there."""
-    wanted = ("fp16", None) if dtype.itemsize == 2 else (None, "fp16")
-    for variant in wanted:
-        if all(_weights(folder / part, variant) for part in PARTS):
-            return variant
-    raise ValueError(f"{folder} has no complete set of safetensors weights, and pickles are not opened: {_AGAIN}.")
-
-
-def _check_weights(paths: list[Path], bare: torch.nn.Module, part: Path) -> None:
-    """ValueError where a tensor is missing, too many or of another shape: libraries fill gaps with random weights."""
-    stored = {_today(name): shape for path in paths for name, shape in _shapes(path).items()}
-    needed = {_today(name): tensor for name, tensor in bare.state_dict().items()}
-    try:
-        checkpoints.check_weights(stored, needed)
-    except ValueError as error:
-        raise ValueError(f"{part} does not fit its config ({str(error)[:-1]}): {_AGAIN}.") from error
-
-
-def _shapes(path: Path) -> dict[str, torch.Tensor]:
-    """Name -> a tensor of its shape, without numbers: the header alone is read, in milliseconds, and shows damage."""
-    try:
-        with safe_open(path, "pt") as file:
-            names = [name for name in file.keys() if not name.endswith("position_ids")]  # a buffer of old
-            return {name: torch.empty(file.get_slice(name).get_shape(), device="meta") for name in names}
-    except SafetensorError as error:
-        raise ValueError(f"{path} is cut short or damaged ({error}): {_AGAIN}.") from error
-
-
-def _today(name: str) -> str:
-    """The name of a tensor as today's libraries have it; they still read those of 2023."""
-    for old, new in _OLD_NAMES.items():
-        name = name.replace(f".attentions.0.{old}.", f".attentions.0.{new}.")
-    return name.removeprefix("text_model.")
 
 
 def _move(pipe: TextToVideoSDPipeline, device: torch.device) -> TextToVideoSDPipeline:

@@ -31,7 +31,7 @@ GUESTS = {  # a library -> the only rooms it may enter
     "nbformat": {"course", "pages"},
     "packaging": {"environment"},
     "psutil": {"environment", "machine"},
-    "safetensors": {"cartoon", "checkpoints", "dataset", "models", "training"},
+    "safetensors": {"cartoon", "checkpoints", "dataset", "folders", "training"},
     "tokenizers": {"words"},
     "transformers": {"models", "recipe", "words"},
 }

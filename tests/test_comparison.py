@@ -13,7 +13,7 @@ from t2v_helpers import comparison, models, noise, samplers
 ABAR = noise.alphas_cumprod().double()
 W = 0.5  # the spread of the toy's data
 EPS = torch.full((1, 1, 1, 1, 1), 2.0, dtype=torch.float64)
-FEW = {"calls": (4,), "converged": 4}
+FEW = {"calls": (4,), "converged": 6}
 
 
 def predict(x_t, t):

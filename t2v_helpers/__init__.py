@@ -6,8 +6,8 @@ Floors are numbered, and an import goes down at least one floor, never sideways,
     floor 0  ground                   layout seeding files machine gpus checkpoints noise arguments
     floor 1  mathematics and pixels   environment folders records muon samplers video cartoon tracing unet measures
     floor 2  one outside guest each   models schedulers metrics display training temporal words dataset pages diagrams
-    floor 3  verbs                    generate checks recipe judging speed
-    floor 4  roof                     cli course bench playground figures costs train sweep comparison
+    floor 3  verbs                    generate checks recipe judging speed tables
+    floor 4  roof                     cli course bench playground figures costs train sweep comparison knobs ledger
 
 Importing the package itself takes milliseconds: it loads neither torch nor diffusers.
 """

@@ -7,7 +7,7 @@ Each check gives back a `Verdict`, which a notebook shows as the last line of a 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from t2v_helpers import cartoon, layout, tracing, unet
+from t2v_helpers.measures import Measure
 from t2v_helpers.noise import alphas_cumprod
 from t2v_helpers.records import GenerationSpec
 
@@ -439,7 +440,7 @@ def check_03_3(order_of: Callable) -> Verdict:
     given = order_of(calls, errors)
     if is_missing(given):
         return not_yet(nothing_from("order_of"))
-    wanted = _slope(np.log(calls), np.log(errors))
+    wanted = -_slope(np.log(calls), np.log(errors))
     mistakes = {
         "The sign is turned: the error falls, and an order is told without the minus.": -wanted,
         "That is the slope of the plain numbers. Take the logarithm of both first.": -_slope(calls, errors),
@@ -449,12 +450,174 @@ def check_03_3(order_of: Callable) -> Verdict:
         "You use the first and the last point alone; the line goes through all four.":
             np.log(errors[0] / errors[-1]) / np.log(calls[-1] / calls[0]),
     }  # fmt: skip
-    if np.isclose(float(given), -wanted):
+    if np.isclose(float(given), wanted):
         return right("Halving the step divides the error by two to the power of this number.")
     otherwise = "Where the error is 1 / calls**2, the order must be 2. Try order_of([1, 2, 4], [1, 1/4, 1/16])."
-    near = (advice for advice, wrong in mistakes.items() if np.isclose(float(given), -wrong))
+    near = (advice for advice, wrong in mistakes.items() if np.isclose(float(given), wrong))
     return not_yet(next(near, otherwise))
 
 
 def _slope(x: Sequence[float], y: Sequence[float]) -> float:
     return float(np.polyfit(x, y, 1)[0])
+
+
+# --- 05: what do the knobs cost, and what do they give? ---
+
+
+def check_05_1(video_flops: Callable) -> Verdict:
+    """`video_flops(steps, guidance, frames, unet, vae)`: unet for a guided step of all frames, vae for one frame."""
+    for steps, guidance, frames in ((25, 9.0, 16), (10, 1.0, 4)):
+        unet, vae = 7.0 * frames, 3.0
+        half = 0.5 if guidance == 1 else 1.0
+        wanted = steps * half * unet + frames * vae
+        mistakes = {
+            "The VAE decodes every frame, not one.": steps * half * unet + vae,
+            "The VAE decodes once, after the last step: do not pay for it in every step.":
+                steps * (half * unet + frames * vae),
+            "The decoder is missing: every frame of the video has to be decoded.": steps * half * unet,
+            "The trace's step holds all the frames already: do not multiply the UNet by frames.":
+                steps * half * unet * frames + frames * vae,
+            "The trace's step holds both halves of guidance already: do not double it.":
+                2 * steps * half * unet + frames * vae,
+        }  # fmt: skip
+        if guidance == 1:
+            mistakes["At guidance 1 the half without the prompt has no say, and is not computed: half a step."] = (
+                steps * unet + frames * vae
+            )
+        if advice := number_advice("video_flops", video_flops(steps, guidance, frames, unet, vae), wanted, mistakes):
+            return not_yet(advice)
+    return right("Steps multiply the UNet alone. That is why few steps make the decoder worth a look.")
+
+
+def check_05_2(attention_flops: Callable) -> Verdict:
+    """`attention_flops(frames, pixels, channels) -> (temporal, spatial)`: scores and sums, of one layer each."""
+    for f, n, c in ((16, 64, 8), (5, 9, 4)):
+        temporal, spatial = 4 * n * f * f * c, 4 * f * n * n * c
+        mistakes = {
+            "The two are swapped: temporal attention lets the frames of one pixel look at one another.":
+                (spatial, temporal),
+            "Half is missing. Scores and the sums that they weigh count, and a multiplication and an addition are two.":
+                (temporal / 2, spatial / 2),
+            "Temporal attention runs for every pixel, spatial attention for every frame.":
+                (4 * f * f * c, 4 * n * n * c),
+            "Everybody looks at everybody in their sequence: its length counts squared.":
+                (4 * n * f * c, 4 * f * n * c),
+        }  # fmt: skip
+        given = attention_flops(f, n, c)
+        if is_missing(given) or not isinstance(given, Sequence) or len(given) != 2:
+            return not_yet(nothing_from("attention_flops") + " Two numbers are wanted: temporal, spatial.")
+        if not np.allclose([*map(float, given)], (temporal, spatial)):
+            otherwise = "One sequence of n vectors of c numbers: 2 n n c for the scores, and as many for the sums."
+            return not_yet(next((a for a, wrong in mistakes.items() if np.allclose([*given], wrong)), otherwise))
+    return right("Frames count squared in time, pixels squared in space. Twice the height is four times the pixels.")
+
+
+def check_05_3(first_enough: Callable) -> Verdict:
+    """`first_enough(values, measures)`: the first value whose interval overlaps that of the highest measure."""
+    values, spans = (1, 2, 4, 8, 16, 32), ((1, 3), (3.5, 6.5), (4.5, 7.2), (6, 8.5), (6.2, 9.2), (7, 9))
+    measured = [Measure((low + high) / 2, low, high, 32) for low, high in spans]  # 1 is below all, and 16 the highest
+    measured[4] = Measure(8.2, 6.2, 9.2, 32)
+    mistakes = {
+        "That is the best value itself. A cheaper one may not be told from it.": 16,
+        "You ask that the interval holds the best *value*. It is enough that the two intervals overlap.": 8,
+        "You compare with the last value. The best one is the highest, wherever it stands.": 4,
+        "That is the last one that overlaps; the first is wanted, since it is the cheapest.": 32,
+        "Its interval ends below the best one's: they do not overlap.": 1,
+    }
+    if advice := number_advice("first_enough", first_enough(values, measured), 2, mistakes):
+        return not_yet(advice)
+    peaked = [Measure(*triple, 32) for triple in ((0.5, 0.4, 0.6), (0.9, 0.8, 1.0), (0.2, 0.1, 0.3))]
+    if advice := number_advice("first_enough", first_enough((1, 2, 4), peaked), 2, {}):
+        return not_yet(f"Where the middle is the highest: {advice}")
+    return right("It does not say that both are equal: only that these seeds cannot tell them apart.")
+
+
+def number_advice(name: str, given: object, wanted: float, mistakes: dict[str, float]) -> str | None:
+    """None where `given` is the number `wanted`; else the advice that fits best. mistakes: advice -> its number."""
+    if is_missing(given):
+        return nothing_from(name)
+    if not isinstance(given, Real) or isinstance(given, bool):
+        return f"{name} gave back a {type(given).__name__}; a number is wanted."
+    if np.isclose(float(given), wanted):
+        return None
+    near = (advice for advice, wrong in mistakes.items() if np.isclose(float(given), wrong))
+    return next(near, f"{name} gave {given:g} where {wanted:g} is right.")
+
+
+# --- 11: do I get what the blog got? ---
+
+
+def check_11_1(verdict_of: Callable) -> Verdict:
+    """`verdict_of(a, b)` for uint8 videos: "same bits", "same within rounding" (2 grey levels), "another video"."""
+    a = np.full((2, 3, 3, 3), 100, np.uint8)  # [f h w c]
+    one_up, one_down, far = a.copy(), a.copy(), a.copy()
+    one_up[0], one_down[1], far[0, 1, 2, 0] = 101, 99, 160
+    cases = (  # the other video, the verdict, and what another verdict tells
+        (a.copy(), "same bits", "Two videos whose pixels are all equal are the same, bit for bit."),
+        (far, "another video", "One pixel is off by 60, and 60 is no rounding. A mean hides it: look for the largest."),
+        (one_down, "same within rounding", "One grey level is rounding. In uint8, 99 - 100 is 255: use int first."),
+        (one_up, "same within rounding", "One grey level is rounding. In uint8, 100 - 101 is 255: use int first."),
+        (a + np.uint8(2), "same within rounding", "Two grey levels are still rounding here: at most 2."),
+        (a + np.uint8(3), "another video", "Three grey levels are more than rounding here: at most 2."),
+    )
+    for b, wanted, advice in cases:
+        given = verdict_of(a, b)
+        if is_missing(given):
+            return not_yet(nothing_from("verdict_of"))
+        if given not in {case[1] for case in cases}:
+            return not_yet(f"verdict_of gave {given!r}; one of the three sentences is wanted, letter for letter.")
+        if given != wanted:
+            return not_yet(f"{advice} You say {given!r}.")
+    return right("The ledger's own `compare` decides in the same way.")
+
+
+def check_11_2(start_of: Callable) -> Verdict:
+    """`start_of(k, shape) -> Tensor`: the k-th draw, k from 1, of one generator that is seeded once with 1234."""
+    shape = (1, 4, 2, 3, 3)  # [b c f h w]
+    for k in (1, 3):
+        draws = _draws(1234, k + 1, shape)
+        mistakes = {
+            "That is the first draw. The videos before took theirs from the same generator: draw those too.": draws[0],
+            "That is one draw too many: the first video starts from the first draw.": draws[k],
+            "Another seed is another stream. The blog seeds once, with 1234, and goes on.":
+                _draws(1234 + k - 1, 1, shape)[0],
+            "Another seed is another stream. The blog seeds once, with 1234, not with 1234 + k.":
+                _draws(1234 + k, 1, shape)[0],
+        }  # fmt: skip
+        otherwise = "Make one generator of seed 1234, draw k times torch.randn(shape), and give the last one back."
+        if advice := tensor_advice(f"start_of({k}, shape)", start_of(k, shape), draws[k - 1], mistakes, otherwise):
+            return not_yet(advice)
+    return right("To make the blog's fourth video alone, you must first throw three noises away.")
+
+
+def _draws(seed: int, count: int, shape: Sequence[int]) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(shape, generator=generator) for _ in range(count)]
+
+
+def check_11_3(still: Callable) -> Verdict:
+    """`still(grey [f h w]) -> [h w-1]`: the median over time of the change from each pixel to its right neighbour."""
+    grey = _noise(1)[0][0, 0].repeat(3, 1, 1) * 20 + 128  # [9 h w]
+    grey = grey + _noise(2)[1].flatten()[: grey.numel()].reshape(grey.shape) * 9
+    change = grey.diff(dim=2)  # [f h w-1]
+    wanted = change.median(dim=0).values
+    mistakes = {
+        "That is the mean over time. One frame where something passes would pull it; the median lets it pass.":
+            change.mean(dim=0),
+        "That is the median of the picture, and then its edges: a bright thing that passes still leaves edges. "
+        "Take the change in each frame first.": grey.median(dim=0).values.diff(dim=1),
+        "You dropped the signs: then noise, which goes up as often as down, no longer cancels.":
+            change.abs().median(dim=0).values,
+        "That is the left pixel minus the right one; the right one minus the left one is wanted.": -wanted,
+    }  # fmt: skip
+    given = still(grey.numpy())
+    if isinstance(given, np.ndarray):
+        given = torch.from_numpy(given)
+    if isinstance(given, Tensor) and given.shape == (grey.shape[1] - 1, grey.shape[2]):
+        return not_yet("That is the change from row to row. Letters have upright strokes: go along the last axis, w.")
+    if isinstance(given, Tensor) and given.shape == (grey.shape[0] - 1, *grey.shape[1:]):
+        return not_yet("That is the change from frame to frame. What stands still has none: go along the last axis, w.")
+    otherwise = "Take grey[:, :, 1:] - grey[:, :, :-1], and its median over the first axis."
+    if advice := tensor_advice("still", given, wanted, mistakes, otherwise):
+        return not_yet(advice)
+    return right("What moves has its edges elsewhere in every frame, and so the median forgets it.")

@@ -12,7 +12,6 @@ The order of a method is a promise for smooth equations and small steps. Close t
 smooth: so the order is measured on the way from the last training step to HALT, where some noise is left.
 """
 
-import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise, product
@@ -21,11 +20,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
-from t2v_helpers import arguments, cartoon, files, generate, metrics, models, samplers, seeding
+from t2v_helpers import arguments, cartoon, generate, metrics, models, samplers, seeding, tables
 from t2v_helpers.measures import Measure, of_ratios, of_share
 from t2v_helpers.records import GenerationSpec
+from t2v_helpers.tables import weights
 
 TABLE = Path(__file__).resolve().parents[1] / "benchmarks" / "samplers.jsonl"
 COMMAND = "python -m t2v_helpers.comparison"
@@ -136,20 +135,9 @@ def right(pipe, latents: Tensor, asked: cartoon.Labels) -> str:
 
 
 def make(pipe, seeds: Iterable[int], table: Path = TABLE) -> Path:
-    """Add the line of every seed that the table lacks, each written when it is done.
-
-    Errors: ValueError (the table of another model, or no such table); those of `files.check_target`.
-    """
-    files.check_target(table)
+    """Add the line of every seed that the table lacks, each written when it is done. Errors: those of `tables.make`."""
     head = {"command": COMMAND, "weights": weights(), "frames": FRAMES, "converged": CONVERGED}
-    lines = load(table) if table.exists() else []
-    if table.exists() and about(table) != head:
-        raise ValueError(f"{table} was measured with {about(table)}, and this is {head}: move it away to begin anew.")
-    done = {found["seed"] for found in lines}
-    for seed in tqdm([seed for seed in seeds if seed not in done], desc="samplers", unit="seed"):
-        lines = sorted([*lines, whole_line(pipe, seed)], key=lambda found: found["seed"])
-        files.write_text(table, "\n".join(map(json.dumps, [head, *lines])) + "\n")
-    return table
+    return tables.make(table, head, seeds, lambda seed: whole_line(pipe, seed), "samplers")
 
 
 def whole_line(pipe, seed: int) -> dict:
@@ -159,31 +147,14 @@ def whole_line(pipe, seed: int) -> dict:
     return line(pipe, seed, CALLS + MANY) | {"order": order_line(pipe, seed)}
 
 
-def weights() -> str:
-    """SHA-256 of the shipped model's manifest: the table belongs to these weights."""
-    return files.sha256(models.CARTOON / "manifest.json")
-
-
 def about(table: Path = TABLE) -> dict:
     """The first line of the table: how it was made."""
-    return _read(table)[0]
+    return tables.read(table, COMMAND)[0]
 
 
 def load(table: Path = TABLE) -> list[dict]:
     """The lines of the seeds. Errors: FileNotFoundError (not made yet), ValueError (no such table)."""
-    return _read(table)[1:]
-
-
-def _read(table: Path) -> list[dict]:
-    if not table.exists():
-        raise FileNotFoundError(f"{table} does not exist: make it with `{COMMAND}`, which takes hours.")
-    try:
-        head, *lines = [json.loads(text) for text in table.read_text(encoding="utf-8").splitlines()]
-        if "weights" in head and all({"seed", "prompt", "found"} <= line.keys() for line in lines):
-            return [head, *lines]
-    except (ValueError, TypeError, AttributeError) as error:
-        raise ValueError(f"{table} cannot be read ({error}): move it away and make it again.") from error
-    raise ValueError(f"{table} is no table of `{COMMAND}`: give another name.")
+    return tables.read(table, COMMAND)[1:]
 
 
 def adherence(lines: list[dict], name: str, calls: int, label: str = metrics.ALL_FOUR) -> Measure:

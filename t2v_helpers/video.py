@@ -9,6 +9,7 @@ import math
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -20,6 +21,7 @@ from t2v_helpers.files import write_whole
 
 GAP = 2  # white pixels between pictures laid side by side; even, so that a grid of even frames stays even
 BAR = 22  # height in pixels of the bar that carries a label; even for the same reason
+LUMA = (0.299, 0.587, 0.114)  # the grey of red, green and blue: ITU-R BT.601
 CRF = 18  # x264's constant rate factor, 0 to 51: at 18 no different from the frames by eye, at 26 half the bytes
 
 
@@ -60,6 +62,70 @@ def read_mp4(path: str | Path) -> np.ndarray:
     if not frames or len(frames) < announced:
         raise ValueError(f"{path} gives {len(frames)} of {max(announced, 0)} frames, so it is damaged or no video.")
     return np.stack(frames)  # [f h w c]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a video file says of itself: codec (ffmpeg's name, such as h264), frames, pixels, frames a second."""
+
+    codec: str
+    frames: int
+    height: int
+    width: int
+    fps: float
+
+    def __str__(self) -> str:
+        seconds = self.frames / self.fps
+        return f"{self.codec}, {self.height}x{self.width}, {self.frames} frames, {self.fps:g} fps, {seconds:.2f} s"
+
+
+def facts(path: str | Path) -> Facts:
+    """The facts of a video file; its frames are counted, not believed. Errors: those of `read_mp4`."""
+    frames, height, width, _ = read_mp4(path).shape
+    reader = imageio_ffmpeg.read_frames(str(path))
+    about = next(reader)
+    reader.close()
+    return Facts(about["codec"], frames, height, width, about["fps"])
+
+
+@dataclass(frozen=True)
+class Band:
+    """Rows `top` to `bottom` of a picture, and how many times more they agree with others than the usual rows do."""
+
+    top: int
+    bottom: int
+    strength: float
+
+
+def still_edges(frames: np.ndarray) -> np.ndarray:
+    """Where a clip has upright edges that do not move: uint8 [f h w 3] -> [h w-1], about -1 to 1.
+
+    It is the median over time of the change from pixel to pixel, over the usual size of that change.
+    ValueError: frames.
+    """
+    grey = check_frames(frames).astype(np.float32) @ np.array(LUMA, np.float32)  # [f h w]
+    change = np.diff(grey, axis=2)  # [f h w-1]
+    return np.median(change, axis=0) / (np.abs(change).mean(axis=0) + 1)
+
+
+def shared_band(frames: np.ndarray, others: Sequence[np.ndarray]) -> Band:
+    """The band of rows, an eighth of the height, whose still edges are most like those of other clips.
+
+    Scenes differ; a watermark stands in the same place in all. The likeness is the correlation with the median of the
+    others, without its sign (a mark may be lighter or darker than what is behind). strength is the band's over the
+    median of all bands. Errors: ValueError (frames, no others, other sizes, fewer than 16 rows).
+    """
+    mine, theirs = still_edges(frames), [still_edges(other) for other in others]
+    if not theirs or any(other.shape != mine.shape for other in theirs) or len(mine) < 16:
+        raise ValueError(
+            f"others hold {len(theirs)} clips; at least one is needed, all of the size of frames, "
+            f"{frames.shape[1]} x {frames.shape[2]}, and that of 16 rows or more."
+        )
+    common, height = np.median(theirs, axis=0), len(mine) // 8  # [h w-1]
+    tops = range(0, len(mine) - height + 1, max(1, height // 4))
+    alike = [abs(_correlation(mine[top : top + height], common[top : top + height])) for top in tops]
+    best = int(np.argmax(alike))
+    return Band(tops[best], tops[best] + height, alike[best] / max(float(np.median(alike)), 1e-6))
 
 
 def write_gif(frames: np.ndarray, path: str | Path, fps: float = 8, scale: int = 1) -> Path:
@@ -164,6 +230,13 @@ def label(frames: np.ndarray, text: str) -> np.ndarray:
 
 
 # --- how the pictures are made
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Pearson's correlation of two arrays of one shape; 0 where one of them is flat."""
+    a, b = a - a.mean(), b - b.mean()
+    size = float(np.sqrt((a * a).sum() * (b * b).sum()))
+    return float((a * b).sum()) / size if size else 0.0
 
 
 def _tile(videos: np.ndarray, columns: int) -> np.ndarray:

@@ -269,3 +269,57 @@ def test_a_long_label_is_cut_with_a_sign():
 def test_label_refuses_what_is_no_picture():
     with pytest.raises(ValueError, match=r"frames are float64 \[4, 4\], but uint8 \[... h w 3\] is needed"):
         video.label(np.zeros((4, 4)), "x")
+
+
+# --- what a file says, and what clips share
+
+
+def noise(count, f=6, size=64):
+    """Clips of noise that is another one in every frame: count x uint8 [f h w 3]."""
+    return list(np.random.default_rng(0).integers(60, 200, (count, f, size, size, 3), dtype=np.uint8))
+
+
+def test_facts_are_what_was_written(tmp_path):
+    path = video.write_mp4(a_video(f=7), tmp_path / "a.mp4", fps=12)
+    assert video.facts(path) == video.Facts("h264", 7, 32, 48, 12)
+    assert str(video.facts(path)) == "h264, 32x48, 7 frames, 12 fps, 0.58 s"
+
+
+def test_facts_of_what_is_no_video_are_refused(tmp_path):
+    (tmp_path / "a.mp4").write_bytes(b"no video")
+    with pytest.raises(ValueError, match="damaged or no video"):
+        video.facts(tmp_path / "a.mp4")
+
+
+def test_still_edges_are_where_a_clip_stands_still():
+    clip = noise(1, f=31)[0]
+    clip[:, 20:40, 30:] = np.minimum(clip[:, 20:40, 30:], 90)  # darker from column 30 on: an edge that stays
+    edges = video.still_edges(clip)
+    assert edges.shape == (64, 63) and edges[20:40, 29].mean() < -0.5 and abs(edges[:20]).mean() < 0.25
+
+
+def test_a_mark_that_clips_share_is_found_where_it_stands_and_a_scene_is_not():
+    clips = noise(4)
+    plain = video.shared_band(clips[0], clips[1:])
+    for clip in clips:
+        clip[:, 40:48, ::5] = 255
+    marked = video.shared_band(clips[0], clips[1:])
+    assert (marked.top, marked.bottom) == (40, 48) and marked.strength > 10 > 6 > plain.strength
+
+
+def test_a_mark_is_found_where_it_is_darker_too():
+    clips = noise(3)
+    for clip, grey in zip(clips, (0, 255, 255), strict=True):
+        clip[:, 16:24, ::5] = grey
+    assert video.shared_band(clips[0], clips[1:]).top == 16
+
+
+@pytest.mark.parametrize("others", [[], noise(1, size=32)])
+def test_bands_need_other_clips_of_one_size(others):
+    with pytest.raises(ValueError, match=f"others hold {len(others)} clips; at least one is needed"):
+        video.shared_band(noise(1)[0], others)
+
+
+def test_flat_clips_share_nothing():
+    flat = np.full((2, 16, 16, 3), 90, np.uint8)
+    assert video.shared_band(flat, [flat]).strength == 0

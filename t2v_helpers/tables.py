@@ -1,0 +1,48 @@
+"""Tables of JSON lines that take hours: a head that says how they were made, then a line for each seed.
+
+A table goes on where it was stopped, and is written whole after each line. It belongs to one command, one set of
+weights and one setting: a table with another head is refused and left alone.
+"""
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from tqdm import tqdm
+
+from t2v_helpers import files, models
+
+
+def make(table: Path, head: dict, seeds: Iterable[int], line: Callable[[int], dict], what: str) -> Path:
+    """Add line(seed), a dict with "seed", "prompt" and "found", for every seed that the table lacks.
+
+    head: a dict with "command" and "weights". what: the word beside the progress bar.
+    Errors: ValueError (the table of another head, or no such table); those of `files.check_target`.
+    """
+    files.check_target(table)
+    about, *lines = read(table, head["command"]) if table.exists() else [head]
+    if about != head:
+        raise ValueError(f"{table} was measured with {about}, and this is {head}: move it away to begin anew.")
+    done = {found["seed"] for found in lines}
+    for seed in tqdm([seed for seed in seeds if seed not in done], desc=what, unit="seed"):
+        lines = sorted([*lines, line(seed)], key=lambda found: found["seed"])
+        files.write_text(table, "\n".join(map(json.dumps, [head, *lines])) + "\n")
+    return table
+
+
+def read(table: Path, command: str) -> list[dict]:
+    """The head, and the lines of the seeds. Errors: FileNotFoundError (not made yet), ValueError (no such table)."""
+    if not table.exists():
+        raise FileNotFoundError(f"{table} does not exist: make it with `{command}`, which takes hours.")
+    try:
+        head, *lines = [json.loads(text) for text in table.read_text(encoding="utf-8").splitlines()]
+        if "weights" in head and all({"seed", "prompt", "found"} <= line.keys() for line in lines):
+            return [head, *lines]
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"{table} cannot be read ({error}): move it away and make it again.") from error
+    raise ValueError(f"{table} is no table of `{command}`: give another name.")
+
+
+def weights() -> str:
+    """SHA-256 of the shipped model's manifest: a table belongs to these weights."""
+    return files.sha256(models.CARTOON / "manifest.json")

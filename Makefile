@@ -42,8 +42,10 @@ lab: $(VENV)/.ready  ## open JupyterLab on this machine alone, behind its token
 train: $(VENV)/.ready  ## train the cartoon model again from nothing; goes on where it was stopped
 	$(VENV)/bin/t2v train $(ARGS)
 
-bench: $(VENV)/.ready  ## measure the shipped model: every bar with its number and interval
+bench: $(VENV)/.ready  ## measure the shipped model, and make the tables behind the notebooks (what is there is kept)
 	$(VENV)/bin/t2v bench $(ARGS)
+	$(PY) -m t2v_helpers.comparison
+	$(PY) -m t2v_helpers.knobs
 
 clean:  ## remove .venv and outputs/; runs/ (training) stays
 	rm -rf $(VENV) outputs *.egg-info

@@ -480,10 +480,9 @@ def check_05_1(video_flops: Callable) -> Verdict:
             "The trace's step holds both halves of guidance already: do not double it.":
                 2 * steps * half * unet + frames * vae,
         }  # fmt: skip
-        if guidance == 1:
-            mistakes["At guidance 1 the half without the prompt has no say, and is not computed: half a step."] = (
-                steps * unet + frames * vae
-            )
+        if guidance == 1:  # where both halves are paid, that is the mistake, and not that the price was doubled
+            alone = "At guidance 1 the half without the prompt has no say, and is not computed: half a step."
+            mistakes = {alone: steps * unet + frames * vae} | mistakes
         if advice := number_advice("video_flops", video_flops(steps, guidance, frames, unet, vae), wanted, mistakes):
             return not_yet(advice)
     return right("Steps multiply the UNet alone. That is why few steps make the decoder worth a look.")

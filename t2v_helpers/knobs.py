@@ -33,7 +33,7 @@ GRID = {  # BASE is part of each
 }
 DRAWN = ("frames", "size")  # the knobs that the judge, too, could stumble over
 NUMBERS = ("flicker", "sharpness", "saturation")
-SEEDS = 32
+SEEDS, LEAST = 32, 16  # seeds of a whole table, and the fewest that may be shown
 SENTENCES = 20_505  # the seed of the prompts; training, bench and comparison use other streams
 
 
@@ -184,9 +184,12 @@ def enough(values: Sequence[float], measures: Sequence[Measure], lowest: bool = 
 
 def expected(values: Sequence[float], m: int) -> tuple[float, float]:
     """Where the mean of m new values should lie, 19 times in 20: (low, high), for values that are about normal."""
-    spread = np.std(values, ddof=1) if len(values) > 1 else math.inf
-    half = 1.96 * spread * math.sqrt(1 / m + 1 / len(values))
-    return float(np.mean(values) - half), float(np.mean(values) + half)
+    n = len(values)
+    if n < 2:
+        return -math.inf, math.inf
+    t = 1.96 + 2.37 / (n - 1)  # Student's, to the first order in 1 / (n - 1): Abramowitz & Stegun 26.7.5
+    half = t * float(np.std(values, ddof=1)) * math.sqrt(1 / m + 1 / n)
+    return float(np.mean(values)) - half, float(np.mean(values)) + half
 
 
 def main(argv: list[str] | None = None) -> int:

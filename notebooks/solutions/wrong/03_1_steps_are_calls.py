@@ -1,0 +1,3 @@
+# helpful word: heun in 10 steps calls the network 19 times
+def steps_for(name, calls):
+    return calls

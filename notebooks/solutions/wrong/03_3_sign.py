@@ -1,0 +1,6 @@
+# helpful word: sign is turned
+import numpy as np
+
+
+def order_of(calls, errors):
+    return np.polyfit(np.log(calls), np.log(errors), 1)[0]

@@ -1,0 +1,3 @@
+# helpful word: half a step
+def video_flops(steps, guidance, frames, unet, vae):
+    return steps * unet + frames * vae

@@ -1,0 +1,3 @@
+# helpful word: decodes every frame
+def video_flops(steps, guidance, frames, unet, vae):
+    return steps * (unet / 2 if guidance == 1 else unet) + vae

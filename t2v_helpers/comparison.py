@@ -34,7 +34,6 @@ CALLS = (4, 6, 10, 16, 25, 50)
 MANY, CONVERGED = (100, 200), 500
 HALT, ORDER_CALLS, ORDER_CONVERGED = 100, (8, 16, 32, 64), 256
 FRAMES, SEEDS, FIRST = 8, 64, 16  # many calls, and the order, are measured for the first seeds alone
-LEAST = 32  # the fewest seeds that may be shown
 SENTENCES = 20_262  # the seed of the prompts; training uses other streams, and bench another one
 DRAWS = 2**31  # and more: the seeds of what stochastic samplers draw on the way
 

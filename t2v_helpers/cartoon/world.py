@@ -171,5 +171,3 @@ def item(seed: int, index: int, frames: int = 16, split: str = "train") -> Item:
     wording = [int(k) for k in rng.integers(0, 60, size=3)]
     clip, mask = render(labels, int(rng.integers(0, 2**31)), frames)
     return Item(clip, caption(labels, *wording), labels, mask)
-
-

@@ -16,18 +16,46 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass
-from html import escape
 from pathlib import Path
 from textwrap import wrap
 from types import MappingProxyType
-from urllib.parse import quote
 
 import numpy as np
 import torch
 
 from t2v_helpers import cartoon, environment, files, generate, metrics, models, schedulers, video
 from t2v_helpers.generate import Generation
+from t2v_helpers.ledger.blog import CLAIMS, DOG, MONKEY, ROBOT, RUNS, SETUP, Claim, Run, claim
+from t2v_helpers.ledger.page import page
+from t2v_helpers.ledger.rows import (
+    ANOTHER,
+    FAILS,
+    HOLDS,
+    KINDS,
+    MEASURED,
+    NO_CLIP,
+    NO_FILES,
+    NOT_RUN,
+    OTHER_WORDS,
+    PARTLY,
+    SAME_BITS,
+    SAME_PICTURE,
+    SAME_ROUNDING,
+    SAME_WORDS,
+    VERDICTS,
+    Row,
+    counts,
+)
 from t2v_helpers.records import GenerationRecord, GenerationSpec, frames_hash
+
+__all__ = [
+    "ANOTHER", "CLAIMS", "COMPRESSED", "DOG", "FAILS", "FETCH_SECONDS", "HOLDS", "HOW", "KINDS", "MARKED", "MEASURED",
+    "MONKEY", "NOT_RUN", "NO_CLIP", "NO_FILES", "OTHER_WORDS", "PARTLY", "ROBOT", "ROUNDING", "RUNS", "SAME_BITS",
+    "SAME_PICTURE", "SAME_ROUNDING", "SAME_WORDS", "SEED", "SETUP", "VARIABLE", "VERDICTS", "WHERE", "Claim", "Made",
+    "Row", "Run", "as_published", "band_text", "check_folder", "claim", "claim_row", "compare", "controlled", "counts",
+    "fetch", "file_rows", "given_folder", "grey_levels", "in_words", "make", "marks", "page", "read", "readable",
+    "stream", "substitutions", "text", "video_row", "write",
+]  # fmt: skip
 
 SEED = 1234
 WHERE = "https://github.com/ROCm/rocm-blogs/raw/release/blogs/artificial-intelligence/text-to-video-generation/videos"
@@ -35,92 +63,9 @@ VARIABLE = "T2V_BLOG_VIDEOS"
 HOW = f"set {VARIABLE} to a folder with the blog's mp4 files, or to fetch where there is a network"
 FETCH_SECONDS = 60
 
-SAME_BITS, SAME_ROUNDING, SAME_PICTURE = "same bits", "same within rounding", "same picture"
-SAME_WORDS, OTHER_WORDS, ANOTHER = "same in words", "other words", "another video"
-HOLDS, PARTLY, FAILS = "holds", "holds in part", "does not hold"
-NOT_RUN, NO_FILES, NO_CLIP, MEASURED = "not run here", "no files given", "no CLIP at hand", "measured"
-VERDICTS = (SAME_BITS, SAME_ROUNDING, SAME_PICTURE, SAME_WORDS, OTHER_WORDS, ANOTHER, HOLDS, PARTLY, FAILS, MEASURED,
-            NOT_RUN, NO_FILES, NO_CLIP)  # fmt: skip
-KINDS = ("as published", "controlled", "claim", "the blog's file", "similarity")
 ROUNDING = 2  # grey levels of 255: what another order of adding the same floats may change
 COMPRESSED = 30.0  # dB: MPEG-4 keeps a video at 30 to 40, and another video is below 20
 MARKED = 6.0  # a band this many times above the usual is a mark: the blog's five have 8 to 24, its sixth has 4
-
-
-# --- what the blog did
-
-
-@dataclass(frozen=True)
-class Run:
-    """One video of the blog: the name and SHA-256 of its file, and what was asked."""
-
-    file: str
-    prompt: str
-    scheduler: str
-    sha256: str
-    steps: int = 50
-    frames: int = 20
-    fps: int = 8
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A sentence of the blog, or what its text implies, and how it is tested."""
-
-    name: str
-    words: str
-    test: str
-
-
-MONKEY = "A monkey is riding a horse around a lake"
-ROBOT = "A Robot is dancing in the Times Square"
-DOG = "A cartoon of a dog dancing in Van Gogh style"
-RUNS = (  # in the blog's order, which is the order of the draws
-    Run("example.mp4", MONKEY, "ddim", "10c0730bf15980bf6fe751627b44f096126dab22532ab1f8f9e4dde9a65c77a7"),
-    Run("example1.mp4", MONKEY, "dpm++", "129c206880aa3266dce4fb48607335e51a7bd2e9f336df2908bfcc90ef9db788"),
-    Run("example2.mp4", MONKEY, "lms", "ad716f37581e3da790e306f370411372acf852f0025a8df133bc905d17f542a8"),
-    Run("example3.mp4", MONKEY, "pndm", "6bd59f83eb9ae0b8b7090365722ec9b6e1b255d5da46a5c0868015878fa56b7f"),
-    Run("example_ts.mp4", ROBOT, "ddim", "680f7aaec180a9315ce1dc71ab898fc21a9bf53102a2f6f41b688c4b089fc278"),
-    Run("example_vs.mp4", DOG, "ddim", "7af4193ab6f5288c7532f5373bd378ccbdef0d90df9fa39159065c73298c5405"),
-)
-SETUP = {  # what the blog says, or leaves at the defaults of its day
-    "model": "modelscope", "pixels": "256x256", "guidance": "9", "dtype": "float32", "device": "an AMD GPU",
-    "torch": "2.1.1",
-}  # fmt: skip
-CLAIMS = (
-    Claim("first lines", 'pipe = DiffusionPipeline.from_pretrained("damo-vilab/text-to-video-ms-1.7b")',
-          "the same call today, without a dtype, and one step"),
-    Claim("block", "these operations were repeated (2, 4, 2, 2) times",
-          "count them in the published model's own classes, built without weights"),
-    Claim("attention", "two types of spatial attentions ... Both temporal attentions are self-attention",
-          "look at what their keys are made from, in the same classes"),
-    Claim("modular", "These components are modular, allowing us to swap one component with another of the same type",
-          "four schedulers on the same weights"),
-    Claim("compare", "You can find the generated videos ... and compare the schedulers' effect",
-          "how far apart videos are for another noise, and for another scheduler"),
-    Claim("difficulty", "the inherent difficulty in quantitatively measuring the effectiveness of different schedulers",
-          "the distance to where 50 steps arrive, from the same noise"),
-    Claim("Times Square", '"Times Square" ... the model effectively incorporates these key elements',
-          "the place that the judge reads, with the words and without, several seeds"),
-    Claim("Van Gogh", '"Van Gogh Style" ... the model effectively incorporates these key elements',
-          "the style that the judge reads, with the words and without, several seeds"),
-    Claim("more steps", "higher-quality images in the video, consider increasing the num_inference_steps",
-          "the distance to where 50 steps arrive, and what the judge reads, for 5 to 25 steps"),
-    Claim("more frames", "For longer videos, adjust the num_frames",
-          "the length of a video of more frames, and what the judge reads"),
-    Claim("export", "export_to_video(video_frames[0], ...)", "its frames a second today, when nothing is said"),
-    Claim("speed", "50/50 [00:31<00:00, 1.58it/s]", "seconds for the same call on a GPU"),
-    Claim("performance", "Experimental results demonstrate the model's superior performance",
-          "the report's scores on MSR-VTT"),
-)  # fmt: skip
-
-
-def claim(name: str) -> Claim:
-    """The claim of that name. ValueError: there is none."""
-    for one in CLAIMS:
-        if one.name == name:
-            return one
-    raise ValueError(f"name={name!r} is no claim: use one of {', '.join(one.name for one in CLAIMS)}.")
 
 
 # --- making the videos
@@ -294,40 +239,6 @@ def marks(clips: dict[str, np.ndarray], prompts: dict[str, str]) -> dict[str, vi
 # --- rows
 
 
-@dataclass(frozen=True)
-class Row:
-    """One line of the ledger. ValueError: a kind or a verdict that is none, or no reason.
-
-    subject is a file's name or a claim's words; draw is the position in the generator's stream; sha256 is that of the
-    frames (records.frames_hash), or of the blog's file; video is the name of an mp4 beside the ledger.
-    """
-
-    kind: str
-    subject: str
-    verdict: str
-    why: str
-    prompt: str | None = None
-    scheduler: str | None = None
-    draw: int | None = None
-    steps: int | None = None
-    frames: int | None = None
-    fps: float | None = None
-    model: str | None = None
-    dtype: str | None = None
-    device: str | None = None
-    seconds: float | None = None
-    sha256: str | None = None
-    video: str | None = None
-    versions: dict | None = None
-
-    def __post_init__(self):
-        for name, value, allowed in (("kind", self.kind, KINDS), ("verdict", self.verdict, VERDICTS)):
-            if value not in allowed:
-                raise ValueError(f"{name}={value!r} is unknown: use one of {', '.join(allowed)}.")
-        if not self.subject.strip() or not self.why.strip():
-            raise ValueError("subject and why must say something: a verdict without a reason is worth nothing.")
-
-
 def claim_row(name: str, verdict: str, why: str, **facts) -> Row:
     """The row of the claim of that name; facts are further fields of a Row. ValueError: see `claim` and `Row`."""
     return Row("claim", f"{name}: {claim(name).words}", verdict, why, **facts)
@@ -421,69 +332,6 @@ def text(rows: Sequence[Row], width: int = 96) -> str:
         subject = row.subject if len(row.subject) <= 50 else f"{row.subject[:49]}…"
         lines += [f"{row.kind:16} {subject:50} {row.verdict}", *(f"    {part}" for part in wrap(row.why, width))]
     return "\n".join(lines)
-
-
-def counts(rows: Iterable[Row]) -> dict[str, int]:
-    """How many rows have each verdict, in the order of VERDICTS; those that none has are left out."""
-    found = [row.verdict for row in rows]
-    return {verdict: found.count(verdict) for verdict in VERDICTS if verdict in found}
-
-
-# --- the page
-
-
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>The ledger of the blog</title>
-<style>
-body {{ font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; padding: 0 1rem; max-width: 90rem; color: #111 }}
-table {{ border-collapse: collapse; width: 100% }}
-th, td {{ border-bottom: 1px solid #bbb; padding: .4rem .6rem .4rem 0; text-align: left; vertical-align: top }}
-td.verdict {{ font-weight: bold; white-space: nowrap }}
-td.number {{ white-space: nowrap }}
-td.why {{ min-width: 22rem }}
-video {{ width: 8rem; image-rendering: pixelated; display: block }}
-code {{ font-size: 85% }}
-</style></head><body>
-<h1>The ledger of the blog</h1>
-<p>{summary}</p>
-{tables}
-<h2>Versions</h2>
-<p>{versions}</p>
-</body></html>
-"""
-_COLUMNS = ("what", "verdict", "why", "asked", "found")
-
-
-def page(rows: Sequence[Row]) -> str:
-    """The rows as one HTML page that fetches nothing: a table for each kind, in the order of KINDS."""
-    kinds = [kind for kind in KINDS if any(row.kind == kind for row in rows)]
-    tables = "\n".join(_table(kind, [row for row in rows if row.kind == kind]) for kind in kinds)
-    summary = "; ".join(f"{verdict}: {n}" for verdict, n in counts(rows).items())
-    versions = {f"{name} {version}": None for row in rows for name, version in (row.versions or {}).items()}
-    return _PAGE.format(summary=escape(summary), tables=tables, versions=escape(", ".join(versions) or "none recorded"))
-
-
-def _table(kind: str, rows: list[Row]) -> str:
-    head = "".join(f"<th>{column}</th>" for column in _COLUMNS)
-    lines = "\n".join(map(_line, rows))
-    return f"<h2>{escape(kind.capitalize())}</h2>\n<table><tr>{head}</tr>\n{lines}\n</table>"
-
-
-def _line(row: Row) -> str:
-    movie = f'<video src="{quote(row.video)}" controls loop muted preload="metadata"></video>' if row.video else ""
-    asked = _facts(prompt=row.prompt, scheduler=row.scheduler, draw=row.draw, steps=row.steps)
-    seconds = None if row.seconds is None else f"{row.seconds:.1f}"
-    where = _facts(model=row.model, dtype=row.dtype, device=row.device, seconds=seconds)
-    film = _facts(frames=row.frames, fps=None if row.fps is None else f"{row.fps:g}")
-    digest = f'<br><code title="{escape(row.sha256)}">{escape(row.sha256[:12])}</code>' if row.sha256 else ""
-    return (
-        f'<tr><td>{escape(row.subject)}{movie}</td><td class="verdict">{escape(row.verdict)}</td>'
-        f'<td class="why">{escape(row.why)}</td><td>{asked}</td><td class="number">{film}<br>{where}{digest}</td></tr>'
-    )
-
-
-def _facts(**values) -> str:
-    return "<br>".join(f"{name} {escape(str(value))}" for name, value in values.items() if value is not None)
 
 
 def _size(frames: np.ndarray) -> str:

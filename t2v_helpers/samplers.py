@@ -57,6 +57,7 @@ class Level(NamedTuple):
 
 
 Grid = list[tuple[Level, Level]]
+Noises = Iterator[Tensor] | None  # what stochastic samplers draw on the way; the others need none
 
 
 @dataclass(frozen=True)
@@ -96,9 +97,7 @@ def ddpm(denoise: Denoiser, x: Tensor, grid: Grid, noises: Iterator[Tensor]) -> 
         yield x
 
 
-def ddim(
-    denoise: Denoiser, x: Tensor, grid: Grid, noises: Iterator[Tensor] | None = None, eta: float = 0.0
-) -> Iterator[Tensor]:
+def ddim(denoise: Denoiser, x: Tensor, grid: Grid, noises: Noises = None, eta: float = 0.0) -> Iterator[Tensor]:
     """Mix x_0 and eps as x_s has them; eta > 0 puts in fresh noise (Song et al. 2021, "DDIM", equations 12, 16)."""
     for t, s in grid:
         x_0, eps = denoise(x, t)
@@ -109,7 +108,7 @@ def ddim(
         yield x
 
 
-def pndm(denoise: Denoiser, x: Tensor, grid: Grid, noises: Iterator[Tensor] | None = None) -> Iterator[Tensor]:
+def pndm(denoise: Denoiser, x: Tensor, grid: Grid, noises: Noises = None) -> Iterator[Tensor]:
     """DDIM's step, with the last four answers mixed by Adams-Bashforth (Liu et al. 2022, "PNDM", equations 11, 12).
 
     The second step of the grid goes over the first again, with the mean of the answers at its two ends. As in
@@ -127,7 +126,7 @@ def pndm(denoise: Denoiser, x: Tensor, grid: Grid, noises: Iterator[Tensor] | No
         yield x
 
 
-def euler(denoise: Denoiser, x: Tensor, grid: Grid, noises: Iterator[Tensor] | None = None) -> Iterator[Tensor]:
+def euler(denoise: Denoiser, x: Tensor, grid: Grid, noises: Noises = None) -> Iterator[Tensor]:
     """Follow dx/dsigma = eps in a straight line (Karras et al. 2022, algorithm 1 without its correction)."""
     for t, s in grid:
         _, eps = denoise(x * t.signal, t)
@@ -144,7 +143,7 @@ def euler_a(denoise: Denoiser, x: Tensor, grid: Grid, noises: Iterator[Tensor]) 
         yield x
 
 
-def heun(denoise: Denoiser, x: Tensor, grid: Grid, noises: Iterator[Tensor] | None = None) -> Iterator[Tensor]:
+def heun(denoise: Denoiser, x: Tensor, grid: Grid, noises: Noises = None) -> Iterator[Tensor]:
     """Take Euler's step, look again at its end, and go by the mean of both slopes (Karras et al. 2022, algorithm 1)."""
     for t, s in grid:
         _, eps = denoise(x * t.signal, t)
@@ -156,7 +155,7 @@ def heun(denoise: Denoiser, x: Tensor, grid: Grid, noises: Iterator[Tensor] | No
             yield x
 
 
-def lms(denoise: Denoiser, x: Tensor, grid: Grid, noises: Iterator[Tensor] | None = None) -> Iterator[Tensor]:
+def lms(denoise: Denoiser, x: Tensor, grid: Grid, noises: Noises = None) -> Iterator[Tensor]:
     """Integrate the polynomial through the last four slopes (Hairer et al., "Solving ODEs I", section III.5)."""
     sigmas, slopes = deque(maxlen=4), deque(maxlen=4)
     for t, s in grid:
@@ -167,7 +166,7 @@ def lms(denoise: Denoiser, x: Tensor, grid: Grid, noises: Iterator[Tensor] | Non
         yield x
 
 
-def dpm_2m(denoise: Denoiser, x: Tensor, grid: Grid, noises: Iterator[Tensor] | None = None) -> Iterator[Tensor]:
+def dpm_2m(denoise: Denoiser, x: Tensor, grid: Grid, noises: Noises = None) -> Iterator[Tensor]:
     """Hold x_0 at its value halfway, on the line through the last two (Lu et al. 2022, "DPM-Solver++", algorithm 2)."""
     past = deque(maxlen=2)
     for t, s in grid:
@@ -176,7 +175,7 @@ def dpm_2m(denoise: Denoiser, x: Tensor, grid: Grid, noises: Iterator[Tensor] | 
         yield x
 
 
-def dpm_2s(denoise: Denoiser, x: Tensor, grid: Grid, noises: Iterator[Tensor] | None = None) -> Iterator[Tensor]:
+def dpm_2s(denoise: Denoiser, x: Tensor, grid: Grid, noises: Noises = None) -> Iterator[Tensor]:
     """Look one step ahead, then take both in one with x_0 halfway (Lu et al. 2022, "DPM-Solver++", algorithm 1).
 
     Every second step of the grid starts again where the one before it started, but the last never does.
@@ -189,7 +188,7 @@ def dpm_2s(denoise: Denoiser, x: Tensor, grid: Grid, noises: Iterator[Tensor] | 
         yield x
 
 
-def unipc(denoise: Denoiser, x: Tensor, grid: Grid, noises: Iterator[Tensor] | None = None) -> Iterator[Tensor]:
+def unipc(denoise: Denoiser, x: Tensor, grid: Grid, noises: Noises = None) -> Iterator[Tensor]:
     """Predict as dpm_2m does, then correct by what is found there (Zhao et al. 2023, "UniPC", section 3; B_2(h))."""
     past, x_start = deque(maxlen=2), x
     for t, s in grid:
@@ -382,7 +381,7 @@ def sample(
     steps: int,
     spacing: str | None = None,
     prediction: str = "epsilon",
-    noises: Iterator[Tensor] | None = None,
+    noises: Noises = None,
     abar: Tensor | None = None,
     **options,
 ) -> Iterator[Tensor]:

@@ -11,7 +11,6 @@ a loss of the autoencoder that looks more closely at the subject, and a text enc
 """
 
 import json
-import math
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,12 +18,12 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from diffusers import AutoencoderKL, DDIMScheduler, TextToVideoSDPipeline, UNet3DConditionModel
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from t2v_helpers import cartoon, dataset, files
+from t2v_helpers.losses import psnr, reconstruction
 from t2v_helpers.noise import add_noise, snr
 from t2v_helpers.seeding import generator
 from t2v_helpers.temporal import start_silent, temporal_layers_off
@@ -159,27 +158,6 @@ class DecoderTask:
     def lr(self, k: int) -> float:
         """Warm-up, then a cosine to zero."""
         return self.chosen.lr * min(1, (k + 1) / self.chosen.warm_up) * cosine(k / self.steps)
-
-
-def reconstruction(x: Tensor, y: Tensor, weight: Tensor, gradient_weight: float) -> Tensor:
-    """Weighted L1 of the pixels, and of the differences between neighbouring pixels."""
-    return _l1(x, y, weight) + gradient_weight * _edge_l1(x, y, weight)
-
-
-def psnr(x: Tensor, y: Tensor) -> float:
-    """Peak signal-to-noise ratio in dB of frames in [-1, 1]."""
-    return -10 * math.log10(F.mse_loss(x, y).item() / 4)
-
-
-def _l1(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
-    return (weight * (x - y).abs()).sum() / (weight.sum() * x.shape[1])
-
-
-def _edge_l1(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
-    """L1 between the differences of neighbouring pixels, across and down."""
-    difference = x - y
-    across = _l1(difference[..., 1:], difference[..., :-1], weight[..., 1:])
-    return across + _l1(difference[..., 1:, :], difference[..., :-1, :], weight[..., 1:, :])
 
 
 def new_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:

@@ -1,0 +1,129 @@
+"""What the judge reads off videos of the cartoon world, and how often that is what was asked."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import torch
+
+from t2v_helpers import cartoon, layout
+from t2v_helpers.cartoon import judge as judges
+from t2v_helpers.metrics.intervals import Share
+
+LABELS = ("subject", "action", "place", "style")
+ALL_FOUR = "all four"
+DISTURBANCES = {  # small changes that must not change what the judge reads; pixels, and parts of [-1, 1]
+    "none": {},
+    "blur": {"blur": 1.0},
+    "noise": {"noise": 0.08},
+    "shift": {"shift": (3, -2)},
+}
+
+
+@dataclass(frozen=True)
+class Adherence:
+    """How many videos show what was asked: a Share for each label and for all four at once.
+
+    `judge` is the judge's own accuracy on fresh renders, by label; a score cannot be trusted beyond it.
+    """
+
+    shares: dict[str, Share]
+    judge: dict[str, float]
+
+    def __getitem__(self, label: str) -> Share:
+        return self.shares[label]
+
+    def to_dict(self) -> dict:
+        """Every Share as a dict, ready for JSON, with the judge's accuracy beside it."""
+        return {name: share.to_dict() | {"judge": self.judge.get(name)} for name, share in self.shares.items()}
+
+    def to_json(self) -> str:
+        """`to_dict` as JSON."""
+        return json.dumps(self.to_dict(), indent=2)
+
+    def __str__(self) -> str:
+        head = f"{'':9}{'right':>11} {'share':>10} {'95 % interval':>17}   the judge itself, on fresh drawings"
+        own = {name: f"{self.judge[name]:8.1%}" if name in self.judge else "not measured" for name in self.shares}
+        return "\n".join([head, *(f"{name:9}{share}   {own[name]}" for name, share in self.shares.items())])
+
+
+@cache
+def load_judge() -> judges.Judge:
+    """The shipped judge, read once. Raises FileNotFoundError where its weights are missing."""
+    return judges.load()
+
+
+@cache
+def judge_about() -> dict[str, float]:
+    """The shipped judge's accuracy on undisturbed fresh renders, by label, as its weights' header says."""
+    accuracy = json.loads(judges.about().get("accuracy", "{}"))
+    return {name: share["share"] for name, share in accuracy.get("none", {}).items()}
+
+
+def read(videos: np.ndarray, judge: judges.Judge | None = None, batch_size: int = 32) -> list[cartoon.Labels]:
+    """What the judge sees in `videos`, uint8 [b f 64 64 3]: the labels of each. Raises ValueError for other arrays."""
+    _check_videos(videos)
+    judge = judge or load_judge()
+    labels = []
+    with torch.inference_mode():
+        for part in torch.from_numpy(np.ascontiguousarray(videos)).split(batch_size):
+            labels += judges.decide(judge(layout.to_float(part)))
+    return labels
+
+
+def adherence(
+    seen: Sequence[cartoon.Labels], asked: Sequence[cartoon.Labels], judge: dict[str, float] | None = None
+) -> Adherence:
+    """Count, label by label, how often `seen` is what was `asked`. `judge`: its accuracy; None: the shipped judge's.
+
+    Raises ValueError where the lists are empty or differ in length.
+    """
+    if len(seen) != len(asked) or not seen:
+        raise ValueError(f"{len(seen)} videos were read and {len(asked)} were asked; give as many of each, at least 1.")
+    right = [{x: getattr(s, x) == getattr(a, x) for x in LABELS} for s, a in zip(seen, asked, strict=True)]
+    shares = {name: Share(sum(r[name] for r in right), len(right)) for name in LABELS}
+    shares[ALL_FOUR] = Share(sum(all(r.values()) for r in right), len(right))
+    return Adherence(shares, judge_about() if judge is None else judge)
+
+
+def shuffled(asked: Sequence[cartoon.Labels], seed: int = 0) -> list[cartoon.Labels]:
+    """The control: every video gets the labels of another one (one random ring, so nobody keeps their own)."""
+    ring = np.random.default_rng(seed).permutation(len(asked))
+    mixed = list(asked)
+    for here, there in zip(ring, np.roll(ring, 1), strict=True):
+        mixed[here] = asked[there]
+    return mixed
+
+
+def judge_accuracy(
+    n: int, seed: int, disturbance: str = "none", judge: judges.Judge | None = None, frames: int = 16
+) -> Adherence:
+    """How well the judge reads `n` fresh renders of the whole grammar, disturbed in one way of DISTURBANCES.
+
+    Raises ValueError for another disturbance.
+    """
+    if disturbance not in DISTURBANCES:
+        raise ValueError(f"disturbance is {disturbance!r}, but must be one of: {', '.join(DISTURBANCES)}.")
+    seen, asked = [], []
+    for start in range(0, n, 32):
+        items = [cartoon.item(seed, i, frames, split="all") for i in range(start, min(start + 32, n))]
+        seen += read(disturbed(np.stack([x.frames for x in items]), disturbance, seed + start), judge)
+        asked += [x.labels for x in items]
+    return adherence(seen, asked, {})
+
+
+def disturbed(videos: np.ndarray, disturbance: str, seed: int = 0) -> np.ndarray:
+    """`videos` uint8 [b f h w c] after one of DISTURBANCES, the same shape."""
+    generator = torch.Generator().manual_seed(seed)
+    x = layout.to_float(torch.from_numpy(videos))  # [b c f h w]
+    x = torch.stack([judges.disturb(clip, generator, **DISTURBANCES[disturbance]) for clip in x])
+    return layout.to_uint8(x).numpy()
+
+
+def _check_videos(videos: np.ndarray) -> None:
+    good = isinstance(videos, np.ndarray) and videos.dtype == np.uint8 and videos.ndim == 5
+    if not good or videos.shape[2:] != (judges.SIZE, judges.SIZE, 3) or 0 in videos.shape:
+        given = f"{videos.dtype} {list(videos.shape)}" if isinstance(videos, np.ndarray) else type(videos).__name__
+        raise ValueError(f"videos are {given}, but the judge reads uint8 [b f 64 64 3] with b and f at least 1.")

@@ -1,0 +1,98 @@
+"""What can be seen in the pixels of a video alone, with OpenCV: nothing here has learned anything."""
+
+from dataclasses import dataclass
+from functools import cache
+
+import cv2
+import numpy as np
+
+from t2v_helpers import cartoon
+
+SLOWEST = 0.5  # pixels a frame; below it nothing is said to travel
+
+
+@dataclass(frozen=True)
+class Motion:
+    """Where the moving thing goes: "left", "right" or "none", and its speed to the right in pixels a frame."""
+
+    direction: str
+    dx: float
+
+
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    """Peak signal-to-noise ratio of two uint8 arrays of one shape, in dB: 10 log10(255^2 / MSE); equal arrays: inf."""
+    if a.shape != b.shape:
+        raise ValueError(f"the arrays are {a.shape} and {b.shape}, but must have one shape.")
+    mse = float(np.mean((a.astype(np.float32) - b.astype(np.float32)) ** 2))
+    return float("inf") if mse == 0 else 10 * float(np.log10(255**2 / mse))
+
+
+def sharpness(frames: np.ndarray, mask: np.ndarray | None = None) -> float:
+    """Variance of the Laplacian of the grey levels (0..255), the mean over frames; higher is sharper.
+
+    frames uint8 [f h w c]; mask bool or uint8 [f h w]: only where it is set (None: everywhere; a frame where it is
+    nowhere set does not count). Pech-Pacheco et al. (2000), "Diatom autofocusing in brightfield microscopy", ICPR.
+    Raises ValueError where the mask is empty or of another shape.
+    """
+    mask = np.ones(frames.shape[:3], bool) if mask is None else mask > 0
+    if mask.shape != frames.shape[:3] or not mask.any():
+        raise ValueError(f"the mask is {mask.shape} with {mask.sum()} pixels set; give {frames.shape[:3]}, some set.")
+    edges = [cv2.Laplacian(cv2.cvtColor(f, cv2.COLOR_RGB2GRAY).astype(np.float32), cv2.CV_32F) for f in frames]
+    return float(np.mean([e[m].var() for e, m in zip(edges, mask, strict=True) if m.any()]))
+
+
+def flicker(frames: np.ndarray) -> float:
+    """How much a pixel of the still part of a clip uint8 [f h w c] changes from frame to frame, 0 to 1.
+
+    It is the mean absolute change of the pixel at the end of the calmest quarter: that much of a clip surely stands
+    still, whatever walks through it. Raises ValueError for a clip of one frame.
+    """
+    if len(frames) < 2:
+        raise ValueError(f"the clip has {len(frames)} frame, but flicker needs 2: it is the change between frames.")
+    change = np.abs(np.diff(frames.astype(np.float32), axis=0)).mean(axis=(0, 3))  # [h w]
+    return float(np.quantile(change, 0.25)) / 255
+
+
+@cache
+def usual_region(subject: str, action: str, frames: int = 16, renders: int = 12) -> np.ndarray:
+    """Where renders of this subject and action mostly show the subject: bool [f 64 64], set in more than half of them.
+
+    A generated video has no mask. This region stands in for it, and a fair comparison uses it on renders as well.
+    """
+    labels = cartoon.Labels(subject, action)
+    masks = [cartoon.render(labels, seed, frames)[1] > 127 for seed in range(renders)]
+    return np.mean(masks, axis=0) > 0.5
+
+
+def direction(frames: np.ndarray) -> Motion:
+    """Where the moving thing travels in a clip uint8 [f h w c], by OpenCV alone: no network, nothing learned.
+
+    The background is the median frame. What differs from it is weighed by how much it differs, after a blur; a line is
+    fitted to the centre of this weight over time. A subject that stays in place, or a still clip, has no direction.
+    """
+    grey = np.stack([cv2.GaussianBlur(cv2.cvtColor(f, cv2.COLOR_RGB2GRAY), (5, 5), 0) for f in frames]).astype("f4")
+    off = np.abs(grey - np.median(grey, axis=0))
+    off[off < 12] = 0
+    weight = off.sum(axis=1)  # [f w]
+    times = np.flatnonzero(weight.sum(axis=1) > 0)
+    if len(times) < 3:
+        return Motion("none", 0.0)
+    centres = weight[times] @ np.arange(weight.shape[1]) / weight[times].sum(axis=1)
+    dx = float(np.polyfit(times, centres, 1)[0])
+    return Motion("none" if abs(dx) < SLOWEST else "right" if dx > 0 else "left", dx)
+
+
+def dominant_colours(frames: np.ndarray, k: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """The k colours that a clip uint8 [f h w c] is mostly made of, by cv2.kmeans: (uint8 [k 3] RGB, shares [k]).
+
+    The largest share comes first. The start is fixed (pixels ranked by brightness), so the answer is always the same.
+    """
+    pixels = frames[:, ::2, ::2].reshape(-1, 3).astype(np.float32)
+    if not 1 <= k <= len(pixels):
+        raise ValueError(f"k is {k}, but must be between 1 and {len(pixels)}.")
+    start = (np.argsort(np.argsort(pixels.sum(axis=1), kind="stable")) * k // len(pixels)).astype(np.int32)
+    stop = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 30, 0.5)
+    _, found, centres = cv2.kmeans(pixels, k, start[:, None], stop, 1, cv2.KMEANS_USE_INITIAL_LABELS)
+    shares = np.bincount(found.ravel(), minlength=k) / len(pixels)
+    order = np.argsort(-shares)
+    return centres[order].round().astype(np.uint8), shares[order]

@@ -19,7 +19,7 @@ GUESTS = {  # a library -> the only rooms it may enter
     "PIL": {"video", "display"},
     "accelerate": {"sweep"},
     "cv2": {"cartoon", "video", "metrics"},
-    "diffusers": {"dataset", "generate", "models", "recipe", "schedulers", "temporal"},
+    "diffusers": {"dataset", "distilling", "generate", "models", "recipe", "schedulers", "temporal"},
     "huggingface_hub": {"models"},
     "imageio": {"video"},
     "imageio_ffmpeg": {"video"},
@@ -32,8 +32,9 @@ GUESTS = {  # a library -> the only rooms it may enter
     "packaging": {"environment"},
     "psutil": {"environment", "machine"},
     "safetensors": {"cartoon", "checkpoints", "dataset", "folders", "training"},
+    "scipy": {"metrics"},
     "tokenizers": {"words"},
-    "transformers": {"models", "recipe", "words"},
+    "transformers": {"contrastive", "metrics", "models", "recipe", "words"},
 }
 
 

@@ -80,14 +80,14 @@ def check_02_2(step: Callable) -> Verdict:
 
 
 def rescaled(x_0_cond: Tensor, x_0_guided: Tensor, phi: float) -> Tensor:
-    """A guided estimate [b c f h w] brought back to the spread of x_0_cond: Lin et al. (2023), section 3.4."""
+    """A guided estimate [b c f h w] brought back to the spread of x_0_cond: Lin et al. (2024), section 3.4."""
     dims = list(range(1, x_0_cond.ndim))
     spread = x_0_cond.std(dims, keepdim=True) / x_0_guided.std(dims, keepdim=True)  # [b 1 1 1 1]
     return phi * x_0_guided * spread + (1 - phi) * x_0_guided
 
 
 def check_02_3(answer: Callable) -> Verdict:
-    """`rescaled(x_0_cond, x_0_guided, phi)`: each sample's own spread, mixed by phi (Lin et al. 2023, section 3.4)."""
+    """`rescaled(x_0_cond, x_0_guided, phi)`: each sample's own spread, mixed by phi (Lin et al. 2024, section 3.4)."""
     x_0_cond, change = noises(2)
     change[1] *= 3  # the two samples of the batch differ in spread
     x_0_guided = x_0_cond + 6 * change

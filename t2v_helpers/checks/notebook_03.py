@@ -71,6 +71,8 @@ def check_03_3(order_of: Callable) -> Verdict:
     given = order_of(calls, errors)
     if is_missing(given):
         return not_yet(nothing_from("order_of"))
+    if np.ndim(given) != 0:
+        return not_yet("order_of gave back several numbers. np.polyfit gives [slope, intercept]: take the slope alone.")
     wanted = -_slope(np.log(calls), np.log(errors))
     mistakes = {
         "The sign is turned: the error falls, and an order is told without the minus.": -wanted,
@@ -78,6 +80,7 @@ def check_03_3(order_of: Callable) -> Verdict:
         "That is the slope of the plain numbers. Take the logarithm of both first. (And turn the sign.)":
             _slope(calls, errors),
         "Only the errors are logarithms: take the logarithm of the calls as well.": -_slope(calls, np.log(errors)),
+        "You fit the calls to the errors: x is log(calls), and y is log(errors).": -_slope(np.log(errors), np.log(calls)),
         "You use the first and the last point alone; the line goes through all four.":
             np.log(errors[0] / errors[-1]) / np.log(calls[-1] / calls[0]),
     }  # fmt: skip

@@ -80,7 +80,7 @@ def check_03_3(order_of: Callable) -> Verdict:
         "That is the slope of the plain numbers. Take the logarithm of both first. (And turn the sign.)":
             _slope(calls, errors),
         "Only the errors are logarithms: take the logarithm of the calls as well.": -_slope(calls, np.log(errors)),
-        "You fit the calls to the errors: x is log(calls), and y is log(errors).": -_slope(np.log(errors), np.log(calls)),
+        "You fit the calls to the errors: log(calls) is x, not y.": -_slope(np.log(errors), np.log(calls)),
         "You use the first and the last point alone; the line goes through all four.":
             np.log(errors[0] / errors[-1]) / np.log(calls[-1] / calls[0]),
     }  # fmt: skip

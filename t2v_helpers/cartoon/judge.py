@@ -36,14 +36,18 @@ class Judge(nn.Module):
 
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         """x float [b 3 f 64 64] in [-1, 1] -> {"subject", "action", "place", "style"}: logits [b classes]."""
+        x = self.features(x)
+        return {name: head(x) for name, head in self.heads.items()}
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        """x float [b 3 f 64 64] in [-1, 1] -> [b 2d]: what holds on average, and what happens at least once."""
         b, _, f, _, _ = x.shape
         x = with_differences(x)  # [b 6 f h w]
         x = layout.fold_frames(x).contiguous(memory_format=torch.channels_last)  # twice as fast on a CPU
         x = self.frame(x)  # [(b f) c 4 4]
         x = self.flat(x.flatten(1)).unflatten(0, (b, f))  # [b f d]
         x = self.time(x.transpose(1, 2))  # [b d f]
-        x = torch.cat([x.mean(2), x.amax(2)], dim=1)  # [b 2d]: what holds on average, and what happens at least once
-        return {name: head(x) for name, head in self.heads.items()}
+        return torch.cat([x.mean(2), x.amax(2)], dim=1)
 
 
 def with_differences(x: torch.Tensor) -> torch.Tensor:

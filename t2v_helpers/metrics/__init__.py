@@ -5,13 +5,15 @@ so "does the video show what was asked?" is counted, not argued about. The judge
 stands beside every count. OpenCV gives a second opinion that has learned nothing.
 """
 
-from t2v_helpers.metrics.intervals import Share, wilson
+from t2v_helpers.metrics.frechet import FEATURES, features, frechet_distance
+from t2v_helpers.metrics.intervals import Measure, Share, bootstrap, wilson
 from t2v_helpers.metrics.judged import (
     ALL_FOUR,
     DISTURBANCES,
     LABELS,
     Adherence,
     adherence,
+    check_videos,
     disturbed,
     judge_about,
     judge_accuracy,
@@ -25,13 +27,17 @@ from t2v_helpers.metrics.pixels import (
     direction,
     dominant_colours,
     flicker,
+    flow,
     psnr,
     sharpness,
     usual_region,
+    warped_error,
 )
+from t2v_helpers.metrics.similarity import CARTOON, Clip, clip_similarity, frame_similarity, load_clip
 
 __all__ = [
-    "ALL_FOUR", "DISTURBANCES", "LABELS", "SLOWEST", "Adherence", "Motion", "Share", "adherence", "direction",
-    "disturbed", "dominant_colours", "flicker", "judge_about", "judge_accuracy", "load_judge", "psnr", "read",
-    "sharpness", "shuffled", "usual_region", "wilson",
+    "ALL_FOUR", "CARTOON", "DISTURBANCES", "FEATURES", "LABELS", "SLOWEST", "Adherence", "Clip", "Measure", "Motion",
+    "Share", "adherence", "bootstrap", "check_videos", "clip_similarity", "direction", "disturbed", "dominant_colours",
+    "features", "flicker", "flow", "frame_similarity", "frechet_distance", "judge_about", "judge_accuracy", "load_clip",
+    "load_judge", "psnr", "read", "sharpness", "shuffled", "usual_region", "warped_error", "wilson",
 ]  # fmt: skip

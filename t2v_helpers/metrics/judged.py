@@ -64,7 +64,7 @@ def judge_about() -> dict[str, float]:
 
 def read(videos: np.ndarray, judge: judges.Judge | None = None, batch_size: int = 32) -> list[cartoon.Labels]:
     """What the judge sees in `videos`, uint8 [b f 64 64 3]: the labels of each. Raises ValueError for other arrays."""
-    _check_videos(videos)
+    check_videos(videos)
     judge = judge or load_judge()
     labels = []
     with torch.inference_mode():
@@ -122,7 +122,8 @@ def disturbed(videos: np.ndarray, disturbance: str, seed: int = 0) -> np.ndarray
     return layout.to_uint8(x).numpy()
 
 
-def _check_videos(videos: np.ndarray) -> None:
+def check_videos(videos: np.ndarray) -> None:
+    """ValueError unless videos are uint8 [b f 64 64 3], at least one of at least one frame."""
     good = isinstance(videos, np.ndarray) and videos.dtype == np.uint8 and videos.ndim == 5
     if not good or videos.shape[2:] != (judges.SIZE, judges.SIZE, 3) or 0 in videos.shape:
         given = f"{videos.dtype} {list(videos.shape)}" if isinstance(videos, np.ndarray) else type(videos).__name__

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 import cv2
 import numpy as np
 
 from t2v_helpers import cartoon
+from t2v_helpers.video import check_frames
 
 SLOWEST = 0.5  # pixels a frame; below it nothing is said to travel
 
@@ -96,3 +98,51 @@ def dominant_colours(frames: np.ndarray, k: int = 3) -> tuple[np.ndarray, np.nda
     shares = np.bincount(found.ravel(), minlength=k) / len(pixels)
     order = np.argsort(-shares)
     return centres[order].round().astype(np.uint8), shares[order]
+
+
+def warped_error(frames: np.ndarray) -> float:
+    """How much a video uint8 [f h w 3] changes beyond its motion: mean squared error, of 1, of each frame and the next
+    one brought back along the optical flow; 0 for a still video, and where everything only moves.
+
+    Pixels that are hidden in one of the two are left out. Lai et al. 2018, "Learning Blind Video Temporal Consistency",
+    arXiv 1808.00449, section 4.2; hidden: Ruder et al. 2016, arXiv 1604.08610, section 4.2. The flow is OpenCV's DIS.
+    Blind to a frozen video, and to a wrong thing that moves smoothly. ValueError: frames, or fewer than two of them.
+    """
+    if len(check_frames(frames)) < 2:
+        raise ValueError(f"the clip has {len(frames)} frame, but 2 are needed: frames are compared with the next.")
+    errors = [_warped_pair(now, later) for now, later in pairwise(frames)]
+    return float(np.mean(errors))
+
+
+def _warped_pair(now: np.ndarray, later: np.ndarray) -> float:
+    """The error of two frames uint8 [h w 3], over the pixels that are seen in both."""
+    there, back = flow(now, later), flow(later, now)  # [h w 2]
+    seen = ~_hidden(there, back)  # [h w]
+    if not seen.any():
+        return 1.0
+    change = now.astype(np.float32) / 255 - _warp(later.astype(np.float32) / 255, there)  # [h w 3]
+    return float((change[seen] ** 2).mean())
+
+
+def flow(now: np.ndarray, later: np.ndarray) -> np.ndarray:
+    """Where each pixel of `now` goes in `later`, both uint8 [h w 3]: float32 [h w 2], pixels right and down.
+
+    Dense inverse search, Kroeger et al. 2016, arXiv 1603.03590, as OpenCV has it.
+    """
+    grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (now, later)]
+    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    return search.calc(*grey, None)
+
+
+def _warp(picture: np.ndarray, motion: np.ndarray) -> np.ndarray:
+    """The picture float32 [h w c] as seen from where motion [h w 2] starts."""
+    h, w = motion.shape[:2]
+    x, y = np.meshgrid(np.arange(w, dtype=np.float32), np.arange(h, dtype=np.float32))
+    return cv2.remap(picture, x + motion[..., 0], y + motion[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _hidden(there: np.ndarray, back: np.ndarray) -> np.ndarray:
+    """Where going there and back does not lead home, bool [h w]: Ruder et al. 2016, equation 5."""
+    returned = _warp(back, there)  # [h w 2]
+    lengths = (there**2).sum(axis=-1) + (returned**2).sum(axis=-1)
+    return ((there + returned) ** 2).sum(axis=-1) > 0.01 * lengths + 0.5

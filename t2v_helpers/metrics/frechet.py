@@ -1,0 +1,59 @@
+"""The Frechet distance of two sets of videos: whether as a whole they look alike, not whether each is good.
+
+Each video becomes a vector of features. A Gaussian is fitted to each set, and the distance of the two Gaussians is
+taken (Heusel et al. 2017, arXiv 1706.08500, equation 6, for pictures; Unterthiner et al. 2018, arXiv 1812.01717, for
+videos). There the features are those of I3D. Here they are the judge's own, so the numbers compare only with numbers
+from the same judge: `FEATURES` names it.
+
+Small sets look farther apart than they are, since a fitted covariance is never the true one. The bias falls with the
+number of videos about as 1/n (Chong and Forsyth 2020, arXiv 1911.07023); compare only sets of one size.
+"""
+
+import numpy as np
+import torch
+from scipy import linalg
+
+from t2v_helpers import layout
+from t2v_helpers.metrics.judged import check_videos, load_judge
+
+FEATURES = "the judge's last layer, 192 numbers a video"
+
+
+def features(videos: np.ndarray, batch_size: int = 32) -> np.ndarray:
+    """The judge's features of videos uint8 [b f 64 64 3], from which it reads the labels: float64 [b 192].
+
+    ValueError: other arrays.
+    """
+    check_videos(videos)
+    judge = load_judge()
+    with torch.inference_mode():
+        parts = torch.from_numpy(np.ascontiguousarray(videos)).split(batch_size)
+        return torch.cat([judge.features(layout.to_float(part)) for part in parts]).double().numpy()
+
+
+def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
+    """|m_a - m_b|^2 + Tr(S_a + S_b - 2 (S_a S_b)^(1/2)) of two sets of features [n d] and [m d]; 0 or more, no unit.
+
+    m and S are mean and covariance. Heusel et al. 2017, arXiv 1706.08500, equation 6. Blind to which video is bad, and
+    to whether a video fits its own prompt. ValueError: not two such sets, fewer than 2 videos, NaN or infinity.
+    """
+    _check_features(a, b)
+    (m_a, s_a), (m_b, s_b) = ((x.mean(axis=0), np.cov(x, rowvar=False)) for x in (a, b))
+    root = _root(s_a)
+    both = np.sqrt(np.clip(linalg.eigvalsh(root @ s_b @ root), 0, None)).sum()  # Tr (S_a S_b)^(1/2), all real
+    return float(max(0.0, ((m_a - m_b) ** 2).sum() + np.trace(s_a) + np.trace(s_b) - 2 * both))
+
+
+def _root(s: np.ndarray) -> np.ndarray:
+    """The symmetric root of a covariance [d d]."""
+    values, vectors = linalg.eigh(s)
+    return vectors * np.sqrt(np.clip(values, 0, None)) @ vectors.T
+
+
+def _check_features(a: np.ndarray, b: np.ndarray) -> None:
+    shapes = [getattr(x, "shape", ()) for x in (a, b)]
+    if any(len(shape) != 2 or shape[0] < 2 or shape[1] < 2 for shape in shapes) or shapes[0][1] != shapes[1][1]:
+        given = " and ".join(str(list(shape)) for shape in shapes)
+        raise ValueError(f"the features are {given}; give [n d] and [m d], n and m at least 2, d the same.")
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise ValueError("the features hold NaN or infinity: look at the videos that they come from.")

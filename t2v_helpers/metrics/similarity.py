@@ -1,0 +1,88 @@
+"""CLIP similarity: how near a video is to words, and its frames to one another. A learned measure, without labels.
+
+CLIP gives a picture and a text each a vector; the cosine of two vectors is their similarity, -1 to 1 (Radford et al.
+2021, arXiv 2103.00020). CLIPSIM is its mean over the frames of a video (Wu et al. 2021, "GODIVA", arXiv 2104.14806).
+Values of two CLIPs cannot be compared: each has its own usual height.
+
+Blind to motion: frames are read one by one, so a shuffled or a reversed video scores the same.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import CLIPModel, CLIPProcessor
+
+from t2v_helpers.video import check_frames
+
+CARTOON = Path(__file__).parents[1] / "cartoon" / "clip"
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A CLIPModel, and the processor that prepares frames and words for it."""
+
+    model: CLIPModel
+    processor: CLIPProcessor
+
+    def of_frames(self, frames: np.ndarray) -> Tensor:
+        """Vectors [f d] of length one for frames uint8 [f h w 3]. ValueError: other arrays."""
+        pixels = self.processor.image_processor(list(check_frames(frames)), return_tensors="pt")
+        with torch.inference_mode():
+            return _unit(self.model.get_image_features(**pixels).pooler_output)
+
+    def of_words(self, texts: Sequence[str]) -> Tensor:
+        """Vectors [n d] of length one for n texts. ValueError: there is none."""
+        if isinstance(texts, str) or not texts:
+            raise ValueError(f"texts={texts!r} is not allowed: give a list of texts, at least one.")
+        tokens = self.processor.tokenizer(list(texts), padding="max_length", truncation=True, return_tensors="pt")
+        with torch.inference_mode():
+            return _unit(self.model.get_text_features(**tokens).pooler_output)
+
+
+def _unit(x: Tensor) -> Tensor:
+    return x / x.norm(dim=-1, keepdim=True)
+
+
+@cache
+def load_clip(folder: str | Path = CARTOON) -> Clip:
+    """The CLIP of a folder: the cartoon world's own, or any real one (openai/clip-vit-base-patch32, downloaded).
+
+    Errors: FileNotFoundError (no such folder), ValueError (it holds no whole CLIP).
+    """
+    if not Path(folder).is_dir():
+        raise FileNotFoundError(f"{folder} is no folder: give the one that a CLIP was saved in, or downloaded to.")
+    try:
+        model = CLIPModel.from_pretrained(folder, local_files_only=True).float().eval()
+        return Clip(model, CLIPProcessor.from_pretrained(folder, local_files_only=True))
+    except (OSError, ValueError) as error:
+        why = str(error).split("\n")[0].rstrip(".")
+        raise ValueError(f"{folder} holds no whole CLIP ({why}): download or save it again.") from error
+
+
+def clip_similarity(frames: np.ndarray, text: str, clip: Clip | None = None) -> float:
+    """CLIPSIM: the mean cosine of the frames uint8 [f h w 3] and the text, -1 to 1; higher is nearer.
+
+    Blind to the order of the frames, and to what its CLIP has not learned. Wu et al. 2021, arXiv 2104.14806.
+    clip None: the cartoon world's. ValueError: frames, or an empty text.
+    """
+    if not text.strip():
+        raise ValueError("text is empty: say what the video should show.")
+    clip = clip or load_clip()
+    return (clip.of_frames(frames) @ clip.of_words([text])[0]).mean().item()  # [f d] with [d]
+
+
+def frame_similarity(frames: np.ndarray, clip: Clip | None = None) -> float:
+    """The mean cosine of each frame uint8 [f h w 3] and the next one, -1 to 1; a still video has 1.
+
+    "Temporal consistency" in Esser et al. 2023 ("Gen-1", arXiv 2302.03011). Blind to small flicker; content with a
+    frozen video, and with motion that goes backwards. ValueError: frames, or fewer than two of them.
+    """
+    if len(check_frames(frames)) < 2:
+        raise ValueError(f"the clip has {len(frames)} frame, but 2 are needed: frames are compared with the next.")
+    vectors = (clip or load_clip()).of_frames(frames)  # [f d]
+    return (vectors[1:] * vectors[:-1]).sum(dim=-1).mean().item()

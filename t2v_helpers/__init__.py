@@ -3,11 +3,11 @@
 One rule: a line may know one of four things: files and notebooks, a model library, the mathematics, or the machine.
 Floors are numbered, and an import goes down at least one floor, never sideways, never up (tests/test_floors.py):
 
-    floor 0  ground                   layout seeding files machine gpus checkpoints noise arguments losses
-    floor 1  mathematics and pixels   environment folders records muon samplers video cartoon tracing unet measures
-    floor 2  one outside guest each   models schedulers metrics display training temporal words dataset pages diagrams
-    floor 3  verbs                    generate checks recipe judging speed tables contrastive distilling
-    floor 4  roof                     cli course bench playground figures costs train sweep comparison knobs ledger
+    floor 0  ground           layout seeding files machine gpus checkpoints noise arguments losses
+    floor 1  mathematics      environment folders records muon samplers video cartoon tracing unet measures
+    floor 2  one guest each   models schedulers metrics display training temporal words dataset pages diagrams attention
+    floor 3  verbs            generate checks recipe judging speed tables contrastive distilling
+    floor 4  roof             cli course bench playground figures costs train sweep comparison knobs ledger
 
 Importing the package itself takes milliseconds: it loads neither torch nor diffusers.
 """

@@ -19,7 +19,7 @@ GUESTS = {  # a library -> the only rooms it may enter
     "PIL": {"video", "display"},
     "accelerate": {"sweep"},
     "cv2": {"cartoon", "video", "metrics"},
-    "diffusers": {"dataset", "distilling", "generate", "models", "recipe", "schedulers", "temporal"},
+    "diffusers": {"attention", "dataset", "distilling", "generate", "models", "recipe", "schedulers", "temporal"},
     "huggingface_hub": {"models"},
     "imageio": {"video"},
     "imageio_ffmpeg": {"video"},

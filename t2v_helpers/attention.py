@@ -1,0 +1,197 @@
+"""Where a model looks: which place of which frame reads which word, and which frame reads which other frame.
+
+    with recorded(pipe) as maps:
+        made = generate(pipe, spec)
+    heat = maps.of_word(pipe.tokenizer, spec.prompt, "dog")     # [f h w], 0 to 1: where "dog" is read
+    video.write_mp4(overlaid(made.frames, heat), "dog.mp4", 8)
+
+Attention is softmax(q k^T / sqrt(d)) (Vaswani et al. 2017, arXiv 1706.03762, equation 1): each row says how one place
+divides its reading, and sums to one. In a cross-attention the rows are places and the columns words (drawn first by
+Hertz et al. 2022, "Prompt-to-Prompt", arXiv 2208.01626, section 3); in a temporal one both are frames of one place.
+
+The processors that were there still compute what the model goes on with, so the video stays the same bit for bit; the
+weights are computed once more beside them. Letters: b batch (without the prompt first, where there is guidance), f
+frames, h w places, t tokens.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from diffusers import Transformer2DModel, TransformerTemporalModel
+from diffusers.models.attention_processor import Attention
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from t2v_helpers.video import check_frames
+
+TRANSFORMERS = (Transformer2DModel, TransformerTemporalModel)
+
+
+@dataclass(frozen=True)
+class Look:
+    """The weights of one layer in one call of the UNet, the mean of its heads.
+
+    kind "cross": [b f h w t], the rows over t sum to one; "temporal": [b h w f f], the rows over the last f.
+    """
+
+    kind: str
+    layer: str
+    call: int
+    weights: Tensor
+
+
+@dataclass
+class Maps:
+    """All that was recorded, in the order of computing."""
+
+    looks: list[Look] = field(default_factory=list)
+    calls: int = 0  # of the UNet, so far
+
+    def chosen(self, kind: str, layers: str = "", calls: Sequence[int] | None = None) -> list[Look]:
+        """The looks of a kind, of the layers whose name holds `layers`, in these calls. ValueError: there are none."""
+        found = [look for look in self.looks if look.kind == kind and layers in look.layer]
+        found = [look for look in found if calls is None or look.call in calls]
+        if not found:
+            has = ", ".join(sorted({f"{look.kind} {look.layer}" for look in self.looks})) or "nothing"
+            raise ValueError(
+                f"kind={kind!r}, layers={layers!r}, calls={calls} was not recorded: there are "
+                f"{self.calls} calls of {has}."
+            )
+        return found
+
+    def of_word(
+        self, tokenizer, prompt: str, word: str, layers: str = "", calls: Sequence[int] | None = None, sample: int = -1
+    ) -> Tensor:
+        """Where a word of the prompt is read: [f h w], 0 to 1, of the largest layer's size.
+
+        The mean over layers (enlarged), calls and the word's tokens. sample: which of the batch; the last one has the
+        prompt. ValueError: the word is not in the prompt; nothing was recorded.
+        """
+        places = tokens_of(tokenizer, prompt, word)
+        read = [look.weights[sample, ..., places].mean(dim=-1) for look in self.chosen("cross", layers, calls)]
+        largest = max((x.shape for x in read), key=math.prod)  # f h w
+        return torch.stack([_enlarged(x, largest[1:]) for x in read]).mean(dim=0)
+
+    def between_frames(self, layers: str = "", calls: Sequence[int] | None = None, sample: int = -1) -> Tensor:
+        """How much each frame reads each other: [f f], the mean over places, layers and calls; rows sum to one."""
+        read = [look.weights[sample].mean(dim=(0, 1)) for look in self.chosen("temporal", layers, calls)]
+        return torch.stack(read).mean(dim=0)
+
+
+def tokens_of(tokenizer, prompt: str, word: str) -> list[int]:
+    """The places in the prompt's tokens where `word`, one or several words, stands. ValueError: nowhere."""
+    whole = tokenizer(prompt, truncation=True).input_ids
+    part = tokenizer(word).input_ids[1:-1]
+    starts = [i for i in range(len(whole)) if part and whole[i : i + len(part)] == part]
+    if not starts:
+        raise ValueError(f"word={word!r} is not in the prompt {prompt!r}: use one of its words.")
+    return [i for start in starts for i in range(start, start + len(part))]
+
+
+def _enlarged(x: Tensor, size: tuple[int, int]) -> Tensor:
+    return F.interpolate(x[None], size, mode="bilinear")[0]  # [f h w]
+
+
+# --- recording
+
+
+@contextmanager
+def recorded(pipe, layers: str = "") -> Iterator[Maps]:
+    """Record cross- and temporal attention of every call of the pipeline's UNet, in layers whose name holds `layers`.
+
+    Weights are kept in float32 on the CPU: for the real model name a layer, or many GiB are kept. On exit, after an
+    error too, the very processors from before are there, and no hook is left. ValueError: no such layer.
+    """
+    maps, shape = Maps(), {}
+    with ExitStack() as stack:
+        for module, hook in _hooks(pipe.unet, maps, shape):
+            stack.callback(module.register_forward_pre_hook(hook, with_kwargs=True).remove)
+        for name, attn, kind in _attentions(pipe.unet, layers):
+            stack.callback(setattr, attn, "processor", attn.processor)
+            attn.processor = Recorder(attn.processor, maps, kind, name, shape)
+        yield maps
+
+
+def _hooks(unet: nn.Module, maps: Maps, shape: dict[str, int]) -> Iterator[tuple[nn.Module, Callable]]:
+    """What notes the shape [(b) c (f) h w] on the way: the frames at the UNet's door, the rest at each layer."""
+
+    def begin(module, args, kwargs):
+        maps.calls += 1
+        shape["f"] = (args[0] if args else kwargs["sample"]).shape[2]
+
+    def enter(module, args, kwargs):
+        shape["h"], shape["w"] = (args[0] if args else kwargs["hidden_states"]).shape[-2:]
+
+    yield unet, begin
+    for module in unet.modules():
+        if isinstance(module, TRANSFORMERS):
+            yield module, enter
+
+
+def _attentions(unet: nn.Module, layers: str) -> list[tuple[str, Attention, str]]:
+    """(name, attention, kind) of each that is recorded. ValueError: no layer's name holds `layers`."""
+    found = {name: module for name, module in unet.named_modules() if isinstance(module, TRANSFORMERS)}
+    if not any(layers in name for name in found):
+        raise ValueError(f"layers={layers!r} is in no layer's name: use a part of one of {', '.join(found)}.")
+    attentions = []
+    for name, module in found.items():
+        temporal = isinstance(module, TransformerTemporalModel)
+        for block in module.transformer_blocks if layers in name else ():
+            both = ("temporal", ("attn1", "attn2")) if temporal else ("cross", ("attn2",))
+            attentions += [(f"{name}.{part}", getattr(block, part), both[0]) for part in both[1]]
+    return attentions
+
+
+@dataclass
+class Recorder:
+    """A processor that lets `inner` compute, and keeps the weights beside it."""
+
+    inner: Callable
+    maps: Maps
+    kind: str
+    layer: str
+    shape: dict[str, int]
+
+    def __call__(self, attn: Attention, hidden_states, encoder_hidden_states=None, attention_mask=None, **kwargs):
+        seen = _weights(attn, hidden_states, encoder_hidden_states, attention_mask)
+        f, h, w = (self.shape[axis] for axis in "fhw")
+        if self.kind == "cross":
+            seen = seen.unflatten(1, (h, w)).unflatten(0, (-1, f))  # [b f h w t]
+        else:
+            seen = seen.unflatten(0, (-1, h, w))  # [b h w f f]
+        self.maps.looks.append(Look(self.kind, self.layer, self.maps.calls - 1, seen))
+        return self.inner(attn, hidden_states, encoder_hidden_states, attention_mask, **kwargs)
+
+
+@torch.no_grad()
+def _weights(attn: Attention, x: Tensor, text: Tensor | None, mask: Tensor | None) -> Tensor:
+    """softmax(q k^T / sqrt(d)), the mean of the heads: x [n q c], text [n k e] or None -> float32 [n q k]."""
+    query = attn.head_to_batch_dim(attn.to_q(x)).float()
+    key = attn.head_to_batch_dim(attn.to_k(x if text is None else text)).float()
+    return attn.get_attention_scores(query, key, mask).unflatten(0, (-1, attn.heads)).mean(dim=1).cpu()
+
+
+# --- showing
+
+
+def overlaid(frames: np.ndarray, heat: Tensor, shade: float = 0.25) -> np.ndarray:
+    """A video uint8 [f h w 3] that is bright where the heat [f h' w'] is high, and dark, down to `shade`, elsewhere.
+
+    The heat is enlarged to the video and stretched: its lowest value is dark, its highest bright, one scale for all
+    frames. ValueError: frames; another number of frames; NaN; shade.
+    """
+    frames = check_frames(frames)
+    if heat.ndim != 3 or len(heat) != len(frames) or not heat.isfinite().all():
+        raise ValueError(
+            f"heat is {list(heat.shape)}; give finite numbers [f h w], one picture for {len(frames)} frames."
+        )
+    if not 0 <= shade < 1:
+        raise ValueError(f"shade={shade} is out of range: use 0 (black) or more, and less than 1.")
+    high = _enlarged(heat.float(), frames.shape[1:3])  # [f h w]
+    high = (high - high.min()) / (high.max() - high.min()).clamp(min=1e-9)
+    lit = frames * (shade + (1 - shade) * high[..., None].numpy())  # [f h w c]
+    return lit.round().astype(np.uint8)

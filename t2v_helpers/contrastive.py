@@ -14,12 +14,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
+from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor, CLIPTokenizer
 
-from t2v_helpers import cartoon, layout
+from t2v_helpers import cartoon, files, layout, metrics
 from t2v_helpers.training import cosine, seeded
 
-FOLDER = Path(__file__).parent / "cartoon" / "clip"
+FOLDER = metrics.CARTOON
+FRESH_SEED = 1_000_003  # a stream of renders that no training draws from
 FRAMES = 8  # of a rendered clip, one of which is shown at a time
 TEXT_WIDTH, FRAME_WIDTH, SHARED = 96, 64, 64  # numbers a token, a patch, and a whole caption or frame
 
@@ -92,3 +93,29 @@ class ClipTask:
     def lr(self, k: int) -> float:
         """Warm-up, then a cosine to zero."""
         return self.chosen.lr * min(1, (k + 1) / self.chosen.warm_up) * cosine(k / self.steps)
+
+
+def ship(model: CLIPModel, tokenizer: CLIPTokenizer, folder: Path = FOLDER) -> None:
+    """Write a CLIP in fp16 as a folder for CLIPModel and CLIPProcessor, all of it or nothing."""
+    size = {"size": {"height": cartoon.SIZE, "width": cartoon.SIZE}, "do_center_crop": False}
+    pixels = CLIPImageProcessor(image_mean=[0.5] * 3, image_std=[0.5] * 3, **size)  # [-1, 1], as in training
+
+    def write(new: Path) -> None:
+        model.half().save_pretrained(new, safe_serialization=True)
+        CLIPProcessor(pixels, tokenizer).save_pretrained(new)
+        files.write_manifest(new)
+
+    files.replace_folder(folder, write)
+
+
+def retrieval(clip: metrics.Clip, n: int = 128, seed: int = FRESH_SEED) -> dict[str, metrics.Share]:
+    """How often, of n fresh renders with n different sets of labels, the nearest caption to a frame is its own.
+
+    Also label by label: how often the nearest caption names the right subject, action, place or style.
+    """
+    drawn = (cartoon.item(seed, i, 1, split="all") for i in range(4 * n))
+    items = list({item.labels: item for item in drawn}.values())[:n]
+    frames = clip.of_frames(np.concatenate([item.frames for item in items]))  # [n d]
+    nearest = (frames @ clip.of_words([item.caption for item in items]).T).argmax(dim=1)  # [n]
+    read = [items[i].labels for i in nearest]
+    return metrics.adherence(read, [item.labels for item in items], {}).shares

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL, AutoencoderTiny
 from torch import Tensor
 
-from t2v_helpers import dataset
+from t2v_helpers import dataset, files
 from t2v_helpers.losses import psnr, reconstruction
 from t2v_helpers.training import cosine, seeded
 
@@ -80,3 +80,13 @@ class TinyTask:
     def lr(self, k: int) -> float:
         """Warm-up, then a cosine to zero."""
         return self.chosen.lr * min(1, (k + 1) / self.chosen.warm_up) * cosine(k / self.steps)
+
+
+def ship(tiny: AutoencoderTiny, folder: Path = FOLDER) -> None:
+    """Write a tiny autoencoder in fp16 as a folder for `AutoencoderTiny.from_pretrained`, all of it or nothing."""
+
+    def write(new: Path) -> None:
+        tiny.half().save_pretrained(new, safe_serialization=True)
+        files.write_manifest(new)
+
+    files.replace_folder(folder, write)

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 MANIFEST = "manifest.json"
 MAX_NAME = 255  # bytes of a file's name, on every common file system
@@ -56,6 +57,28 @@ def _temporaries(paths: list[Path]) -> Iterator[list[Path]]:
     finally:
         for temporary in temporaries:
             temporary.unlink(missing_ok=True)
+
+
+def replace_folder(folder: str | Path, write: Callable[[Path], object]) -> Path:
+    """Call `write(new)`, which makes the folder `new`, and put it in the place of `folder`: all of it or nothing."""
+    folder = Path(folder).resolve()  # of a link, its target is replaced
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as beside:
+        new, old = Path(beside, "new"), Path(beside, "old")
+        write(new)
+        _swap(new, folder, old)
+    return folder
+
+
+def _swap(new: Path, folder: Path, old: Path) -> None:
+    """Rename `folder` to `old` and `new` to `folder`; a failure between puts back what stood there."""
+    try:
+        if folder.exists():
+            folder.rename(old)
+        new.rename(folder)
+    finally:
+        if old.exists() and not folder.exists():
+            old.rename(folder)
 
 
 def check_target(path: str | Path) -> None:

@@ -14,7 +14,6 @@ import json
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -318,12 +317,7 @@ def ship(pipe: TextToVideoSDPipeline, folder: Path = MODEL) -> None:
     Errors: ValueError where it would be larger than 20 MiB; those of `check_place`.
     """
     check_place(folder)
-    folder = folder.resolve()  # of a link, its target is replaced
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as beside:
-        new, old = Path(beside, "new"), Path(beside, "old")
-        _write(pipe, new)
-        _swap(new, folder, old)
+    files.replace_folder(folder, lambda new: _write(pipe, new))
 
 
 def check_place(folder: Path, *kept: Path) -> None:
@@ -356,14 +350,3 @@ def _write(pipe: TextToVideoSDPipeline, folder: Path) -> None:
     if size > MOST_BYTES:
         raise ValueError(f"the model has {size} bytes, but at most {MOST_BYTES} are shipped; make it smaller.")
     files.write_manifest(folder)
-
-
-def _swap(new: Path, folder: Path, old: Path) -> None:
-    """Rename `folder` to `old` and `new` to `folder`; a failure between puts back what stood there."""
-    try:
-        if folder.exists():
-            folder.rename(old)
-        new.rename(folder)
-    finally:
-        if old.exists() and not folder.exists():
-            old.rename(folder)

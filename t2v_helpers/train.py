@@ -1,10 +1,11 @@
 """Make the cartoon model again from nothing, and go on where a killed training stopped.
 
-The stages run in order: judge, vae, decoder, latents, unet, ship. A stage that learns keeps its checkpoint and its log
-in its own folder below --runs, latents are one file there, and what is finished is not learned again. The stage judge
-replaces the judge in the package, and ship the model in the package, or the one at --out. With --quick all files are
-kept below --runs/quick, and the package stays as it is. A log (log.jsonl) has a line for every hundredth step, and for
-every thousandth of the UNet how many of a few prompts were shown as asked.
+The stages run in order: judge, clip, vae, decoder, latents, tiny, unet, ship. A stage that learns keeps its checkpoint
+and its log in its own folder below --runs, latents are one file there, and what is finished is not learned again. The
+stages judge, clip and tiny replace the judge, the small CLIP and the tiny autoencoder in the package, and ship the
+model in the package, or the one at --out. With --quick all files are kept below --runs/quick, and the package stays as
+it is. A log (log.jsonl) has a line for every hundredth step, and for every thousandth of the UNet how many of a few
+prompts were shown as asked.
 """
 
 import argparse
@@ -17,12 +18,12 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from t2v_helpers import arguments, cartoon, dataset, judging, metrics, recipe, training, words
+from t2v_helpers import arguments, cartoon, contrastive, dataset, distilling, judging, metrics, recipe, training, words
 from t2v_helpers.cartoon import judge as judges
 from t2v_helpers.generate import generate_batch
 from t2v_helpers.records import GenerationSpec
 
-STAGES = ("judge", "vae", "decoder", "latents", "unet", "ship")
+STAGES = ("judge", "clip", "vae", "decoder", "latents", "tiny", "unet", "ship")
 LOG_EVERY, MEASURE_EVERY = 100, 1000
 
 
@@ -33,9 +34,13 @@ class Plan:
     runs: Path
     out: Path = recipe.MODEL
     judge_out: Path = judges.WEIGHTS
+    clip_out: Path = contrastive.FOLDER
+    tiny_out: Path = distilling.FOLDER
     judge: judging.JudgeSettings = field(default_factory=judging.JudgeSettings)
+    clip: contrastive.ClipSettings = field(default_factory=contrastive.ClipSettings)
     vae: recipe.VaeSettings = field(default_factory=recipe.VaeSettings)
     decoder: recipe.DecoderSettings = field(default_factory=recipe.DecoderSettings)
+    tiny: distilling.TinySettings = field(default_factory=distilling.TinySettings)
     unet: recipe.UnetSettings = field(default_factory=recipe.UnetSettings)
     clips: int = 3000
     probes: int = 16  # prompts that are made and read while the UNet learns
@@ -49,9 +54,13 @@ class Plan:
             runs,
             out,
             runs / "judge.safetensors",
+            runs / "clip_model",
+            runs / "tiny_vae",
             judging.JudgeSettings(steps=2, batch=2, pool=4),
+            contrastive.ClipSettings(steps=2, batch=4, pool=8),
             recipe.VaeSettings(steps=4, batch=2),
             recipe.DecoderSettings(steps=2, batch=2),
+            distilling.TinySettings(steps=2, batch=2),
             recipe.UnetSettings(phases=phases, images=4),
             clips=4,
             probes=2,
@@ -63,7 +72,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the asked stages one after the other. Bad words are refused before the first."""
     options = add_options(arguments.Parser(prog="t2v train", description=__doc__)).parse_args(argv)
     plan = _plan(options)
-    done_by = (train_judge, train_vae, train_decoder, encode, train_unet, ship)
+    done_by = (train_judge, train_clip, train_vae, train_decoder, encode, train_tiny, train_unet, ship)
     work = dict(zip(STAGES, done_by, strict=True))
     for stage in options.stages or STAGES:
         work[stage](plan)
@@ -105,6 +114,13 @@ def train_judge(plan: Plan) -> None:
     judging.ship(training.averaged(task, plan.runs / "judge"), plan.judge, plan.renders, plan.judge_out)
 
 
+def train_clip(plan: Plan) -> None:
+    """Stage clip: its checkpoint in runs/clip; its weights in the package."""
+    task = contrastive.ClipTask(plan.clip, words.new_tokenizer())
+    _follow(task, plan.runs / "clip")
+    contrastive.ship(training.averaged(task, plan.runs / "clip"), task.tokenizer, plan.clip_out)
+
+
 def train_vae(plan: Plan) -> None:
     """Stage vae: the autoencoder's checkpoint in runs/vae."""
     _follow(recipe.VaeTask(plan.vae), plan.runs / "vae")
@@ -124,6 +140,15 @@ def encode(plan: Plan) -> None:
         done = dataset.encode(_vae(plan), plan.unet.seed, plan.clips, path)
         for _ in tqdm(done, total=plan.clips, desc="latents", unit="clip"):
             pass
+
+
+def train_tiny(plan: Plan) -> None:
+    """Stage tiny: the tiny autoencoder's checkpoint in runs/tiny; its weights in the package."""
+    vae = _vae(plan)
+    vae.register_to_config(scaling_factor=dataset.Clips.load(plan.runs / "latents.safetensors").scaling_factor)
+    task = distilling.TinyTask(plan.tiny, vae)
+    _follow(task, plan.runs / "tiny")
+    distilling.ship(training.averaged(task, plan.runs / "tiny"), plan.tiny_out)
 
 
 def train_unet(plan: Plan) -> None:

@@ -53,7 +53,7 @@ def test_a_model_replaces_a_model_and_nothing_stays_beside(pipe, tmp_path):
 def test_a_failure_leaves_the_model_that_was_there(pipe, tmp_path, monkeypatch):
     recipe.ship(pipe, tmp_path / "model")
     with pytest.raises(FileNotFoundError):
-        recipe._swap(tmp_path / "none", tmp_path / "model", tmp_path / "old")
+        files._swap(tmp_path / "none", tmp_path / "model", tmp_path / "old")
     monkeypatch.setattr(recipe, "MOST_BYTES", 1000)
     with pytest.raises(ValueError, match="but at most 1000 are shipped"):
         recipe.ship(pipe, tmp_path / "model")

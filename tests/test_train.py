@@ -104,5 +104,5 @@ def test_the_full_plan_replaces_the_shipped_model():
 
 
 def test_an_unknown_stage_is_refused():
-    with pytest.raises(ValueError, match="stage 'gan' is unknown; stages are: judge, vae, decoder, latents, unet"):
+    with pytest.raises(ValueError, match="stage 'gan' is unknown; stages are: judge, clip, vae, decoder, latents"):
         train.main(["gan"])

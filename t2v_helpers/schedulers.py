@@ -120,7 +120,7 @@ def check_name(name: str) -> str:
     ours = _looked_up(name, _OURS)
     if not ours and (reason := _looked_up(name, _REASONS)):
         raise ValueError(f"scheduler={name!r} does not run with this pipeline: {reason}; {choice}")
-    near = get_close_matches(str(name).lower(), NAMES, n=1)
+    near = get_close_matches(str(name).lower().replace("pp", "++"), NAMES, n=1)
     meant = f"did you mean {ours or near[0]!r}? " if ours or near else ""
     raise ValueError(f"scheduler={name!r} is unknown: {meant}{choice}")
 

@@ -162,7 +162,9 @@ def test_an_unknown_name_changes_nothing(toy_pipe):
     assert toy_pipe.scheduler is before
 
 
-@pytest.mark.parametrize("name, meant", [("dpm", "ddpm"), ("DDIM", "ddim"), ("uler", "euler"), ("dpm+", "dpm\\+\\+")])
+@pytest.mark.parametrize(
+    "name, meant", [("dpm", "ddpm"), ("DDIM", "ddim"), ("uler", "euler"), ("dpm+", "dpm\\+\\+"), ("dpmpp", "dpm\\+\\+")]
+)
 def test_a_near_name_is_suggested(config, name, meant):
     with pytest.raises(ValueError, match=f"did you mean '{meant}'.*use one of ddim, dpm"):
         schedulers.make(name, config)

@@ -23,12 +23,12 @@ def path(text: str) -> Path:
     return Path(text)
 
 
-def whole(most: int | None = None) -> Callable[[str], int]:
-    """A kind of value: whole numbers from 1, to `most` where it is given. ArgumentTypeError: anything else."""
-    allowed = f"a whole number from 1 to {most:,}" if most else "a whole number, at least 1"
+def whole(most: int | None = None, least: int = 1) -> Callable[[str], int]:
+    """A kind of value: whole numbers from `least`, to `most` where it is given. ArgumentTypeError: anything else."""
+    allowed = f"a whole number from {least} to {most:,}" if most else f"a whole number, at least {least}"
 
     def number(text: str) -> int:
-        if not text.isdecimal() or not 1 <= int(text) <= (most or int(text)):
+        if not text.isdecimal() or not least <= int(text) <= (most or int(text)):
             raise argparse.ArgumentTypeError(f"{text!r} is not allowed: give {allowed}")
         return int(text)
 

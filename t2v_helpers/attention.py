@@ -50,6 +50,13 @@ class Maps:
 
     looks: list[Look] = field(default_factory=list)
     calls: int = 0  # of the UNet, so far
+    asked: tuple[Tensor, int] | None = None  # the prompt's numbers and the frames, which do not change on the way
+
+    def check_same(self, text: Tensor, frames: int) -> None:
+        """ValueError: another prompt [b t e], or another number of frames, than in the calls before."""
+        before, f = self.asked = self.asked or (text, frames)
+        if f != frames or not torch.equal(before, text):
+            raise ValueError("another prompt or length begins, but maps hold one: open a `recorded(pipe)` for each.")
 
     def chosen(self, kind: str, layers: str = "", calls: Sequence[int] | None = None) -> list[Look]:
         """The looks of a kind, of the layers whose name holds `layers`, in these calls. ValueError: there are none."""
@@ -71,15 +78,23 @@ class Maps:
         The mean over layers (enlarged), calls and the word's tokens. sample: which of the batch; the last one has the
         prompt. ValueError: the word is not in the prompt; nothing was recorded.
         """
+        _check_sample(sample, looks := self.chosen("cross", layers, calls))
         places = tokens_of(tokenizer, prompt, word)
-        read = [look.weights[sample, ..., places].mean(dim=-1) for look in self.chosen("cross", layers, calls)]
+        read = [look.weights[sample, ..., places].mean(dim=-1) for look in looks]
         largest = max((x.shape for x in read), key=math.prod)  # f h w
         return torch.stack([_enlarged(x, largest[1:]) for x in read]).mean(dim=0)
 
     def between_frames(self, layers: str = "", calls: Sequence[int] | None = None, sample: int = -1) -> Tensor:
         """How much each frame reads each other: [f f], the mean over places, layers and calls; rows sum to one."""
-        read = [look.weights[sample].mean(dim=(0, 1)) for look in self.chosen("temporal", layers, calls)]
+        _check_sample(sample, looks := self.chosen("temporal", layers, calls))
+        read = [look.weights[sample].mean(dim=(0, 1)) for look in looks]
         return torch.stack(read).mean(dim=0)
+
+
+def _check_sample(sample: int, looks: Sequence[Look]) -> None:
+    size = len(looks[0].weights)
+    if not -size <= sample < size:
+        raise ValueError(f"sample={sample} is out of range: the batch has {size}, use {-size} to {size - 1}.")
 
 
 def tokens_of(tokenizer, prompt: str, word: str) -> list[int]:
@@ -104,7 +119,8 @@ def recorded(pipe, layers: str = "") -> Iterator[Maps]:
     """Record cross- and temporal attention of every call of the pipeline's UNet, in layers whose name holds `layers`.
 
     Weights are kept in float32 on the CPU: for the real model name a layer, or many GiB are kept. On exit, after an
-    error too, the very processors from before are there, and no hook is left. ValueError: no such layer.
+    error too, the very processors from before are there, and no hook is left. ValueError: no such layer; on
+    the way, a second prompt or another number of frames, before the UNet computes anything of it.
     """
     maps, shape = Maps(), {}
     with ExitStack() as stack:
@@ -120,8 +136,10 @@ def _hooks(unet: nn.Module, maps: Maps, shape: dict[str, int]) -> Iterator[tuple
     """What notes the shape [(b) c (f) h w] on the way: the frames at the UNet's door, the rest at each layer."""
 
     def begin(module, args, kwargs):
-        maps.calls += 1
+        asked = kwargs.get("encoder_hidden_states", args[2] if len(args) > 2 else None)  # [b t e]
         shape["f"] = (args[0] if args else kwargs["sample"]).shape[2]
+        maps.check_same(asked, shape["f"])
+        maps.calls += 1
 
     def enter(module, args, kwargs):
         shape["h"], shape["w"] = (args[0] if args else kwargs["hidden_states"]).shape[-2:]
@@ -185,6 +203,7 @@ def overlaid(frames: np.ndarray, heat: Tensor, shade: float = 0.25) -> np.ndarra
     frames. ValueError: frames; another number of frames; NaN; shade.
     """
     frames = check_frames(frames)
+    heat = torch.as_tensor(heat)
     if heat.ndim != 3 or len(heat) != len(frames) or not heat.isfinite().all():
         raise ValueError(
             f"heat is {list(heat.shape)}; give finite numbers [f h w], one picture for {len(frames)} frames."

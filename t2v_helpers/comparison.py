@@ -188,6 +188,12 @@ def order(lines: list[dict], name: str) -> float:
     return -float(np.polyfit(x, y, 1)[0])
 
 
+def _print(lines: list[dict]) -> None:
+    for name in NAMES:
+        shares = (f"{n}: {adherence(lines, name, n).value:4.0%} {error(lines, name, n).value:.3f}" for n in CALLS)
+        print(f"{name:9} {'   '.join(shares)}")
+
+
 def main(argv: list[str] | None = None) -> int:
     """Make the table, and print adherence and distance of each sampler for each number of calls."""
     p = arguments.Parser(prog=COMMAND, description="Compare the samplers; goes on where it was stopped.")
@@ -195,12 +201,9 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("--table", type=arguments.path, default=TABLE, help="where the lines go (%(default)s)")
     options = p.parse_args(argv)
     try:
-        lines = load(make(models.load("cartoon", quiet=True), range(options.seeds), options.table))
-    except (OSError, ValueError) as error:
-        p.error(str(error))
-    for name in NAMES:
-        shares = (f"{n}: {adherence(lines, name, n).value:4.0%} {error(lines, name, n).value:.3f}" for n in CALLS)
-        print(f"{name:9} {'   '.join(shares)}")
+        _print(load(make(models.load("cartoon", quiet=True), range(options.seeds), options.table)))
+    except (OSError, ValueError) as problem:
+        p.error(str(problem))
     return 0
 
 

@@ -89,7 +89,7 @@ def memory_needed(pipe: TextToVideoSDPipeline, spec: GenerationSpec, batch: int 
 
 def _check_all(pipe: TextToVideoSDPipeline, specs: Sequence[GenerationSpec], batch: int) -> list[GenerationSpec]:
     """The specs, resolved. They share all but words and seeds, so what they share is checked once."""
-    _check_kinds(pipe, specs)
+    check_kinds(pipe, specs)
     if not specs:
         raise ValueError("specs is empty: give at least one GenerationSpec.")
     specs = [resolve(pipe, spec) for spec in specs]
@@ -103,7 +103,8 @@ def _check_all(pipe: TextToVideoSDPipeline, specs: Sequence[GenerationSpec], bat
     return specs
 
 
-def _check_kinds(pipe: TextToVideoSDPipeline, specs: Sequence[GenerationSpec]) -> None:
+def check_kinds(pipe: TextToVideoSDPipeline, specs: Sequence[GenerationSpec]) -> None:
+    """ValueError unless pipe is a text-to-video pipeline, and specs a list of GenerationSpec."""
     if not isinstance(pipe, TextToVideoSDPipeline):
         raise ValueError(f'pipe is a {type(pipe).__name__}: give a pipeline, such as models.load("cartoon").')
     if not isinstance(specs, Sequence):

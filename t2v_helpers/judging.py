@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from tqdm import tqdm
 
-from t2v_helpers import cartoon, files, layout, metrics, seeding, training
+from t2v_helpers import arguments, cartoon, files, layout, metrics, seeding, training
 from t2v_helpers.cartoon import judge as judges
 from t2v_helpers.training import cosine, seeded
 
@@ -117,6 +117,7 @@ def ship(judge: judges.Judge, settings: JudgeSettings, renders: int, path: Path 
 def main(argv: list[str] | None = None) -> int:
     """Train the judge with a progress bar, print its accuracy on fresh renders, and write its weights."""
     options = _parser().parse_args(argv)
+    files.check_target(options.out)
     task = JudgeTask(JudgeSettings(seed=options.seed, steps=options.steps))
     with tqdm(total=task.steps, unit="step", desc=task.name) as bar:
         for step in training.train(task, options.folder):
@@ -129,11 +130,13 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m t2v_helpers.judging", description="Train the judge on renders.")
+    parser = arguments.Parser(prog="python -m t2v_helpers.judging", description="Train the judge on renders.")
     parser.add_argument("--folder", type=Path, default=Path("runs/judge"), help="where the checkpoint is kept")
-    parser.add_argument("--steps", type=int, default=JudgeSettings.steps)
-    parser.add_argument("--seed", type=int, default=JudgeSettings.seed)
-    parser.add_argument("--renders", type=int, default=1000, help="fresh renders to measure the judge on, each way")
+    parser.add_argument("--steps", type=arguments.whole(), default=JudgeSettings.steps)
+    parser.add_argument("--seed", type=arguments.whole(least=0), default=JudgeSettings.seed)
+    parser.add_argument(
+        "--renders", type=arguments.whole(), default=1000, help="fresh renders to measure the judge on, each way"
+    )
     parser.add_argument("--out", type=Path, default=judges.WEIGHTS, help="where the weights go")
     return parser
 

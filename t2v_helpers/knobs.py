@@ -192,6 +192,11 @@ def expected(values: Sequence[float], m: int) -> tuple[float, float]:
     return float(np.mean(values)) - half, float(np.mean(values)) + half
 
 
+def _print(lines: list[dict]) -> None:
+    for knob, values in GRID.items():
+        print(f"{knob:9} {'   '.join(f'{value}: {adherence(lines, knob, value).value:4.0%}' for value in values)}")
+
+
 def main(argv: list[str] | None = None) -> int:
     """Make the table, and print adherence and flicker at each value of each knob."""
     p = arguments.Parser(prog=COMMAND, description="Turn one knob at a time; goes on where it was stopped.")
@@ -199,11 +204,9 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("--table", type=arguments.path, default=TABLE, help="where the lines go (%(default)s)")
     options = p.parse_args(argv)
     try:
-        lines = load(make(models.load("cartoon", quiet=True), range(options.seeds), options.table))
+        _print(load(make(models.load("cartoon", quiet=True), range(options.seeds), options.table)))
     except (OSError, ValueError) as error:
         p.error(str(error))
-    for knob, values in GRID.items():
-        print(f"{knob:9} {'   '.join(f'{value}: {adherence(lines, knob, value).value:4.0%}' for value in values)}")
     return 0
 
 

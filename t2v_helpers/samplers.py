@@ -389,12 +389,21 @@ def sample(
 
     model(x_t, t) answers with what `prediction` names, in the shape of x_t. `noises` gives what ddpm, euler_a and ddim
     with eta > 0 draw, one for each step; see `draws`. Only ddim has an option: eta.
-    ValueError, before the first call: unknown name, spacing or prediction, steps out of range, noises missing.
+    ValueError, before the first call: unknown name, spacing or prediction, steps or eta out of range, noises missing.
     """
+    _check_options(name, options)
     grid, scale = grid_for(name, steps, spacing, abar), start_scale(name, steps, spacing, abar)
     if noises is None and (SAMPLERS[name].stochastic or options.get("eta")):
         raise ValueError(f"noises=None, but {name} draws noise in each step: give samplers.draws(x, generator).")
     return SAMPLERS[name].sampler(Denoiser(model, prediction), x * scale, grid, noises, **options)
+
+
+def _check_options(name: str, options: dict) -> None:
+    _check_one_of("name", name, tuple(SAMPLERS))
+    if set(options) - {"eta"} or (options and name != "ddim"):
+        raise ValueError(f"{', '.join(options)} is no option of {name}: only ddim has one, eta.")
+    if not 0 <= options.get("eta", 0) <= 1:
+        raise ValueError(f"eta={options['eta']} is out of range: use 0 (no noise on the way) to 1 (as ddpm draws).")
 
 
 def _check_one_of(what: str, value: str, allowed: Sequence[str]) -> None:

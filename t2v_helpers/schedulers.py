@@ -9,7 +9,7 @@ scheduler was there before; the spacing of the time steps too, unless `spacing` 
 """
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from functools import lru_cache
@@ -21,6 +21,12 @@ import torch
 
 from t2v_helpers.samplers import SPACINGS
 
+_VALUES = {  # of options that diffusers would take as they come
+    "final_sigmas_type": ("zero", "sigma_min"),
+    "timestep_type": ("discrete", "continuous"),
+    "interpolation_type": ("linear", "log_linear"),
+    "variance_type": ("fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log"),
+}
 _LEADING = {"timestep_spacing": "leading"}
 _LINSPACE = {"timestep_spacing": "linspace"}
 _SDE = {"algorithm_type": "sde-dpmsolver++"}
@@ -133,6 +139,8 @@ def make(name: str, config: dict, spacing: str | None = None, **options) -> diff
     what was trained. ImportError: "lms" without scipy.
     """
     cls, settings = _MADE[check_name(name)]
+    if not isinstance(config, Mapping):
+        raise ValueError(f"config is a {type(config).__name__}: give pipe.scheduler.config.")
     _check_options(name, spacing, options)
     chosen = settings | ({"timestep_spacing": spacing} if spacing and _knows(name, "timestep_spacing") else {})
     defaults = config.get("_use_default_values", ())  # of the class that was there before, not of the model
@@ -165,6 +173,19 @@ def _check_options(name: str, spacing: str | None, options: dict) -> None:
             able = [other for other in NAMES if _knows(other, option)]
             instead = f"use it with one of {', '.join(able)}" if able else "no scheduler here knows it"
             raise ValueError(f"{option} would be ignored by {name}: leave it out, or {instead}.")
+        _check_value(name, option, options[option])
+
+
+def _check_value(name: str, option: str, value) -> None:
+    """diffusers takes most values as they come, and goes on with another or stops half-way."""
+    default = inspect.signature(_MADE[name][0].__init__).parameters[option].default
+    if option == "solver_order" and value not in (1, 2, 3):
+        raise ValueError(f"solver_order={value!r} is not allowed for {name}: use 1, 2 or 3.")
+    if isinstance(default, bool | str) and type(value) is not type(default):
+        kind = type(default).__name__
+        raise ValueError(f"{option}={value!r} is not allowed for {name}: give a {kind}, such as {default!r}.")
+    if isinstance(default, str) and value not in _VALUES.get(option, (value,)):
+        raise ValueError(f"{option}={value!r} is unknown to {name}: use one of {', '.join(_VALUES[option])}.")
 
 
 @lru_cache(maxsize=4096)
@@ -199,9 +220,12 @@ def unet_calls(name: str, steps: int) -> int:
     """How often the UNet is called for that many steps: the cost to compare schedulers at.
 
     PNDM takes its second step twice to start its history; Heun and KDPM2 look ahead in every step but the last.
-    ValueError: an unknown or refused name.
+    ValueError: an unknown or refused name, steps below 1.
     """
-    return len(_times(check_name(name), steps))
+    check_name(name)
+    if not isinstance(steps, int) or steps < 1:
+        raise ValueError(f"steps={steps!r} is not allowed: give a whole number, 1 or more.")
+    return len(_times(name, steps))
 
 
 @contextmanager

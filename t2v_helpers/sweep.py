@@ -33,7 +33,7 @@ import torch
 from accelerate import PartialState
 from tqdm import tqdm
 
-from t2v_helpers import arguments, environment, files, generate, models, schedulers, seeding
+from t2v_helpers import arguments, environment, files, generate, models, schedulers, seeding, video
 from t2v_helpers.records import GenerationRecord, GenerationSpec
 
 AXES = tuple(field.name for field in fields(GenerationSpec))
@@ -104,12 +104,13 @@ def run_sweep(pipe, specs: Sequence[GenerationSpec], out: str | Path, batch_size
     record that is damaged or of another video, and those of generate.check), MemoryError, OSError (too little disk, a
     folder where a file should be). What is done is kept when a later error ends it.
     """
+    generate.check_kinds(pipe, specs)
     out, state = Path(out), processes(pipe.device)
     specs = _checked(pipe, specs)
     batches = _batches(specs, batch_size)
     manifest = _manifest(pipe, specs)
     _check_folder(out, manifest)
-    _check_done(out, specs)
+    _check_done(out, specs, manifest["model"])
     _check_disk(out, [spec for i, spec in enumerate(specs) if not _done(out, i)])
     _main_alone(state, lambda: _claim(out, manifest))
     own = batches[state.process_index :: state.num_processes]  # in turn, since neighbours cost about the same
@@ -124,8 +125,8 @@ def _make(pipe, specs: list[GenerationSpec], out: Path, batches: list[list[int]]
     fps, made, written = models.defaults(pipe).fps, 0, 0
     for batch in batches:
         missing = [i for i in batch if not _done(out, i)]
-        for i, video in zip(missing, _generate(pipe, [specs[i] for i in missing], bar), strict=True):
-            generate.save(video, _path(out, i), fps)
+        for i, made_now in zip(missing, _generate(pipe, [specs[i] for i in missing], bar), strict=True):
+            generate.save(made_now, _path(out, i), fps)
         made += len(missing)
         if is_main and made >= max(1, GROWTH * written):
             _write_table(out, len(specs))
@@ -143,8 +144,8 @@ def _generate(pipe, specs: list[GenerationSpec], bar: tqdm) -> list[generate.Gen
 
 def _batches(specs: list[GenerationSpec], size: int) -> list[list[int]]:
     """The places of the specs, in groups of at most `size` that one call can make. ValueError: a size below 1."""
-    if size < 1:
-        raise ValueError(f"batch_size={size} is out of range: use 1 or more.")
+    if not isinstance(size, int) or size < 1:
+        raise ValueError(f"batch_size={size!r} is not allowed: use a whole number, 1 or more.")
     alike: dict[GenerationSpec, list[int]] = {}
     for i, spec in enumerate(specs):
         alike.setdefault(replace(spec, prompt="", negative_prompt="", seed=0), []).append(i)
@@ -177,7 +178,12 @@ def rows(table: str | Path) -> Iterator[dict]:
     Errors: FileNotFoundError; ValueError for a line that is not JSON.
     """
     with open(table, encoding="utf-8") as lines:
-        yield from map(json.loads, lines)
+        for n, line in enumerate(lines, 1):
+            try:
+                yield dict(json.loads(line))
+            except (ValueError, TypeError) as error:
+                again = "run the same sweep again, which writes the table anew"
+                raise ValueError(f"line {n} of {table} is damaged ({error}): {again}.") from error
 
 
 def comparable(row: dict) -> dict:
@@ -277,19 +283,23 @@ def _check_folder(out: Path, manifest: dict) -> None:
         raise ValueError(f"{out} holds files, but no sweep: give a new or an empty folder.")
 
 
-def _check_done(out: Path, specs: list[GenerationSpec]) -> None:
-    """What is kept is what was asked, and no folder stands where a file will be written."""
+def _check_done(out: Path, specs: list[GenerationSpec], model: str) -> None:
+    """What is kept is whole and what was asked, and no folder stands where a file will be written."""
     for path in out.glob("*.*"):
         if path.is_dir() and path.suffix in (*SUFFIXES, Path(TABLE).suffix):
             raise IsADirectoryError(f"{path} is a folder, and a sweep writes such files: move it away.")
     for i in filter(lambda i: _done(out, i), range(len(specs))):
         path = _path(out, i).with_suffix(".json")
         try:
-            found = GenerationRecord.from_json(path.read_text(encoding="utf-8")).spec
+            record = GenerationRecord.from_json(path.read_text(encoding="utf-8"))
+            found = (record.model, record.spec)
         except ValueError as error:
             found = error
-        if found != specs[i]:
+        if found != (model, specs[i]):
             raise ValueError(f"{path} is not this video's record ({found}): delete it, and the video is made again.")
+        for kept in map(_path(out, i).with_suffix, (".mp4", ".png")):
+            if not video.is_whole(kept):
+                raise ValueError(f"{kept} is damaged: delete it, and it is made again.")
 
 
 def _read(manifest: Path) -> dict:

@@ -34,13 +34,23 @@ def read(table: Path, command: str) -> list[dict]:
     """The head, and the lines of the seeds. Errors: FileNotFoundError (not made yet), ValueError (no such table)."""
     if not table.exists():
         raise FileNotFoundError(f"{table} does not exist: make it with `{command}`, which takes hours.")
+    texts = table.read_text(encoding="utf-8").splitlines()
+    head, *lines = [_line(table, n, text) for n, text in enumerate(texts, 1)] or [{}]
+    if "weights" not in head:
+        raise ValueError(f"{table} is no table of `{command}`: give another name.")
+    for n, line in enumerate(lines, 2):
+        if not {"seed", "prompt", "found"} <= line.keys() or not isinstance(line["found"], dict):
+            raise ValueError(f"line {n} of {table} is not of a seed: delete that line, and go on with `{command}`.")
+    return [head, *lines]
+
+
+def _line(table: Path, n: int, text: str) -> dict:
+    """Line n of a table. ValueError: it is no JSON object."""
     try:
-        head, *lines = [json.loads(text) for text in table.read_text(encoding="utf-8").splitlines()]
-        if "weights" in head and all({"seed", "prompt", "found"} <= line.keys() for line in lines):
-            return [head, *lines]
-    except (ValueError, TypeError, AttributeError) as error:
-        raise ValueError(f"{table} cannot be read ({error}): move it away and make it again.") from error
-    raise ValueError(f"{table} is no table of `{command}`: give another name.")
+        return dict(json.loads(text))
+    except (ValueError, TypeError) as error:
+        how = "delete that line, and its seed is made again" if n > 1 else "give another name"
+        raise ValueError(f"line {n} of {table} is damaged ({error}): {how}.") from error
 
 
 def weights() -> str:

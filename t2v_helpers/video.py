@@ -311,6 +311,18 @@ def _check_mp4(frames: np.ndarray, fps: float, scale: int, crf: int) -> np.ndarr
     return enlarge(frames, scale)
 
 
+def is_whole(path: str | Path) -> bool:
+    """Whether an mp4 or a PNG is there to its last byte; its pictures are not looked at. FileNotFoundError."""
+    data = Path(path).read_bytes()
+    if Path(path).suffix == ".png":
+        return data.startswith(b"\x89PNG") and data[-8:-4] == b"IEND"
+    place = 0
+    while 0 <= place < len(data):  # an mp4 is a row of boxes, each of which begins with its length and its name
+        size = int.from_bytes(data[place : place + 4])
+        place += size if size >= 8 and data[place + 4 : place + 8].isalpha() else len(data) + 1
+    return data[4:8] == b"ftyp" and place == len(data)
+
+
 def check_frames(frames: np.ndarray) -> np.ndarray:
     """Give `frames` back as an array if it is uint8 [f h w 3] with something in it. ValueError: it is not."""
     frames = np.asarray(frames)

@@ -1,5 +1,7 @@
 """attention: what is recorded is what the model reads; the video and the processors stay what they were."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -135,3 +137,27 @@ def test_in_the_cartoon_model_the_word_dog_is_read_where_the_dog_is():
     inside, above = (slice(None), slice(3, 6), slice(2, 6)), (slice(None), slice(0, 2))
     assert (dog[inside].mean((1, 2)) > 2 * dog[above].mean((1, 2))).all(), "in every frame"
     assert place[inside].mean() < place[above].mean()
+
+
+def test_a_second_prompt_or_length_is_refused_before_it_is_computed(toy_pipe):
+    other = replace(SPEC, prompt="a cat is jumping")
+    for second in (other, replace(SPEC, frames=SPEC.frames + 1)):
+        with attention.recorded(toy_pipe) as maps:
+            generate.generate(toy_pipe, SPEC)
+            calls = maps.calls
+            with pytest.raises(ValueError, match="another prompt or length begins, but maps hold one"):
+                generate.generate(toy_pipe, second)
+        assert maps.calls == calls
+        assert maps.of_word(toy_pipe.tokenizer, SPEC.prompt, "dog").shape[0] == SPEC.frames
+
+
+def test_a_sample_that_is_not_in_the_batch_is_refused(made, toy_pipe):
+    with pytest.raises(ValueError, match="sample=5 is out of range: the batch has 2, use -2 to 1"):
+        made[0].of_word(toy_pipe.tokenizer, SPEC.prompt, "dog", sample=5)
+    with pytest.raises(ValueError, match="sample=-3 is out of range"):
+        made[0].between_frames(sample=-3)
+
+
+def test_a_heat_may_be_an_array():
+    frames, heat = np.full((2, 8, 8, 3), 200, np.uint8), np.arange(128.0).reshape(2, 8, 8)
+    assert (attention.overlaid(frames, heat) == attention.overlaid(frames, torch.from_numpy(heat))).all()

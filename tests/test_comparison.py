@@ -114,10 +114,10 @@ def test_the_solution_is_nearest_to_itself(cartoon_pipe):
 @pytest.mark.parametrize(
     ("text", "word"),
     [
-        ("{", "cannot be read"),
-        ("", "cannot be read"),
+        ("{", "is damaged"),
+        ("", "is no table"),
         ("[]", "is no table"),
-        ('{"command": "", "weights": ""}\n{}', "is no table"),
+        ('{"command": "", "weights": ""}\n{}', "line 2 .* is not of a seed"),
         ('{"command": "", "weights": "others"}', "move it away to begin anew"),
     ],
 )

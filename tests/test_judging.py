@@ -75,3 +75,21 @@ def test_settings_out_of_range_are_named(name):
 def test_lengths_out_of_range_are_named(lengths):
     with pytest.raises(ValueError, match="lengths are .*, but must be some, each from 1 to frames=24"):
         judging.JudgeSettings(lengths=lengths)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [(["--steps", "0"], "'0' is not allowed: give a whole number, at least 1"),
+     (["--renders", "0"], "'0' is not allowed"),
+     (["--seed", "-1"], "'-1' is not allowed: give a whole number, at least 0")],
+)  # fmt: skip
+def test_the_command_refuses_in_one_sentence_before_it_trains(tmp_path, capsys, words, sentence):
+    with pytest.raises(SystemExit, match="2"):
+        judging.main([*words, "--folder", str(tmp_path / "run")])
+    assert sentence in capsys.readouterr().err and not (tmp_path / "run").exists()
+
+
+def test_the_command_does_not_train_where_it_could_not_write(tmp_path):
+    with pytest.raises(IsADirectoryError, match="is a folder"):
+        judging.main(["--folder", str(tmp_path / "run"), "--out", str(tmp_path)])
+    assert not (tmp_path / "run").exists()

@@ -134,3 +134,39 @@ def test_equal_values_are_one_point():
 def test_values_without_an_interval_are_refused(values, other, word):
     with pytest.raises(ValueError, match=word):
         metrics.bootstrap(values, other)
+
+
+@pytest.mark.parametrize("size", [(8, 64), (64, 15), (1, 1)])
+def test_frames_too_small_for_the_flow_are_refused_and_end_nothing(size):
+    with pytest.raises(ValueError, match=f"{size[0]}x{size[1]} pixels, but the flow needs one size, 16 at least"):
+        metrics.warped_error(np.zeros((2, *size, 3), np.uint8))
+    with pytest.raises(ValueError, match="16x16 and 16x17 pixels"):
+        metrics.flow(np.zeros((16, 16, 3), np.uint8), np.zeros((16, 17, 3), np.uint8))
+
+
+@pytest.mark.parametrize("size", [(16, 16), (16, 200), (200, 16), (17, 64)])
+def test_small_frames_have_a_flow(size):
+    assert metrics.warped_error(np.zeros((2, *size, 3), np.uint8)) == 0
+
+
+@pytest.mark.parametrize(
+    "measure", [metrics.flicker, metrics.sharpness, metrics.direction, metrics.dominant_colours, metrics.warped_error]
+)
+def test_frames_of_0_to_1_are_refused(measure):
+    with pytest.raises(ValueError, match=r"float64 \[4, 64, 64, 3\], but uint8 \[f h w 3\]"):
+        measure(texture(4, 1) / 255)
+
+
+def test_psnr_of_other_arrays_is_refused():
+    clip = texture(2, 1)
+    with pytest.raises(ValueError, match="a is float64 .*, but uint8 with something in it is needed"):
+        metrics.psnr(clip / 255, clip)
+    with pytest.raises(ValueError, match="b is list, but uint8"):
+        metrics.psnr(clip, [])
+
+
+@pytest.mark.parametrize("size", [0, -1, "4"])
+def test_a_batch_of_no_size_is_refused(size):
+    for measure in (metrics.features, lambda videos, batch_size: metrics.read(videos, batch_size=batch_size)):
+        with pytest.raises(ValueError, match="batch_size=.* is not allowed: give a whole number"):
+            measure(texture(2, 1)[None], batch_size=size)

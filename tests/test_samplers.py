@@ -260,3 +260,18 @@ def test_bad_input_is_refused_before_the_first_call(start, changes, words):
     asked = {"name": "ddim", "model": None, "x": start, "steps": 5}
     with pytest.raises(ValueError, match=words):
         samplers.sample(**asked | changes)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("ddim", {"eta": 5}, "eta=5 is out of range: use 0"),
+        ("ddim", {"eta": -1}, "eta=-1 is out of range"),
+        ("euler", {"eta": 1}, "eta is no option of euler: only ddim has one, eta"),
+        ("ddim", {"Eta": 0.5}, "Eta is no option of ddim"),
+        ("dddim", {}, "name='dddim' is unknown: use one of ddpm, ddim"),
+    ],
+)
+def test_an_option_that_a_sampler_does_not_have_is_refused(name, options, words):
+    with pytest.raises(ValueError, match=words):
+        samplers.sample(name, lambda x, t: x, torch.zeros(1, 4, 2, 8, 8), 2, **options)

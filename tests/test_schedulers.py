@@ -348,3 +348,35 @@ for name in schedulers.NAMES:
 """
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said.split() == [word for row in rows.values() if row.needs == "scipy" for word in (row.name, "True")]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("dpm++", {"solver_order": 99}, "solver_order=99 is not allowed for dpm.*: use 1, 2 or 3"),
+        ("unipc", {"solver_order": 0}, "solver_order=0 is not allowed"),
+        (
+            "dpm++",
+            {"use_karras_sigmas": "yes"},
+            "use_karras_sigmas='yes' is not allowed for .*: give a bool, such as F",
+        ),
+        ("dpm++", {"algorithm_type": 3}, "algorithm_type=3 is not allowed .*: give a str"),
+        ("euler", {"timestep_type": "zzz"}, "timestep_type='zzz' is unknown to euler: use one of discrete, continuous"),
+        ("dpm++", {"final_sigmas_type": "foo"}, "final_sigmas_type='foo' is unknown .*: use one of zero, sigma_min"),
+    ],
+)
+def test_a_value_that_an_option_cannot_have_is_refused(config, name, options, words):
+    with pytest.raises(ValueError, match=words):
+        schedulers.make(name, config, **options)
+
+
+@pytest.mark.parametrize("config", [None, "ddim"])
+def test_what_is_no_config_is_refused(config):
+    with pytest.raises(ValueError, match="config is a .*: give pipe.scheduler.config"):
+        schedulers.make("ddim", config)
+
+
+@pytest.mark.parametrize("steps", [0, -3, 2.5, "4"])
+def test_calls_of_no_steps_are_refused(steps):
+    with pytest.raises(ValueError, match="steps=.* is not allowed: give a whole number, 1 or more"):
+        schedulers.unet_calls("ddim", steps)

@@ -321,7 +321,7 @@ def test_a_grid_that_cannot_be_made(no_computing, tmp_path, specs, words):
 
 
 def test_a_batch_of_no_size(no_computing, tmp_path):
-    with pytest.raises(ValueError, match="batch_size=0 is out of range: use 1 or more"):
+    with pytest.raises(ValueError, match="batch_size=0 is not allowed: use a whole number, 1 or more"):
         sweep.run_sweep(no_computing, SPECS, tmp_path / "grid", batch_size=0)
 
 
@@ -472,3 +472,32 @@ def test_the_command_says_where_the_table_is(toy_folder, tmp_path, capsys):
     asked = ["sweep", "--model", str(toy_folder), "--device", "cpu", "-o", str(tmp_path / "g"), *small, "a dog"]
     assert cli.main(asked) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'g' / 'table.jsonl'}: 2 videos\n"
+
+
+@pytest.mark.parametrize("name", ["00000.mp4", "00001.png"])
+def test_a_video_that_was_damaged_is_named(no_computing, reference, tmp_path, name):
+    folder = shutil.copytree(reference.parent, tmp_path / "grid")
+    (folder / name).write_bytes((folder / name).read_bytes()[:-20])
+    with pytest.raises(ValueError, match=f"{name} is damaged: delete it, and it is made again"):
+        sweep.run_sweep(no_computing, SPECS, folder)
+
+
+@pytest.mark.parametrize(
+    ("specs", "words"),
+    [(SPEC, "specs is a GenerationSpec: give a list"), ([SPEC, None], "spec is a NoneType"), ("abc", "spec is a str")],
+)
+def test_what_is_no_list_of_specs_is_refused(no_computing, tmp_path, specs, words):
+    with pytest.raises(ValueError, match=words):
+        sweep.run_sweep(no_computing, specs, tmp_path / "grid")
+
+
+def test_what_is_no_pipeline_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="pipe is a str: give a pipeline"):
+        sweep.run_sweep("cartoon", SPECS, tmp_path / "grid")
+
+
+@pytest.mark.parametrize("text", ["{}\n{", "{}\n3"])
+def test_a_damaged_row_is_named(tmp_path, text):
+    (tmp_path / "table.jsonl").write_text(text)
+    with pytest.raises(ValueError, match="line 2 of .*table.jsonl is damaged .*: run the same sweep again"):
+        list(sweep.rows(tmp_path / "table.jsonl"))

@@ -10,7 +10,7 @@ HEAD = {"command": "python -m toy", "weights": "w"}
 
 
 def line(seed):
-    return {"seed": seed, "prompt": "", "found": seed**2}
+    return {"seed": seed, "prompt": "", "found": {"square": seed**2}}
 
 
 def test_lines_are_added_in_the_order_of_seeds_and_none_is_made_twice(tmp_path):
@@ -31,10 +31,12 @@ def test_what_was_done_stays_when_a_later_line_fails(tmp_path):
 @pytest.mark.parametrize(
     ("text", "word"),
     [
-        ("{", "cannot be read"),
-        ("", "cannot be read"),
+        ("{", "line 1 of .* is damaged .*: give another name"),
+        ("", "is no table"),
         ("[]", "is no table of `python -m toy`"),
-        (json.dumps(HEAD) + "\n{}", "is no table"),
+        (json.dumps(HEAD) + "\n{}", "line 2 of .* is not of a seed: delete that line"),
+        (json.dumps(HEAD) + '\n{"seed": 0, "prompt": "", "found": 3}', "line 2 of .* is not of a seed"),
+        (json.dumps(HEAD) + '\n{"seed": 0, "pro', "line 2 of .* is damaged .*: delete that line"),
         (json.dumps(HEAD | {"weights": "v"}), "move it away to begin anew"),
     ],
 )

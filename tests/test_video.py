@@ -323,3 +323,14 @@ def test_bands_need_other_clips_of_one_size(others):
 def test_flat_clips_share_nothing():
     flat = np.full((2, 16, 16, 3), 90, np.uint8)
     assert video.shared_band(flat, [flat]).strength == 0
+
+
+def test_a_file_that_was_cut_short_is_not_whole(tmp_path):
+    frames = np.zeros((3, 16, 16, 3), np.uint8)
+    for name, write in (("a.mp4", video.write_mp4), ("a.png", lambda x, path, *_: video.write_png(x[0], path))):
+        write(frames, tmp_path / name, 8) if name == "a.mp4" else write(frames, tmp_path / name)
+        data = (tmp_path / name).read_bytes()
+        assert video.is_whole(tmp_path / name)
+        for damaged in (data[:-1], data[: len(data) // 2], b"hello", b"", data + b"x"):
+            (tmp_path / name).write_bytes(damaged)
+            assert not video.is_whole(tmp_path / name)

@@ -14,7 +14,7 @@ import torch
 from scipy import linalg
 
 from t2v_helpers import layout
-from t2v_helpers.metrics.judged import check_videos, load_judge
+from t2v_helpers.metrics.judged import check_batch, check_videos, load_judge
 
 FEATURES = "the judge's last layer, 192 numbers a video"
 
@@ -25,6 +25,7 @@ def features(videos: np.ndarray, batch_size: int = 32) -> np.ndarray:
     ValueError: other arrays.
     """
     check_videos(videos)
+    check_batch(batch_size)
     judge = load_judge()
     with torch.inference_mode():
         parts = torch.from_numpy(np.ascontiguousarray(videos)).split(batch_size)

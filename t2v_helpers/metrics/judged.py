@@ -65,6 +65,7 @@ def judge_about() -> dict[str, float]:
 def read(videos: np.ndarray, judge: judges.Judge | None = None, batch_size: int = 32) -> list[cartoon.Labels]:
     """What the judge sees in `videos`, uint8 [b f 64 64 3]: the labels of each. Raises ValueError for other arrays."""
     check_videos(videos)
+    check_batch(batch_size)
     judge = judge or load_judge()
     labels = []
     with torch.inference_mode():
@@ -120,6 +121,12 @@ def disturbed(videos: np.ndarray, disturbance: str, seed: int = 0) -> np.ndarray
     x = layout.to_float(torch.from_numpy(videos))  # [b c f h w]
     x = torch.stack([judges.disturb(clip, generator, **DISTURBANCES[disturbance]) for clip in x])
     return layout.to_uint8(x).numpy()
+
+
+def check_batch(size: int) -> None:
+    """ValueError unless size is a whole number of videos, 1 or more."""
+    if not isinstance(size, int) or size < 1:
+        raise ValueError(f"batch_size={size!r} is not allowed: give a whole number of videos, 1 or more.")
 
 
 def check_videos(videos: np.ndarray) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from t2v_helpers import cartoon
 from t2v_helpers.video import check_frames
 
+SMALLEST = 16  # pixels of a frame, each way, from which on optical flow can be found
 SLOWEST = 0.5  # pixels a frame; below it nothing is said to travel
 
 
@@ -22,7 +23,14 @@ class Motion:
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
-    """Peak signal-to-noise ratio of two uint8 arrays of one shape, in dB: 10 log10(255^2 / MSE); equal arrays: inf."""
+    """Peak signal-to-noise ratio of two uint8 arrays of one shape, in dB: 10 log10(255^2 / MSE); equal arrays: inf.
+
+    ValueError: other arrays, two shapes, nothing in them.
+    """
+    for name, x in (("a", a), ("b", b)):
+        if not isinstance(x, np.ndarray) or x.dtype != np.uint8 or not x.size:
+            given = f"{x.dtype} {list(x.shape)}" if isinstance(x, np.ndarray) else type(x).__name__
+            raise ValueError(f"{name} is {given}, but uint8 with something in it is needed: layout.to_uint8 makes it.")
     if a.shape != b.shape:
         raise ValueError(f"the arrays are {a.shape} and {b.shape}, but must have one shape.")
     mse = float(np.mean((a.astype(np.float32) - b.astype(np.float32)) ** 2))
@@ -36,6 +44,7 @@ def sharpness(frames: np.ndarray, mask: np.ndarray | None = None) -> float:
     nowhere set does not count). Pech-Pacheco et al. (2000), "Diatom autofocusing in brightfield microscopy", ICPR.
     Raises ValueError where the mask is empty or of another shape.
     """
+    frames = check_frames(frames)
     mask = np.ones(frames.shape[:3], bool) if mask is None else mask > 0
     if mask.shape != frames.shape[:3] or not mask.any():
         raise ValueError(f"the mask is {mask.shape} with {mask.sum()} pixels set; give {frames.shape[:3]}, some set.")
@@ -49,7 +58,7 @@ def flicker(frames: np.ndarray) -> float:
     It is the mean absolute change of the pixel at the end of the calmest quarter: that much of a clip surely stands
     still, whatever walks through it. Raises ValueError for a clip of one frame.
     """
-    if len(frames) < 2:
+    if len(check_frames(frames)) < 2:
         raise ValueError(f"the clip has {len(frames)} frame, but flicker needs 2: it is the change between frames.")
     change = np.abs(np.diff(frames.astype(np.float32), axis=0)).mean(axis=(0, 3))  # [h w]
     return float(np.quantile(change, 0.25)) / 255
@@ -72,7 +81,9 @@ def direction(frames: np.ndarray) -> Motion:
     The background is the median frame. What differs from it is weighed by how much it differs, after a blur; a line is
     fitted to the centre of this weight over time. A subject that stays in place, or a still clip, has no direction.
     """
-    grey = np.stack([cv2.GaussianBlur(cv2.cvtColor(f, cv2.COLOR_RGB2GRAY), (5, 5), 0) for f in frames]).astype("f4")
+    grey = np.stack(
+        [cv2.GaussianBlur(cv2.cvtColor(f, cv2.COLOR_RGB2GRAY), (5, 5), 0) for f in check_frames(frames)]
+    ).astype("f4")
     off = np.abs(grey - np.median(grey, axis=0))
     off[off < 12] = 0
     weight = off.sum(axis=1)  # [f w]
@@ -89,7 +100,7 @@ def dominant_colours(frames: np.ndarray, k: int = 3) -> tuple[np.ndarray, np.nda
 
     The largest share comes first. The start is fixed (pixels ranked by brightness), so the answer is always the same.
     """
-    pixels = frames[:, ::2, ::2].reshape(-1, 3).astype(np.float32)
+    pixels = check_frames(frames)[:, ::2, ::2].reshape(-1, 3).astype(np.float32)
     if not 1 <= k <= len(pixels):
         raise ValueError(f"k is {k}, but must be between 1 and {len(pixels)}.")
     start = (np.argsort(np.argsort(pixels.sum(axis=1), kind="stable")) * k // len(pixels)).astype(np.int32)
@@ -106,9 +117,10 @@ def warped_error(frames: np.ndarray) -> float:
 
     Pixels that are hidden in one of the two are left out. Lai et al. 2018, "Learning Blind Video Temporal Consistency",
     arXiv 1808.00449, section 4.2; hidden: Ruder et al. 2016, arXiv 1604.08610, section 4.2. The flow is OpenCV's DIS.
-    Blind to a frozen video, and to a wrong thing that moves smoothly. ValueError: frames, or fewer than two of them.
+    Blind to a frozen video, and to a wrong thing that moves smoothly. ValueError: frames, fewer than
+    two of them, or smaller ones than SMALLEST pixels.
     """
-    if len(check_frames(frames)) < 2:
+    if len(frames := check_frames(frames)) < 2:
         raise ValueError(f"the clip has {len(frames)} frame, but 2 are needed: frames are compared with the next.")
     errors = [_warped_pair(now, later) for now, later in pairwise(frames)]
     return float(np.mean(errors))
@@ -127,8 +139,13 @@ def _warped_pair(now: np.ndarray, later: np.ndarray) -> float:
 def flow(now: np.ndarray, later: np.ndarray) -> np.ndarray:
     """Where each pixel of `now` goes in `later`, both uint8 [h w 3]: float32 [h w 2], pixels right and down.
 
-    Dense inverse search, Kroeger et al. 2016, arXiv 1603.03590, as OpenCV has it.
+    Dense inverse search, Kroeger et al. 2016, arXiv 1603.03590, as OpenCV has it, which ends the whole program on
+    smaller pictures than SMALLEST each way. ValueError: such pictures, others than uint8, or of two sizes.
     """
+    now, later = check_frames([now, later]) if now.shape == later.shape else (now, later)
+    if now.shape != later.shape or min(now.shape[:2]) < SMALLEST:
+        sizes = f"{now.shape[0]}x{now.shape[1]} and {later.shape[0]}x{later.shape[1]}"
+        raise ValueError(f"frames are {sizes} pixels, but the flow needs one size, {SMALLEST} at least: video.enlarge.")
     grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (now, later)]
     search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     return search.calc(*grey, None)

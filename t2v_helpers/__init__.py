@@ -4,8 +4,9 @@ One rule: a line may know one of four things: files and notebooks, a model libra
 Floors are numbered, and an import goes down at least one floor, never sideways, never up (tests/test_floors.py):
 
     floor 0  ground           layout seeding files machine gpus checkpoints noise arguments losses
-    floor 1  mathematics      environment folders records muon samplers video cartoon tracing unet measures
-    floor 2  one guest each   models schedulers metrics display training temporal words dataset pages diagrams attention
+    floor 1  mathematics      environment folders records muon grids video cartoon tracing unet measures
+    floor 2  one guest each   models samplers schedulers metrics display training temporal words dataset pages diagrams
+    floor 2  looks            attention
     floor 3  verbs            generate checks recipe judging speed tables contrastive distilling
     floor 4  roof             cli course bench playground figures costs train sweep comparison knobs ledger
 

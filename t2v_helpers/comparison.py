@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from t2v_helpers import arguments, cartoon, generate, metrics, models, samplers, seeding, tables
+from t2v_helpers import arguments, cartoon, generate, grids, metrics, models, samplers, seeding, tables
 from t2v_helpers.measures import Measure, of_ratios, of_share
 from t2v_helpers.records import GenerationSpec
 from t2v_helpers.tables import weights
@@ -51,27 +51,27 @@ def steps_for(name: str, calls: int) -> int:
     return {"heun": (calls + 1) // 2, "pndm": calls - 1}.get(name, calls)
 
 
-def fair_grid(name: str, calls: int, abar: Tensor, halt: float | None = None) -> samplers.Grid:
+def fair_grid(name: str, calls: int, abar: Tensor, halt: float | None = None) -> grids.Grid:
     """The same times for all: evenly down from the last training step, and to x_0; or to time `halt`, and no further.
 
     abar: alphas_cumprod [train].
     """
     n, start = steps_for(name, calls), len(abar) - 1
     if halt is None:
-        grid = samplers.to_next(samplers.timesteps(n, "trailing", len(abar)), abar)
+        grid = grids.to_next(grids.timesteps(n, "trailing", len(abar)), abar)
     else:
-        grid = list(pairwise(samplers.level(start - (start - halt) * i / n, abar) for i in range(n + 1)))
+        grid = list(pairwise(grids.level(start - (start - halt) * i / n, abar) for i in range(n + 1)))
     return grid[:1] + grid if name == "pndm" else grid  # pndm goes over its first step twice
 
 
-def trajectory(name: str, predict: Predict, eps: Tensor, grid: samplers.Grid, seed: int = 0) -> Iterator[Tensor]:
+def trajectory(name: str, predict: Predict, eps: Tensor, grid: grids.Grid, seed: int = 0) -> Iterator[Tensor]:
     """The sampler's x after every call, from x_t = eps; predict(x_t, t) -> eps. It draws on the way from `seed`."""
     recipe, noises = samplers.SAMPLERS[name], samplers.draws(eps, seeding.generator(seed))
     x = eps / grid[0][0].signal if recipe.in_sigma else eps
     return recipe.sampler(samplers.Denoiser(predict), x, grid, noises)
 
 
-def arrive(name: str, predict: Predict, eps: Tensor, grid: samplers.Grid, seed: int = 0) -> Tensor:
+def arrive(name: str, predict: Predict, eps: Tensor, grid: grids.Grid, seed: int = 0) -> Tensor:
     """x_s at the end of the grid, whatever scale the sampler holds it in."""
     (x,) = deque(trajectory(name, predict, eps, grid, seed), maxlen=1)
     return x * grid[-1][1].signal if samplers.SAMPLERS[name].in_sigma else x

@@ -15,7 +15,6 @@ flow is just dx/dsigma = eps (Karras et al. 2022, equations 1 and 3); the networ
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from math import expm1, inf, prod, sqrt
 from typing import NamedTuple
 
@@ -23,40 +22,19 @@ import torch
 from torch import Tensor
 
 from t2v_helpers import noise
+from t2v_helpers.grids import (
+    Grid,
+    Level,
+    by_stride,
+    by_stride_twice,
+    check_one_of,
+    timesteps,
+    to_next,
+)  # fmt: skip
 
-SPACINGS = ("leading", "trailing", "linspace")
 PREDICTIONS = ("epsilon", "v_prediction")
-OFFSET = 1  # "leading" ends at this training step; ModelScopeT2V's steps_offset
 
 
-class Level(NamedTuple):
-    """How noisy a sample is: the time `t` that the network is told, and abar_t. Plain numbers, in double precision."""
-
-    t: float
-    abar: float
-
-    @property
-    def signal(self) -> float:
-        """sqrt(abar_t), by which x_0 is scaled in x_t; DPM-Solver writes alpha_t."""
-        return sqrt(self.abar)
-
-    @property
-    def noise(self) -> float:
-        """sqrt(1 - abar_t), by which eps is scaled in x_t; DPM-Solver writes sigma_t."""
-        return sqrt(1 - self.abar)
-
-    @property
-    def sigma(self) -> float:
-        """Noise over signal, see noise.sigma."""
-        return float(noise.sigma(self.abar))
-
-    @property
-    def lam(self) -> float:
-        """lambda_t, half the logarithm of the signal to noise ratio; infinite where there is no noise."""
-        return float(noise.half_log_snr(self.abar))
-
-
-Grid = list[tuple[Level, Level]]
 Noises = Iterator[Tensor] | None  # what stochastic samplers draw on the way; the others need none
 
 
@@ -71,7 +49,7 @@ class Denoiser:
     prediction: str = "epsilon"
 
     def __post_init__(self):
-        _check_one_of("prediction", self.prediction, PREDICTIONS)
+        check_one_of("prediction", self.prediction, PREDICTIONS)
 
     def __call__(self, x_t: Tensor, level: Level) -> tuple[Tensor, Tensor]:
         """x_0 and eps in the shape of x_t: one call of the network."""
@@ -250,71 +228,6 @@ def _corrected(past: Sequence[Point], x_0: Tensor, t: Level) -> Tensor:
     return x_0_b + old / r * (x_0_a - x_0_b) + (mean_u - old) * (x_0 - x_0_b)
 
 
-# --- grids
-
-
-def timesteps(steps: int, spacing: str, train: int = 1000, spare: int = 0, whole: bool = True) -> list[float]:
-    """Times of the network [steps], falling from at most train - 1 (Lin et al. 2024, "Common Diffusion Noise Schedules
-    and Sample Steps are Flawed", table 2), as diffusers makes them.
-
-    `spare` = 1 cuts into one piece more and drops the last time, which is (nearly) 0; it changes nothing for
-    "trailing". `whole` rounds "linspace" to training steps. ValueError: unknown spacing, steps outside 1 to train, or
-    so few or so many that this spacing starts without noise, starts beyond the training steps or stands still.
-    """
-    _check_one_of("spacing", spacing, SPACINGS)
-    if not 1 <= steps <= train:
-        raise ValueError(f"steps={steps} is out of range: use 1 to {train}, the number of training timesteps.")
-    times = _trailing(steps, train) if spacing == "trailing" else _from_zero(steps, spacing, train, spare, whole)
-    if len(set(times)) < steps or not train / 2 <= times[0] < train:
-        way = "fewer" if steps > train / 2 else "more"
-        raise ValueError(f"steps={steps} do not fit spacing={spacing!r} ({times[0]:g}, ...): use {way}, or 'trailing'.")
-    return times
-
-
-def _trailing(steps: int, train: int) -> list[float]:
-    piece = train - (train - train / steps)  # numpy.arange's rounding, so that halves fall the same way
-    return [round(train - i * piece) - 1 for i in range(steps)]
-
-
-def _from_zero(steps: int, spacing: str, train: int, spare: int, whole: bool) -> list[float]:
-    pieces = range(steps + spare - 1, spare - 1, -1)
-    if spacing == "leading":
-        return [i * (train // (steps + spare)) + OFFSET for i in pieces]
-    piece = (train - 1) / max(1, steps + spare - 1)
-    return [round(i * piece) if whole else i * piece for i in pieces]
-
-
-def level(t: float, abar: Tensor) -> Level:
-    """The level at time t, for alphas_cumprod [train]: below 0 that of 0; between two steps sigma is interpolated."""
-    low = min(max(int(t), 0), len(abar) - 1)
-    if t <= low:
-        return Level(t, float(abar[low]))
-    sigmas = [float(noise.sigma(float(abar[i]))) for i in (low, min(low + 1, len(abar) - 1))]
-    sigma = sigmas[0] + (t - low) * (sigmas[1] - sigmas[0])
-    return Level(t, 1 / (1 + sigma**2))
-
-
-def to_next(times: Sequence[float], abar: Tensor) -> Grid:
-    """From each time to the next, and from the last to x_0 itself, where abar is 1."""
-    return list(pairwise([*(level(t, abar) for t in times), Level(0, 1.0)]))
-
-
-def by_stride(times: Sequence[float], abar: Tensor) -> Grid:
-    """From each time train // steps down, as DDIM of diffusers goes, which is the next time only for "leading".
-
-    The last step arrives at abar_0, not at 1 (set_alpha_to_one is False).
-    """
-    stride = len(abar) // len(times)
-    return [(level(t, abar), level(t - stride, abar)) for t in times]
-
-
-def by_stride_twice(times: Sequence[float], abar: Tensor) -> Grid:
-    """As `by_stride`, with a second step after the first that goes over it again; for pndm."""
-    grid = by_stride(times, abar)
-    again = [(level(t + len(abar) // len(times), abar), level(t, abar)) for t in times[1:2]]
-    return grid[:1] + again + grid[1:]
-
-
 # --- by name
 
 
@@ -351,7 +264,7 @@ def grid_for(name: str, steps: int, spacing: str | None = None, abar: Tensor | N
 
     `abar` is alphas_cumprod [train], by default ModelScopeT2V's. ValueError: unknown name, and see `timesteps`.
     """
-    _check_one_of("name", name, tuple(SAMPLERS))
+    check_one_of("name", name, tuple(SAMPLERS))
     recipe, abar = SAMPLERS[name], noise.alphas_cumprod() if abar is None else abar
     times = timesteps(steps, spacing or recipe.spacing, len(abar), recipe.spare, recipe.whole)
     return recipe.grid(times, abar)
@@ -399,13 +312,8 @@ def sample(
 
 
 def _check_options(name: str, options: dict) -> None:
-    _check_one_of("name", name, tuple(SAMPLERS))
+    check_one_of("name", name, tuple(SAMPLERS))
     if set(options) - {"eta"} or (options and name != "ddim"):
         raise ValueError(f"{', '.join(options)} is no option of {name}: only ddim has one, eta.")
     if not 0 <= options.get("eta", 0) <= 1:
         raise ValueError(f"eta={options['eta']} is out of range: use 0 (no noise on the way) to 1 (as ddpm draws).")
-
-
-def _check_one_of(what: str, value: str, allowed: Sequence[str]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{what}={value!r} is unknown: use one of {', '.join(allowed)}.")

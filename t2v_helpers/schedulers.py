@@ -19,7 +19,7 @@ from typing import NamedTuple
 import diffusers
 import torch
 
-from t2v_helpers.samplers import SPACINGS
+from t2v_helpers.grids import SPACINGS
 
 _VALUES = {  # of options that diffusers would take as they come
     "final_sigmas_type": ("zero", "sigma_min"),

@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from t2v_helpers import comparison, models, noise, samplers
+from t2v_helpers import comparison, grids, models, noise
 
 ABAR = noise.alphas_cumprod().double()
 W = 0.5  # the spread of the toy's data
@@ -18,7 +18,7 @@ FEW = {"calls": (4,), "converged": 6}
 
 def predict(x_t, t):
     """The best guess of the noise in x_t, where the data are normal with spread W."""
-    at = samplers.level(t, ABAR)
+    at = grids.level(t, ABAR)
     return at.sigma * (x_t / at.signal) / (W**2 + at.sigma**2)
 
 

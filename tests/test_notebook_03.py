@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from t2v_helpers import comparison, noise, samplers
+from t2v_helpers import comparison, grids, noise, samplers
 
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "03_scheduler_swapping.ipynb"
 ABAR = noise.alphas_cumprod().double()
@@ -30,7 +30,8 @@ def functions() -> str:
 
 
 HERE = {"W": 0.5, "abar": ABAR, "ALL_CALLS": comparison.CALLS, "comparison": comparison, "expm1": expm1, "inf": inf,
-        "lines": LINES, "math": math, "np": np, "PROMPT": "", "samplers": samplers, "torch": torch}  # fmt: skip
+        "lines": LINES, "math": math, "np": np, "PROMPT": "",
+        "grids": grids, "samplers": samplers, "torch": torch}  # fmt: skip
 exec(functions(), HERE)  # the repository's own notebook
 
 

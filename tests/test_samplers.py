@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from t2v_helpers import noise, samplers, schedulers
+from t2v_helpers import grids, noise, samplers, schedulers
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array:DeprecationWarning")  # diffusers calls numpy as before 2.0
 ABAR = noise.alphas_cumprod()
@@ -20,7 +20,7 @@ NAMES = pytest.mark.parametrize("name", samplers.SAMPLERS)
 SPACED = [
     pytest.param(name, spacing, id=f"{name}-{spacing}")
     for name in samplers.SAMPLERS
-    for spacing in (samplers.SPACINGS if name != "dpm++_2s" else ["linspace"])  # diffusers gives it no other
+    for spacing in (grids.SPACINGS if name != "dpm++_2s" else ["linspace"])  # diffusers gives it no other
 ]
 STEPS = (2, 3, 5, 10, 25, 50)
 
@@ -44,7 +44,7 @@ def tiny(prediction):
     conv.weight.copy_(torch.randn(conv.weight.shape, generator=torch.Generator().manual_seed(1)) * 0.15)
 
     def model(x_t, t):
-        normal = samplers.level(float(t), ABAR).noise * x_t if prediction == "epsilon" else 0
+        normal = grids.level(float(t), ABAR).noise * x_t if prediction == "epsilon" else 0
         return normal + 0.1 * conv(x_t).tanh()
 
     return model
@@ -101,7 +101,7 @@ def test_the_spacing_is_the_names_own_unless_given(config, start, name):
 
 
 @pytest.mark.parametrize("eta", [0.3, 1.0])
-@pytest.mark.parametrize("spacing", samplers.SPACINGS)
+@pytest.mark.parametrize("spacing", grids.SPACINGS)
 def test_ddim_with_eta_is_equal_too(config, start, eta, spacing):
     scheduler, model = scheduler_of("ddim", config, 10, spacing), tiny("epsilon")
     ours = samplers.sample("ddim", model, start, 10, spacing, noises=samplers.draws(start, generator()), eta=eta)
@@ -130,7 +130,7 @@ def test_the_true_noise_leads_to_the_true_sample(start, name):
     x_0, eps = start.split(1)
 
     def model(x_t, t):
-        return noise.eps_from_x_0(x_t, x_0, samplers.level(t, ABAR).abar)
+        return noise.eps_from_x_0(x_t, x_0, grids.level(t, ABAR).abar)
 
     *_, end = samplers.sample(name, model, eps, 25, noises=samplers.draws(eps, generator()))
     torch.testing.assert_close(end, x_0, rtol=0, atol=0.15)  # ddim and pndm end at abar_0, with 3 % of noise left
@@ -167,11 +167,11 @@ def test_the_order_of_convergence(name, order):
         return (0.25 * level.abar + level.noise**2) ** 0.5
 
     def model(x_t, t):
-        level = samplers.level(t, ABAR)
+        level = grids.level(t, ABAR)
         return x_t * level.noise / deviation(level) ** 2
 
     def error(steps):
-        grid = samplers.to_next(samplers.timesteps(steps, "linspace", whole=False), ABAR)
+        grid = grids.to_next(grids.timesteps(steps, "linspace", whole=False), ABAR)
         grid = grid[: steps * 7 // 10]  # the steps that are alike: near the end sigma halves in each
         (first, _), (_, last) = grid[0], grid[-1]
         *_, end = samplers.SAMPLERS[name].sampler(
@@ -204,7 +204,7 @@ def test_times_and_first_scale_equal_those_of_diffusers(config, name, spacing):
 
 
 @pytest.mark.parametrize("name, spare, whole", [("ddim", 0, True), ("euler", 0, False), ("unipc", 1, True)])
-@pytest.mark.parametrize("spacing", samplers.SPACINGS)
+@pytest.mark.parametrize("spacing", grids.SPACINGS)
 def test_times_equal_those_of_diffusers_for_any_number_of_steps(config, name, spare, whole, spacing):
     scheduler = schedulers.make(name, config, spacing)
     for steps in range(2, 998):
@@ -212,16 +212,16 @@ def test_times_equal_those_of_diffusers_for_any_number_of_steps(config, name, sp
         others = scheduler.timesteps.tolist()
         if others[-1] == -1:  # diffusers takes a step too many at 61, 103, ...: check_steps refuses these
             others = others[:-1]
-        assert samplers.timesteps(steps, spacing, spare=spare, whole=whole) == pytest.approx(others, abs=1e-4)
+        assert grids.timesteps(steps, spacing, spare=spare, whole=whole) == pytest.approx(others, abs=1e-4)
 
 
 def test_a_level_knows_what_follows_from_abar():
-    level = samplers.level(400, ABAR)
+    level = grids.level(400, ABAR)
     assert level.signal**2 + level.noise**2 == pytest.approx(1) and level.abar == float(ABAR[400])
     assert level.sigma == pytest.approx(level.noise / level.signal) == pytest.approx(float(noise.sigma(ABAR[400])))
-    assert samplers.level(-19, ABAR).abar == float(ABAR[0])
-    between = samplers.level(400.25, ABAR).sigma
-    assert between == pytest.approx(0.75 * level.sigma + 0.25 * samplers.level(401, ABAR).sigma)
+    assert grids.level(-19, ABAR).abar == float(ABAR[0])
+    between = grids.level(400.25, ABAR).sigma
+    assert between == pytest.approx(0.75 * level.sigma + 0.25 * grids.level(401, ABAR).sigma)
 
 
 @NAMES

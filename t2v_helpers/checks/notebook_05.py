@@ -1,6 +1,6 @@
 """The checks of notebook 05: what do the knobs cost, and what do they give?"""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from t2v_helpers.measures import Measure
 
 def check_05_1(video_flops: Callable) -> Verdict:
     """`video_flops(steps, guidance, frames, unet, vae)`: unet for a guided step of all frames, vae for one frame."""
-    for steps, guidance, frames in ((25, 9.0, 16), (10, 1.0, 4)):
+    for steps, guidance, frames in ((25, 9.0, 16), (10, 1.0, 4), (10, 2.0, 4)):
         unet, vae = 7.0 * frames, 3.0
         half = 0.5 if guidance == 1 else 1.0
         wanted = steps * half * unet + frames * vae
@@ -24,6 +24,8 @@ def check_05_1(video_flops: Callable) -> Verdict:
             "The trace's step holds both halves of guidance already: do not double it.":
                 2 * steps * half * unet + frames * vae,
         }  # fmt: skip
+        if guidance == 2:
+            mistakes |= {"Only at guidance 1 is a half left out, not below 5.": steps * unet / 2 + frames * vae}
         if guidance == 1:  # where both halves are paid, that is the mistake, and not that the price was doubled
             alone = "At guidance 1 the half without the prompt has no say, and is not computed: half a step."
             mistakes = {alone: steps * unet + frames * vae} | mistakes
@@ -47,8 +49,10 @@ def check_05_2(attention_flops: Callable) -> Verdict:
                 (4 * n * f * c, 4 * f * n * c),
         }  # fmt: skip
         given = attention_flops(f, n, c)
-        if is_missing(given) or not isinstance(given, Sequence) or len(given) != 2:
+        if is_missing(given):
             return not_yet(nothing_from("attention_flops") + " Two numbers are wanted: temporal, spatial.")
+        if np.shape(given) != (2,):
+            return not_yet(f"attention_flops gave {given!r}; two numbers are wanted: `return temporal, spatial`.")
         if not np.allclose([*map(float, given)], (temporal, spatial)):
             otherwise = "One sequence of n vectors of c numbers: 2 n n c for the scores, and as many for the sums."
             return not_yet(next((a for a, wrong in mistakes.items() if np.allclose([*given], wrong)), otherwise))
@@ -57,19 +61,27 @@ def check_05_2(attention_flops: Callable) -> Verdict:
 
 def check_05_3(first_enough: Callable) -> Verdict:
     """`first_enough(values, measures)`: the first value whose interval overlaps that of the highest measure."""
-    values, spans = (1, 2, 4, 8, 16, 32), ((1, 3), (3.5, 6.5), (4.5, 7.2), (6, 8.5), (6.2, 9.2), (7, 9))
-    measured = [Measure((low + high) / 2, low, high, 32) for low, high in spans]  # 1 is below all, and 16 the highest
+    values, spans = (10, 20, 40, 80, 160, 320), ((1, 3), (3.5, 6.5), (4.5, 7.2), (6, 8.5), (6.2, 9.2), (7, 9))
+    measured = [Measure((low + high) / 2, low, high, 32) for low, high in spans]  # 10 is below all, and 160 the highest
     measured[4] = Measure(8.2, 6.2, 9.2, 32)
     mistakes = {
-        "That is the best value itself. A cheaper one may not be told from it.": 16,
-        "You ask that the interval holds the best *value*. It is enough that the two intervals overlap.": 8,
-        "You compare with the last value. The best one is the highest, wherever it stands.": 4,
-        "That is the last one that overlaps; the first is wanted, since it is the cheapest.": 32,
-        "Its interval ends below the best one's: they do not overlap.": 1,
+        "That is the best value itself. A cheaper one may not be told from it.": 160,
+        "You ask that the interval holds the best *value*. It is enough that the two intervals overlap.": 80,
+        "You compare with the last value. The best one is the highest, wherever it stands.": 40,
+        "That is the last one that overlaps; the first is wanted, since it is the cheapest.": 320,
+        "Its interval ends below the best one's: they do not overlap.": 10,
+        "That is a place in the list. Give back the entry of values that stands there.": 1,
     }
-    if advice := number_advice("first_enough", first_enough(values, measured), 2, mistakes):
+    if advice := number_advice("first_enough", first_enough(values, measured), 20, mistakes):
         return not_yet(advice)
     peaked = [Measure(*triple, 32) for triple in ((0.5, 0.4, 0.6), (0.9, 0.8, 1.0), (0.2, 0.1, 0.3))]
     if advice := number_advice("first_enough", first_enough((1, 2, 4), peaked), 2, {}):
         return not_yet(f"Where the middle is the highest: {advice}")
+    touching = [Measure(*triple, 32) for triple in ((0.3, 0.2, 0.4), (0.7, 0.4, 0.9))]
+    if advice := number_advice("first_enough", first_enough((1, 2), touching), 1, {"Intervals that touch overlap.": 2}):
+        return not_yet(advice)
+    wide = [Measure(*triple, 32) for triple in ((0.3, 0.2, 0.35), (0.5, 0.1, 1.0), (0.7, 0.4, 0.9))]
+    mistakes = {"The best is the one with the largest `.value`, not the one with the largest `.high`.": 10}
+    if advice := number_advice("first_enough", first_enough((10, 20, 40), wide), 20, mistakes):
+        return not_yet(advice)
     return right("It does not say that both are equal: only that these seeds cannot tell them apart.")

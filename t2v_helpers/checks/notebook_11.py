@@ -12,21 +12,29 @@ from t2v_helpers.checks.advice import Verdict, is_missing, noises, not_yet, noth
 def check_11_1(verdict_of: Callable) -> Verdict:
     """`verdict_of(a, b)` for uint8 videos: "same bits", "same within rounding" (2 grey levels), "another video"."""
     a = np.full((2, 3, 3, 3), 100, np.uint8)  # [f h w c]
-    one_up, one_down, far = a.copy(), a.copy(), a.copy()
-    one_up[0], one_down[1], far[0, 1, 2, 0] = 101, 99, 160
-    cases = (  # the other video, the verdict, and what another verdict tells
-        (a.copy(), "same bits", "Two videos whose pixels are all equal are the same, bit for bit."),
-        (far, "another video", "One pixel is off by 60, and 60 is no rounding. A mean hides it: look for the largest."),
-        (one_down, "same within rounding", "One grey level is rounding. In uint8, 99 - 100 is 255: use int first."),
-        (one_up, "same within rounding", "One grey level is rounding. In uint8, 100 - 101 is 255: use int first."),
-        (a + np.uint8(2), "same within rounding", "Two grey levels are still rounding here: at most 2."),
-        (a + np.uint8(3), "another video", "Three grey levels are more than rounding here: at most 2."),
+    one_up, one_down, far, dark = a.copy(), a.copy(), a.copy(), a.copy()
+    one_up[0], one_down[1], far[0, 1, 2, 0], dark[1, 0, 0, 2] = 101, 99, 160, 40
+    black, white = np.zeros_like(a), np.full_like(a, 255)
+    cases = (  # two videos, the verdict, and what another verdict tells
+        (a, a.copy(), "same bits", "Two videos whose pixels are all equal are the same, bit for bit."),
+        (
+            a,
+            far,
+            "another video",
+            "One pixel is off by 60, and 60 is no rounding. A mean hides it: look for the largest.",
+        ),
+        (a, one_down, "same within rounding", "One grey level is rounding. In uint8, 99 - 100 is 255: use int first."),
+        (a, one_up, "same within rounding", "One grey level is rounding. In uint8, 100 - 101 is 255: use int first."),
+        (a, a + np.uint8(2), "same within rounding", "Two grey levels are still rounding here: at most 2."),
+        (a, a + np.uint8(3), "another video", "Three grey levels are more than rounding here: at most 2."),
+        (a, dark, "another video", "One pixel is 60 darker. Below counts as above: take the absolute value."),
+        (black, white, "another video", "255 are no rounding. In eight bits with a sign 255 is -1: use int."),
     )
-    for b, wanted, advice in cases:
+    for a, b, wanted, advice in cases:
         given = verdict_of(a, b)
         if is_missing(given):
             return not_yet(nothing_from("verdict_of"))
-        if given not in {case[1] for case in cases}:
+        if given not in {case[2] for case in cases}:
             return not_yet(f"verdict_of gave {given!r}; one of the three sentences is wanted, letter for letter.")
         if given != wanted:
             return not_yet(f"{advice} You say {given!r}.")
@@ -35,7 +43,7 @@ def check_11_1(verdict_of: Callable) -> Verdict:
 
 def check_11_2(start_of: Callable) -> Verdict:
     """`start_of(k, shape) -> Tensor`: the k-th draw, k from 1, of one generator that is seeded once with 1234."""
-    shape = (1, 4, 2, 3, 3)  # [b c f h w]
+    shape = (1, 4, 2, 4, 4)  # [b c f h w]; a multiple of 16 numbers, so that one long draw gives the same
     for k in (1, 3):
         draws = _draws(1234, k + 1, shape)
         mistakes = {

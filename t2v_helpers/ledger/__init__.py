@@ -60,7 +60,7 @@ __all__ = [
 SEED = 1234
 WHERE = "https://github.com/ROCm/rocm-blogs/raw/release/blogs/artificial-intelligence/text-to-video-generation/videos"
 VARIABLE = "T2V_BLOG_VIDEOS"
-HOW = f"set {VARIABLE} to a folder with the blog's mp4 files, or to fetch where there is a network"
+HOW = f"set {VARIABLE} to a folder with the blog's mp4 files, or to the word fetch, which downloads them"
 FETCH_SECONDS = 60
 
 ROUNDING = 2  # grey levels of 255: what another order of adding the same floats may change

@@ -1,0 +1,106 @@
+"""Videos broken on purpose: each in its own way, and no other."""
+
+import numpy as np
+import pytest
+
+from t2v_helpers import cartoon
+from t2v_helpers.metrics import broken
+
+LABELS = cartoon.Labels("dog", "walking left", "beach", "plain")
+CLIP = cartoon.render(LABELS, 3, frames=8)[0]
+
+
+def numbered(f: int) -> np.ndarray:
+    """A clip whose k-th frame is k everywhere: uint8 [f 4 6 3]."""
+    return np.broadcast_to(np.arange(f, dtype=np.uint8)[:, None, None, None], (f, 4, 6, 3))
+
+
+def order(frames: np.ndarray) -> list[int]:
+    return frames[:, 0, 0, 0].tolist()
+
+
+@pytest.mark.parametrize("name", broken.BREAKS)
+@pytest.mark.parametrize("f", [2, 3, 8])
+def test_a_broken_clip_has_the_same_shape_is_another_one_and_always_the_same(name, f):
+    before = CLIP[:f].copy()
+    made = broken.BREAKS[name](before)
+    assert made.shape == before.shape and made.dtype == np.uint8
+    assert not np.array_equal(made, before) and np.array_equal(before, CLIP[:f])
+    assert np.array_equal(made, broken.BREAKS[name](before))
+
+
+@pytest.mark.parametrize("f", [2, 3, 4, 5, 16])
+def test_shuffled_keeps_every_frame_and_no_neighbour(f):
+    found = order(broken.shuffled(numbered(f), seed=f))
+    assert sorted(found) == list(range(f)) and (np.diff(found) != 1).all()
+
+
+def test_another_seed_shuffles_and_spoils_in_another_way():
+    assert order(broken.shuffled(numbered(16), 0)) != order(broken.shuffled(numbered(16), 1))
+    assert not np.array_equal(broken.noisy(CLIP, 0), broken.noisy(CLIP, 1))
+
+
+def test_what_stops_what_turns_round_and_what_repeats():
+    assert order(broken.frozen(numbered(6))) == [0, 1, 2, 2, 2, 2]
+    assert order(broken.reversed_time(numbered(4))) == [3, 2, 1, 0]
+    assert order(broken.first_repeated(numbered(4))) == [0, 0, 0, 0]
+
+
+def test_noise_has_the_spread_that_was_asked_for():
+    grey = np.full((4, 64, 64, 3), 128, np.uint8)
+    assert broken.noisy(grey, spread=10).std() == pytest.approx(10, rel=0.02)
+    assert broken.noisy(grey).mean() == pytest.approx(128, abs=0.5)
+
+
+def test_a_blur_spreads_a_point_and_keeps_its_light():
+    point = np.zeros((2, 33, 33, 3), np.uint8)
+    point[:, 16, 16] = 255
+    made = broken.blurred(point, sigma=1.0)[0, ..., 0].astype(float)
+    assert made[16, 16] == pytest.approx(255 / (2 * np.pi), rel=0.05)
+    assert made.sum() == pytest.approx(255, rel=0.05)
+
+
+def test_the_wrong_subject_does_the_same_in_the_same_place():
+    made = broken.wrong_subject(LABELS, 3, frames=8)
+    assert np.array_equal(made, cartoon.render(cartoon.Labels("cat", "walking left", "beach", "plain"), 3, 8)[0])
+    away = ~(cartoon.render(LABELS, 3, 8)[1].any(0) | (made != CLIP).any((0, 3)))
+    assert away.any() and np.array_equal(made[:, away], CLIP[:, away])
+
+
+def test_only_riders_ride():
+    duck = cartoon.Labels("duck", "riding a horse")
+    robot = cartoon.render(cartoon.Labels("robot", "riding a horse"), 1, 2)[0]
+    assert np.array_equal(broken.wrong_subject(duck, 1, 2), robot)
+
+
+# --- bad input
+
+
+@pytest.mark.parametrize("name", broken.BREAKS)
+def test_what_is_no_clip_is_refused(name):
+    with pytest.raises(ValueError, match="1 frame, but 2 are needed"):
+        broken.BREAKS[name](CLIP[:1])
+    with pytest.raises(ValueError, match=r"uint8 \[f h w 3\]"):
+        broken.BREAKS[name](CLIP / 255)
+    with pytest.raises(ValueError, match=r"uint8 \[f h w 3\]"):
+        broken.BREAKS[name]([])
+
+
+@pytest.mark.parametrize("seed", [-1, 0.5, True, None])
+@pytest.mark.parametrize("break_it", [broken.shuffled, broken.noisy])
+def test_seeds_are_whole_numbers(break_it, seed):
+    with pytest.raises(ValueError, match=f"seed={seed!r} is not allowed: give a whole number, 0 or more"):
+        break_it(CLIP, seed=seed)
+
+
+@pytest.mark.parametrize("size", [0, -1.0, float("nan"), float("inf"), True, "2"])
+def test_spread_and_sigma_are_above_zero(size):
+    with pytest.raises(ValueError, match="give a number of grey levels above 0"):
+        broken.noisy(CLIP, spread=size)
+    with pytest.raises(ValueError, match="give a number of pixels above 0"):
+        broken.blurred(CLIP, sigma=size)
+
+
+def test_a_subject_needs_labels():
+    with pytest.raises(ValueError, match="labels is a str: give cartoon.Labels"):
+        broken.wrong_subject("a dog", 0)

@@ -108,6 +108,7 @@ def _generate_options(p: argparse.ArgumentParser) -> None:
 
 def _info_options(p: argparse.ArgumentParser) -> None:
     p.set_defaults(command=info)
+    p.add_argument("--quick", action="store_true", help="only look: leave out the trials, which compute a little")
     _json_option(p)
 
 
@@ -161,12 +162,36 @@ def generate(options: argparse.Namespace) -> int:
 
 
 def info(options: argparse.Namespace) -> int:
-    """Say what this machine has, what is missing, and how to mend it."""
-    from t2v_helpers import environment
+    """Say what this machine has, what is missing, and how to mend it; what to set on an AMD GPU; and what runs."""
+    from t2v_helpers import environment, machine, rocm
 
-    found = environment.look()
-    _print(asdict(found) if options.json else str(found))
+    found, settings = environment.look(), rocm.settings(machine.look_at_torch(), os.environ)
+    if not options.json:
+        _print(f"{found}\n\n{rocm.text(settings)}".rstrip())
+    tried, advice = ([], []) if options.quick else _trials(options.json)
+    if options.json:
+        lists = {"settings": settings, "trials": tried}
+        lists = {name: [asdict(one) for one in values] for name, values in lists.items()}
+        _print(asdict(found) | lists | {"advice": advice})
     return 0
+
+
+def _trials(silent: bool) -> tuple[list, list[str]]:
+    """The trials and what to do about them, printed as they come unless `silent`: a trial may take its time."""
+    try:
+        from t2v_helpers import trials
+    except ImportError as error:
+        print(f"\nNothing could be tried ({error}): mend the above first.", file=sys.stderr)
+        return [], []
+    say = (lambda text: None) if silent else (lambda text: print(text, flush=True))
+    tried = []
+    say("\nTried:")
+    for trial in trials.run():
+        say(trial)
+        tried.append(trial)
+    advice = trials.advice(tried)
+    say("\n".join(advice) or "All of it works.")
+    return tried, advice
 
 
 def world(options: argparse.Namespace) -> int:

@@ -1,7 +1,7 @@
 """The machine: which device and which build of torch, how much memory, which versions; what to mend, and how.
 
 `look()` must work where things are missing, so torch, psutil and packaging are imported only where they are used.
-Probing (`look`) and judging (`*_problems`) are apart: the judges are plain functions of what was found.
+Reading the machine (machine.py) and judging (`*_problems`) are apart: the judges are plain functions of what was found.
 """
 
 from __future__ import annotations
@@ -15,13 +15,22 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from t2v_helpers import __version__
-from t2v_helpers.machine import Driver, cgroup_memory, cpu_name, find_driver, peak_resident_bytes, reset_peak
+from t2v_helpers.machine import (
+    Driver,
+    TorchFacts,
+    cgroup_memory,
+    cpu_name,
+    find_driver,
+    look_at_torch,
+    peak_resident_bytes,
+    reset_peak,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -59,6 +68,7 @@ class Environment:
     device_memory_gib: float
     versions: dict[str, str]
     problems: list[Problem]
+    driver: str = ""
 
     def __str__(self) -> str:
         gpu = f"{self.device_name} {self.gfx}".strip() + f", {self.device_memory_gib:.1f} GiB"
@@ -69,29 +79,17 @@ class Environment:
             "memory": f"{self.memory_gib:.1f} GiB",
             "free disk": f"{self.free_disk_gib:.1f} GiB",
             "torch build": self.build,
+            "AMD driver": self.driver,
             "device": f"{self.device} ({gpu})" if self.device == "cuda" else self.device,
             "packages": textwrap.fill(packages, 90, subsequent_indent=" " * 13, break_on_hyphens=False),
         }
-        return "\n".join([*(f"{name:<12} {value}" for name, value in rows.items()), "", _problem_text(self.problems)])
-
-
-@dataclass(frozen=True)
-class TorchFacts:
-    """What torch says of itself; build is "none" where it cannot be imported, and error says why."""
-
-    build: str = "none"
-    error: str = ""
-    count: int = 0
-    name: str = ""
-    gfx: str = ""
-    memory_bytes: int = 0
-    architectures: tuple[str, ...] = ()
-    threads: int = field(default_factory=lambda: os.cpu_count() or 1)
+        lines = [f"{name:<12} {value}" for name, value in rows.items() if value]
+        return "\n".join([*lines, "", _problem_text(self.problems)])
 
 
 def look() -> Environment:
     """Probe this machine and say what is missing and how to mend it. Reads only; takes as long as importing torch."""
-    found, driver = _look_at_torch(), find_driver()
+    found, driver = look_at_torch(), find_driver()
     total, free = _memory() if _installed("psutil") else (math.nan, math.nan)
     disk = shutil.disk_usage(Path.cwd()).free / GIB
     hiding = {name: os.environ[name] for name in _HIDING if name in os.environ}
@@ -109,6 +107,7 @@ def look() -> Environment:
         device_memory_gib=found.memory_bytes / GIB,
         versions=versions(),
         problems=installation_problems() + gpu_problems(found, driver, hiding) + room_problems(free / GIB, disk),
+        driver=driver.version,
     )
 
 
@@ -151,7 +150,7 @@ def package_problems(required: dict[str, str], installed: dict[str, str | None],
 def gpu_problems(found: TorchFacts, driver: Driver, hiding: dict[str, str]) -> list[Problem]:
     """Say why a GPU that seems to be there is not used. `hiding` holds the variables that choose GPUs."""
     if found.build == "none":
-        return [Problem(f"torch cannot be imported: {found.error}", "install it again")] if found.error else []
+        return [_import_problem(found.error, driver)] if found.error else []
     if found.count:
         return _architecture_problems(found)
     rocm, cuda = found.build.startswith("ROCm"), found.build.startswith("CUDA")
@@ -163,7 +162,14 @@ def gpu_problems(found: TorchFacts, driver: Driver, hiding: dict[str, str]) -> l
         what = f"an NVIDIA GPU is there, but torch is built for {found.build}"
         problems.append(Problem(what, "install PyTorch's CUDA build (pytorch.org); until then the CPU is used"))
     problems += _driver_problems(driver, rocm)
-    return problems or _unseen_problems(rocm, cuda and driver.nvidia, hiding)
+    return problems or _unseen_problems(found.build, driver, hiding)
+
+
+def _import_problem(error: str, driver: Driver) -> Problem:
+    """torch is there and does not load, for want of one of its libraries say."""
+    amd = driver.kfd != "missing" or any(word in error for word in ("hip", "hsa", "rocm", "amd", "MIOpen"))
+    fix = f"{_ROCM_WHEELS}: this build and the ROCm on this machine do not fit" if amd else "install torch again"
+    return Problem(f"torch cannot be imported: {error}", fix)
 
 
 def _driver_problems(driver: Driver, rocm: bool) -> list[Problem]:
@@ -181,22 +187,40 @@ def _driver_problems(driver: Driver, rocm: bool) -> list[Problem]:
 
 
 def _architecture_problems(found: TorchFacts) -> list[Problem]:
-    if not found.gfx or not found.architectures or found.gfx in found.architectures:
+    if not found.gfx or not found.architectures or any(_covers(built, found.gfx) for built in found.architectures):
         return []
     what = f"{found.name} is {found.gfx}, but this torch is built for {', '.join(found.architectures)}"
-    fix = 'install wheels for your GPU, or set HSA_OVERRIDE_GFX_VERSION to a near relative, or use device="cpu"'
-    return [Problem(what, fix)]
+    fix = f"install a torch that is built for {found.gfx} (environment.yml), or {_relative(found)}"
+    return [Problem(what, f'{fix}use device="cpu"')]
 
 
-def _unseen_problems(rocm: bool, nvidia: bool, hiding: dict[str, str]) -> list[Problem]:
+def _relative(found: TorchFacts) -> str:
+    """A Radeon may pass for the first of its series, gfx1103 for gfx1100, where torch is built for that one."""
+    series = re.fullmatch(r"gfx(10|11|12)(\d).", found.gfx)
+    if not series or f"gfx{series[1]}{series[2]}0" not in found.architectures:
+        return ""
+    return f"try HSA_OVERRIDE_GFX_VERSION={series[1]}.{series[2]}.0, a near relative, or "
+
+
+def _covers(built: str, gfx: str) -> bool:
+    """gfx1101 runs what is built for gfx1101, and for gfx11-generic; gfx942 what is built for gfx9-4-generic."""
+    family = built.removesuffix("-generic")
+    return built == gfx or (family != built and gfx.startswith(family.replace("-", "")))
+
+
+def _unseen_problems(build: str, driver: Driver, hiding: dict[str, str]) -> list[Problem]:
     """Build and driver fit, and still torch sees nothing."""
-    if not (rocm or nvidia):
+    rocm = build.startswith("ROCm")
+    if not (rocm or (build.startswith("CUDA") and driver.nvidia)):
         return []
     if hiding:
         shown = ", ".join(f"{name}={value!r}" for name, value in hiding.items())
         return [Problem(f"torch sees no GPU; {shown} may hide it", f"unset {' '.join(hiding)}, or name a GPU there")]
-    tool = "amd-smi" if rocm else "nvidia-smi"
-    return [Problem("torch sees no GPU, though its driver is there", f"run {tool}: driver and torch must fit")]
+    if not rocm:
+        return [Problem("torch sees no GPU, though its driver is there", "run nvidia-smi: driver and torch must fit")]
+    there = f"its driver is there ({driver.version})" if driver.version else "its driver is there"
+    fix = f"run amd-smi; where it lists the GPU, torch's ROCm does not fit the driver: {_ROCM_WHEELS}"
+    return [Problem(f"torch (built for {build}) sees no GPU, though {there}", fix)]
 
 
 def room_problems(free_memory_gib: float, free_disk_gib: float) -> list[Problem]:
@@ -246,7 +270,7 @@ def pick_device(name: str | torch.device = "auto") -> torch.device:
     """
     import torch
 
-    found = _look_at_torch()
+    found = look_at_torch()
     return torch.device(choose_device(str(name), found.count, found.build))
 
 
@@ -319,33 +343,6 @@ def peak_memory(device: str | torch.device = "cpu") -> Iterator[Peak]:
 
 
 # --- probing
-
-
-def _look_at_torch() -> TorchFacts:
-    try:
-        import torch
-    except ModuleNotFoundError:
-        return TorchFacts()  # that it is missing is said with the other packages
-    except (ImportError, OSError) as error:
-        return TorchFacts(error=str(error))
-    build = torch_build(torch.version.hip, torch.version.cuda)
-    if not torch.cuda.is_available():
-        return TorchFacts(build, threads=torch.get_num_threads())
-    properties = torch.cuda.get_device_properties(0)
-    return TorchFacts(
-        build,
-        count=torch.cuda.device_count(),
-        name=properties.name,
-        gfx=properties.gcnArchName.split(":")[0] if torch.version.hip else "",  # "gfx942:sramecc+:xnack-"
-        memory_bytes=properties.total_memory,
-        architectures=tuple(torch.cuda.get_arch_list()),
-        threads=torch.get_num_threads(),
-    )
-
-
-def torch_build(hip: str | None, cuda: str | None) -> str:
-    """Say "ROCm 7.2", "CUDA 12.8" or "CPU", from torch.version.hip and torch.version.cuda."""
-    return f"ROCm {hip}" if hip else f"CUDA {cuda}" if cuda else "CPU"
 
 
 def _required(distribution: str = DISTRIBUTION) -> tuple[str, dict[str, str]]:

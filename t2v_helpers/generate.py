@@ -212,9 +212,21 @@ def _loop(pipe: TextToVideoSDPipeline, specs: list[GenerationSpec]) -> Iterator[
     for index, t in enumerate(scheduler.timesteps):
         x_t = scheduler.scale_model_input(latents, t)
         noise_pred = _guided_noise(pipe, x_t, t, text, spec.guidance)
+        if index == 0:
+            _check_first_step(pipe, noise_pred)
         latents = _step(scheduler, noise_pred, t, latents, extra)
         x_0 = noise.x_0_from_eps(x_t, noise_pred, _alphas_cumprod(scheduler, t))
         yield Step(index, len(scheduler.timesteps), float(t), latents, noise_pred, x_0)
+
+
+def _check_first_step(pipe: TextToVideoSDPipeline, noise_pred: Tensor) -> None:
+    """What is not finite in the first step stays so: said at once, not after the last step. ValueError."""
+    if not torch.isfinite(noise_pred).all():
+        run = f"{str(pipe.unet.dtype).removeprefix('torch.')} on {noise_pred.device}"
+        raise ValueError(
+            f"the first step in {run} gives NaN or infinite values: take another dtype, float32 is the surest, "
+            "and see what `t2v info` says of them."
+        )
 
 
 def _guided_noise(pipe: TextToVideoSDPipeline, x_t: Tensor, t: Tensor, text: Tensor, guidance: float) -> Tensor:
@@ -282,7 +294,8 @@ def generate(
 ) -> Generation:
     """Make one video; `progress` is called with each Step.
 
-    Errors: those of `check`; ValueError if what comes out is not finite; MemoryError if memory runs out on the way.
+    Errors: those of `check`; ValueError if the first step or what comes out is not finite; MemoryError if memory runs
+    out on the way.
     """
     return generate_batch(pipe, [spec], 1, progress)[0]
 

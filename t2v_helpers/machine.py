@@ -1,21 +1,83 @@
-"""What the operating system says of this machine: GPU drivers, groups, memory. Standard library only; reads only."""
+"""What the system and torch say of this machine: GPU, drivers, groups, memory. Reads only, and judges nothing.
+
+Every read of the machine stands here, so that a test puts another machine in its place. torch is imported where it is
+used: the course must be able to say that it is missing.
+"""
 
 import os
 import platform
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
 @dataclass(frozen=True)
 class Driver:
-    """GPU device files: kfd and render (ROCm's two) are "missing", "denied" or "open"; groups are the user's own."""
+    """GPU device files: kfd and render (ROCm's two) are "missing", "denied" or "open"; groups are the user's own;
+    version is the amdgpu driver's, "" where it is not loaded."""
 
     kfd: str
     render: str
     nvidia: bool
     groups: tuple[str, ...]
     groups_needed: tuple[str, ...]
+    version: str = ""
+
+
+@dataclass(frozen=True)
+class TorchFacts:
+    """What torch says of itself; build is "none" where it cannot be imported, and error says why."""
+
+    build: str = "none"
+    error: str = ""
+    count: int = 0
+    name: str = ""
+    gfx: str = ""
+    memory_bytes: int = 0
+    architectures: tuple[str, ...] = ()
+    threads: int = field(default_factory=lambda: os.cpu_count() or 1)
+    tf32: bool = False
+
+
+def look_at_torch() -> TorchFacts:
+    """Ask torch for its build, and for the first GPU that it sees."""
+    try:
+        import torch
+    except ModuleNotFoundError:
+        return TorchFacts()  # that it is missing is said with the other packages
+    except (ImportError, OSError) as error:
+        return TorchFacts(error=" ".join(str(error).split()))
+    build = torch_build(torch.version.hip, torch.version.cuda)
+    if not torch.cuda.is_available():
+        return TorchFacts(build, threads=torch.get_num_threads())
+    properties = torch.cuda.get_device_properties(0)
+    return TorchFacts(
+        build,
+        count=torch.cuda.device_count(),
+        name=properties.name,
+        gfx=properties.gcnArchName.split(":")[0] if torch.version.hip else "",  # "gfx942:sramecc+:xnack-"
+        memory_bytes=properties.total_memory,
+        architectures=tuple(torch.cuda.get_arch_list()),
+        threads=torch.get_num_threads(),
+        tf32=torch.backends.cuda.matmul.allow_tf32,
+    )
+
+
+def torch_build(hip: str | None, cuda: str | None) -> str:
+    """Say "ROCm 7.2", "CUDA 12.8" or "CPU", from torch.version.hip and torch.version.cuda."""
+    return f"ROCm {hip}" if hip else f"CUDA {cuda}" if cuda else "CPU"
+
+
+def amd_driver(system: Path = Path("/sys")) -> str:
+    """The version of the kernel's amdgpu driver below `system`; "" where none is loaded.
+
+    AMD's own package has a version; the driver that comes with Linux has that of the kernel.
+    """
+    module = system / "module" / "amdgpu"
+    if not module.is_dir():
+        return ""
+    version = module / "version"
+    return f"amdgpu {version.read_text().strip()}" if version.is_file() else f"amdgpu of Linux {platform.release()}"
 
 
 def find_driver(dev: Path = Path("/dev")) -> Driver:
@@ -28,6 +90,7 @@ def find_driver(dev: Path = Path("/dev")) -> Driver:
         nvidia=any(dev.glob("nvidia[0-9]*")),
         groups=_own_groups(),
         groups_needed=tuple(sorted(owners)),
+        version=amd_driver(),
     )
 
 

@@ -14,8 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import t2v_helpers
-from t2v_helpers import arguments, cli, schedulers, video
+from t2v_helpers import arguments, cli, environment, machine, schedulers, trials, video
 from t2v_helpers.generate import MAX_FRAMES
+from t2v_helpers.machine import TorchFacts
 from t2v_helpers.records import GenerationRecord, GenerationSpec
 from t2v_helpers.seeding import MAX_SEED
 
@@ -203,12 +204,40 @@ def test_any_unicode_gives_a_video_or_one_sentence(toy_pipe, monkeypatch, tmp_pa
 
 
 def test_info_prints_the_environment(t2v):
-    status, out, _ = t2v("info")
-    assert status == 0 and "torch build" in out
+    status, out, _ = t2v("info", "--quick")
+    assert status == 0 and "torch build" in out and "Tried" not in out
+
+
+def test_info_says_what_to_set_on_an_amd_gpu(t2v, monkeypatch):
+    found = TorchFacts("ROCm 7.2", count=1, name="AMD Instinct MI300X", gfx="gfx942", memory_bytes=192 * 2**30)
+    monkeypatch.setattr(machine, "look_at_torch", lambda: found)
+    monkeypatch.setattr(environment, "look_at_torch", lambda: found)
+    out = t2v("info", "--quick")[1]
+    assert "device       cuda (AMD Instinct MI300X gfx942, 192.0 GiB)" in out and "MIOPEN_FIND_MODE" in out
+    told = json.loads(t2v("info", "--quick", "--json")[1])
+    assert {"name", "now", "wanted", "fits", "why", "source"} == set(told["settings"][0]) and told["trials"] == []
+
+
+def test_info_tells_what_was_tried(t2v, monkeypatch):
+    tried = [trials.Trial("float16", "works", {"along a frame": "math"}, "works")]
+    monkeypatch.setattr(trials, "run", lambda: iter(tried))
+    out = t2v("info")[1]
+    assert "Tried:\nfloat16   layers: works; attention: math along a frame" in out and "runs by math" in out
+    told = json.loads(t2v("info", "--json")[1])
+    assert told["trials"][0]["attention"] == {"along a frame": "math"} and "runs by math" in told["advice"][0]
+    monkeypatch.setattr(trials, "run", lambda: iter(()))
+    assert t2v("info")[1].endswith("All of it works.\n")
+
+
+def test_info_where_a_library_is_missing(t2v, monkeypatch):
+    monkeypatch.setitem(sys.modules, "t2v_helpers.trials", None)
+    monkeypatch.delattr(t2v_helpers, "trials", raising=False)
+    status, out, err = t2v("info")
+    assert status == 0 and "torch build" in out and "Nothing could be tried" in err and "mend the above" in err
 
 
 def test_info_as_json_has_no_nan(t2v, monkeypatch):
-    found = json.loads(t2v("info", "--json")[1])
+    found = json.loads(t2v("info", "--json", "--quick")[1])
     assert found["device"] in ("cpu", "cuda") and found["versions"]["torch"]
     assert cli._finite({"a": [float("nan"), 1.5], "b": "x"}) == {"a": [None, 1.5], "b": "x"}
 

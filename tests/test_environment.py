@@ -8,9 +8,9 @@ from importlib import metadata
 import pytest
 import torch
 
-from t2v_helpers import __version__, environment
-from t2v_helpers.environment import Environment, Problem, TorchFacts
-from t2v_helpers.machine import Driver
+from t2v_helpers import __version__, environment, machine
+from t2v_helpers.environment import Environment, Problem
+from t2v_helpers.machine import Driver, TorchFacts
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch sees")
 NOTHING = Driver(kfd="missing", render="missing", nvidia=False, groups=("anna",), groups_needed=())
@@ -139,10 +139,16 @@ def test_a_user_outside_the_groups_of_the_gpu():
     assert all("sudo usermod -aG render,video $USER" in p.fix and "--group-add" in p.fix for p in problems)
 
 
-@pytest.mark.parametrize("build, driver, tool", [("ROCm 7.2", AMD, "amd-smi"), ("CUDA 12.8", NVIDIA, "nvidia-smi")])
-def test_driver_and_build_fit_but_torch_sees_nothing(build, driver, tool):
-    problem = only(environment.gpu_problems(TorchFacts(build), driver, {}))
-    assert problem.what == "torch sees no GPU, though its driver is there" and tool in problem.fix
+def test_nvidias_driver_is_there_but_torch_sees_nothing():
+    problem = only(environment.gpu_problems(TorchFacts("CUDA 12.8"), NVIDIA, {}))
+    assert problem.what == "torch sees no GPU, though its driver is there" and "nvidia-smi" in problem.fix
+
+
+@pytest.mark.parametrize("version, there", [("amdgpu 6.3.6", "its driver is there (amdgpu 6.3.6)"), ("", "there")])
+def test_a_rocm_build_that_does_not_fit_the_driver(version, there):
+    problem = only(environment.gpu_problems(TorchFacts("ROCm 7.2"), replace(AMD, version=version), {}))
+    assert problem.what.startswith("torch (built for ROCm 7.2) sees no GPU, though") and problem.what.endswith(there)
+    assert "amd-smi" in problem.fix and "does not fit the driver" in problem.fix and "environment.yml" in problem.fix
 
 
 def test_a_variable_hides_the_gpu():
@@ -160,25 +166,33 @@ def test_nothing_to_say_of_a_gpu_that_torch_sees(found):
 
 
 def test_a_gpu_that_this_build_does_not_know():
-    problem = only(environment.gpu_problems(replace(MI300X, gfx="gfx1103"), AMD, {}))
-    assert problem.what == "AMD Instinct MI300X is gfx1103, but this torch is built for gfx90a, gfx942"
-    assert "HSA_OVERRIDE_GFX_VERSION" in problem.fix
+    problem = only(environment.gpu_problems(replace(MI300X, gfx="gfx1299"), AMD, {}))
+    assert problem.what == "AMD Instinct MI300X is gfx1299, but this torch is built for gfx90a, gfx942"
+    assert problem.fix == 'install a torch that is built for gfx1299 (environment.yml), or use device="cpu"'
+
+
+def test_a_radeon_may_pass_for_a_near_relative_that_the_build_has():
+    found = replace(MI300X, gfx="gfx1103", architectures=("gfx942", "gfx1100"))
+    assert "or try HSA_OVERRIDE_GFX_VERSION=11.0.0" in only(environment.gpu_problems(found, AMD, {})).fix
+    assert "HSA_OVERRIDE" not in only(environment.gpu_problems(replace(found, gfx="gfx1151"), AMD, {})).fix
+
+
+@pytest.mark.parametrize("gfx, built", [("gfx1103", "gfx11-generic"), ("gfx942", "gfx9-4-generic")])
+def test_a_generic_build_covers_its_family(gfx, built):
+    assert environment.gpu_problems(replace(MI300X, gfx=gfx, architectures=(built,)), AMD, {}) == []
+    assert environment.gpu_problems(replace(MI300X, gfx="gfx1201", architectures=(built,)), AMD, {}) != []
 
 
 def test_a_torch_that_does_not_load():
-    problem = only(environment.gpu_problems(TorchFacts(error="libamdhip64.so: not found"), AMD, {}))
+    problem = only(environment.gpu_problems(TorchFacts(error="libamdhip64.so: not found"), NOTHING, {}))
     assert problem.what == "torch cannot be imported: libamdhip64.so: not found"
+    assert "ROCm build" in problem.fix and "do not fit" in problem.fix
+    problem = only(environment.gpu_problems(TorchFacts(error="libgomp.so.1: not found"), NOTHING, {}))
+    assert problem.fix == "install torch again"
 
 
 def test_a_missing_torch_is_left_to_the_package_check():
     assert environment.gpu_problems(TorchFacts(), AMD, {}) == []
-
-
-@pytest.mark.parametrize(
-    "hip, cuda, build", [("7.2", None, "ROCm 7.2"), (None, "12.8", "CUDA 12.8"), (None, None, "CPU")]
-)
-def test_the_name_of_a_build(hip, cuda, build):
-    assert environment.torch_build(hip, cuda) == build
 
 
 # --- room
@@ -199,7 +213,7 @@ def test_little_room():
 
 def test_look_at_this_machine():
     found = environment.look()
-    assert found.build == environment.torch_build(torch.version.hip, torch.version.cuda)
+    assert found.build == machine.torch_build(torch.version.hip, torch.version.cuda)
     assert found.device == ("cuda" if torch.cuda.is_available() else "cpu")
     assert found.memory_gib > 0 and found.free_disk_gib > 0 and found.threads == torch.get_num_threads()
     assert json.loads(json.dumps(asdict(found)))["python"] == found.python
@@ -209,6 +223,7 @@ FOUND = Environment(
     *("3.12.1", "Linux x86_64", "a CPU", 8, 15.5, 100.0, "cuda", "ROCm 7.2", "AMD Instinct MI300X", "gfx942", 191.5),
     versions={"python": "3.12.1", "torch": "2.13.0", "diffusers": "0.42.1"},
     problems=[],
+    driver="amdgpu 6.16.6",
 )
 
 
@@ -219,6 +234,7 @@ def test_the_table_of_a_sound_machine():
         "memory       15.5 GiB",
         "free disk    100.0 GiB",
         "torch build  ROCm 7.2",
+        "AMD driver   amdgpu 6.16.6",
         "device       cuda (AMD Instinct MI300X gfx942, 191.5 GiB)",
         "packages     torch=2.13.0, diffusers=0.42.1",
         "",

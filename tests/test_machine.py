@@ -1,6 +1,9 @@
 """machine: device files and limits, read from folders laid out as the system lays them out."""
 
+import builtins
 import os
+import platform
+import sys
 from pathlib import Path
 
 import pytest
@@ -34,6 +37,36 @@ def test_an_nvidia_gpu(tmp_path):
     assert not machine.find_driver(tmp_path).nvidia
     (tmp_path / "nvidia0").write_text("")
     assert machine.find_driver(tmp_path).nvidia
+
+
+def test_the_version_of_the_amd_driver(tmp_path):
+    assert machine.amd_driver(tmp_path) == ""
+    module = tmp_path / "module" / "amdgpu"
+    module.mkdir(parents=True)
+    assert machine.amd_driver(tmp_path) == f"amdgpu of Linux {platform.release()}"
+    (module / "version").write_text("6.16.6\n")
+    assert machine.amd_driver(tmp_path) == "amdgpu 6.16.6"
+
+
+def test_a_torch_that_cannot_be_imported(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)  # import then says ModuleNotFoundError
+    assert machine.look_at_torch() == machine.TorchFacts()
+
+    def fail(name, *rest):
+        if name == "torch":
+            raise ImportError("libamdhip64.so:\n not found")
+        return there(name, *rest)
+
+    there = builtins.__import__
+    monkeypatch.setattr(builtins, "__import__", fail)
+    assert machine.look_at_torch() == machine.TorchFacts(error="libamdhip64.so: not found")
+
+
+@pytest.mark.parametrize(
+    "hip, cuda, build", [("7.2", None, "ROCm 7.2"), (None, "12.8", "CUDA 12.8"), (None, None, "CPU")]
+)
+def test_the_name_of_a_build(hip, cuda, build):
+    assert machine.torch_build(hip, cuda) == build
 
 
 def write_cgroup(folder: Path, limit: str, used: int) -> None:

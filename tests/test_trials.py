@@ -1,0 +1,86 @@
+"""trials: what a device can do is found by doing it, here on the CPU; failures are put in by hand."""
+
+import pytest
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from t2v_helpers import environment, machine, models, trials
+from t2v_helpers.machine import TorchFacts
+
+CPU = torch.device("cpu")
+GOOD = trials.Trial("float32", "works", {"along a frame": "flash"}, "works")
+
+
+def test_every_dtype_is_tried_on_the_cpu(monkeypatch):
+    monkeypatch.setattr(trials, "first_step", lambda dtype, device: "works")  # that is tried below, once
+    tried = list(trials.run("cpu"))
+    assert [trial.dtype for trial in tried] == list(environment.DTYPES)
+    assert tried[0].layers == "works" and set(tried[0].attention) == set(trials.ATTENTIONS)
+    assert str(GOOD) == "float32   layers: works; attention: flash along a frame; first step: works"
+
+
+def test_a_device_that_is_not_there():
+    with pytest.raises(ValueError, match="device='cuda:9' is not there"):
+        next(trials.run("cuda:9"))
+
+
+@pytest.mark.parametrize("backend, name", [(SDPBackend.MATH, "math"), (SDPBackend.FLASH_ATTENTION, "flash")])
+def test_the_backend_is_the_one_that_ran(backend, name):
+    with sdpa_kernel(backend):
+        assert trials.attention_backend((1, 2, 16, 8), torch.float32, CPU) == name
+
+
+def test_the_backends_are_operations_that_torch_has():
+    assert all(hasattr(torch.ops.aten, name) for name in trials.BACKENDS)
+
+
+def test_layers_that_are_far_off_or_not_finite(monkeypatch):
+    monkeypatch.setattr(trials, "NEAR", dict.fromkeys(trials.NEAR, 1e-9))
+    assert trials.layers_in(torch.bfloat16, CPU).endswith("off the CPU's float32")
+    net = trials._net()
+    torch.nn.init.constant_(net.line.bias, 1e30)  # too large for half precision
+    monkeypatch.setattr(trials, "_net", lambda: net)
+    assert trials.layers_in(torch.float16, CPU) == "values that are not finite"
+
+
+def test_the_first_step_of_a_sound_model_and_of_a_broken_one(toy_folder, monkeypatch):
+    monkeypatch.setattr(models, "CARTOON", toy_folder)
+    assert trials.first_step(torch.float32, CPU) == "works"
+    load = models.load
+
+    def broken(*words):
+        pipe = load(*words)
+        torch.nn.init.constant_(pipe.unet.conv_out.bias, float("nan"))
+        return pipe
+
+    monkeypatch.setattr(models, "load", broken)
+    assert trials.first_step(torch.float32, CPU) == "values that are not finite"
+
+
+@pytest.mark.parametrize(
+    "error, said",
+    [
+        (RuntimeError("HIP error: invalid device function"), "no kernels for gfx1103: install one"),
+        (torch.OutOfMemoryError("HIP out of memory"), "close other programs"),
+        (NotImplementedError('"conv" not implemented for Half'), 'fails (NotImplementedError: "conv" not implemented'),
+        (MemoryError("too little"), "fails (MemoryError: too little)"),
+    ],
+)
+def test_an_error_becomes_a_line_with_what_to_do(monkeypatch, error, said):
+    monkeypatch.setattr(machine, "look_at_torch", lambda: TorchFacts("ROCm 7.2", count=1, gfx="gfx1103"))
+
+    def fail():
+        raise error
+
+    line = trials.tell(fail)
+    assert line.startswith("fails (") and said in line and "\n" not in line
+
+
+def test_advice():
+    bad = trials.Trial("float16", "works", {"along a frame": "flash"}, "values that are not finite")
+    slow = trials.Trial("bfloat16", "works", {"along a frame": "math"}, "works")
+    assert trials.advice([GOOD]) == []
+    assert trials.advice([GOOD, bad]) == ["float16 cannot be relied on here: take dtype='float32'."]
+    assert trials.advice([bad]) == ["float16 cannot be relied on here: take device='cpu'."]
+    (said,) = trials.advice([GOOD, slow])
+    assert said.startswith("Attention in bfloat16 runs by math") and "TORCH_ROCM_AOTRITON" in said

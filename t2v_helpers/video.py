@@ -325,7 +325,13 @@ def is_whole(path: str | Path) -> bool:
 
 def check_frames(frames: np.ndarray) -> np.ndarray:
     """Give `frames` back as an array if it is uint8 [f h w 3] with something in it. ValueError: it is not."""
-    frames = np.asarray(frames)
+    try:
+        frames = np.asarray(frames)
+    except (RuntimeError, TypeError, ValueError) as error:  # unlike sizes; a tensor with a gradient, or on a GPU
+        why = "a list of unlike sizes" if isinstance(frames, list | tuple) else str(error).split("\n")[0].rstrip(".")
+        raise ValueError(
+            f"frames are no array ({why}), but uint8 [f h w 3] is needed: give frames of one size, on the CPU."
+        ) from error
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or not frames.size:
         raise ValueError(
             f"frames are {_describe(frames)}, but uint8 [f h w 3] with at least one frame is needed: "

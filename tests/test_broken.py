@@ -104,3 +104,6 @@ def test_spread_and_sigma_are_above_zero(size):
 def test_a_subject_needs_labels():
     with pytest.raises(ValueError, match="labels is a str: give cartoon.Labels"):
         broken.wrong_subject("a dog", 0)
+    for given, word in (((LABELS, 0.5), "seed=0.5"), ((LABELS, -1), "seed=-1"), ((LABELS, 1, 0), "frames=0")):
+        with pytest.raises(ValueError, match=f"{word} is not allowed: give a whole number"):
+            broken.wrong_subject(*given)

@@ -90,6 +90,14 @@ def test_a_still_video_is_alike_and_another_is_less(folder):
         (lambda c: metrics.frame_similarity(np.zeros((1, 64, 64, 3), np.uint8), c), "1 frame, but 2 are needed"),
         (lambda c: c.of_words("a dog"), "give a list of texts"),
         (lambda c: c.of_words([]), "give a list of texts"),
+        (lambda c: c.of_words(["a dog", ""]), "none of them empty"),
+        (lambda c: c.of_words([3]), "give a list of texts"),
+        (lambda c: metrics.clip_similarity(np.zeros((2, 64, 64, 3), np.uint8), ["a dog"], c), r"no text, \['a dog'\]"),
+        (
+            lambda c: metrics.clip_similarity(np.zeros((2, 64, 64, 3), np.uint8), "a dog", "folder"),
+            "clip is a str, but",
+        ),
+        (lambda c: metrics.frame_similarity(np.zeros((2, 64, 64, 3), np.uint8), 3), "load_clip.folder. reads it"),
     ],
 )
 def test_what_cannot_be_measured_is_refused(folder, call, word):
@@ -100,5 +108,7 @@ def test_what_cannot_be_measured_is_refused(folder, call, word):
 def test_a_folder_without_a_clip_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="is no folder"):
         metrics.load_clip(tmp_path / "none")
+    with pytest.raises(FileNotFoundError, match="'' is no folder"):
+        metrics.load_clip("")
     with pytest.raises(ValueError, match="holds no whole CLIP"):
         metrics.load_clip(tmp_path)

@@ -209,3 +209,29 @@ def test_flicker_is_the_change_of_what_stands_still():
 def test_one_frame_cannot_flicker():
     with pytest.raises(ValueError, match="the clip has 1 frame, but flicker needs 2"):
         metrics.flicker(np.zeros((1, 8, 8, 3), np.uint8))
+
+
+@pytest.mark.parametrize("other", [None, A, ["a dog is dancing"], (x for x in [A])])
+def test_only_lists_of_labels_are_counted(other):
+    for count in (lambda: metrics.adherence([A], other), lambda: metrics.shuffled(other)):
+        with pytest.raises(ValueError, match="asked is a .* that holds no cartoon.Labels"):
+            count()
+    with pytest.raises(ValueError, match="seen is a .* that holds no cartoon.Labels"):
+        metrics.adherence(other, [A])
+
+
+@pytest.mark.parametrize("few", [[], [A]])
+def test_one_video_cannot_change_places(few):
+    with pytest.raises(ValueError, match=f"asked holds the labels of {len(few)} video, but 2 are needed"):
+        metrics.shuffled(few)
+    with pytest.raises(ValueError, match="seed=-1 is not allowed"):
+        metrics.shuffled([A, B], seed=-1)
+
+
+@pytest.mark.parametrize(
+    ("given", "word"),
+    [((0, 1), "n=0"), ((2.5, 1), "n=2.5"), ((2, -1), "seed=-1"), ((2, 1, "none", None, 0), "frames=0")],
+)
+def test_the_judge_is_tried_on_whole_numbers(given, word):
+    with pytest.raises(ValueError, match=f"{word} is not allowed: give a whole number"):
+        metrics.judge_accuracy(*given)

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy import linalg
 
 from t2v_helpers import cartoon, metrics
+from t2v_helpers.metrics import power
 
 
 def texture(f: int, dx: float, seed: int = 0) -> np.ndarray:
@@ -170,3 +172,109 @@ def test_a_batch_of_no_size_is_refused(size):
     for measure in (metrics.features, lambda videos, batch_size: metrics.read(videos, batch_size=batch_size)):
         with pytest.raises(ValueError, match="batch_size=.* is not allowed: give a whole number"):
             measure(texture(2, 1)[None], batch_size=size)
+
+
+# --- what a user may give instead of a video
+
+
+OF_FRAMES = [metrics.flicker, metrics.sharpness, metrics.direction, metrics.dominant_colours, metrics.warped_error,
+             metrics.frame_similarity, lambda frames: metrics.clip_similarity(frames, "a dog")]  # fmt: skip
+
+
+@pytest.mark.parametrize("measure", OF_FRAMES)
+def test_a_list_of_frames_and_a_tensor_are_measured_as_an_array_is(measure):
+    clip = texture(4, 1)
+    for other in (list(clip), torch.from_numpy(clip)):
+        assert repr(measure(other)) == repr(measure(clip))
+
+
+@pytest.mark.parametrize("measure", OF_FRAMES)
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        (lambda clip: [clip[0], clip[1, :40]], "a list of unlike sizes.* give frames of one size"),
+        (lambda clip: [clip, clip[:3]], "a list of unlike sizes"),
+        (lambda clip: [], r"float64 \[0\], but uint8 \[f h w 3\] with at least one frame"),
+        (lambda clip: clip[:0], "with at least one frame"),
+        (lambda clip: np.where(clip > 9, np.nan, clip), "frames are float64 .*layout.to_uint8 makes it"),
+        (lambda clip: clip.astype(int) * 3, "frames are int64"),
+        (lambda clip: torch.rand(4, 64, 64, 3, requires_grad=True), "frames are no array .*requires grad"),
+        (lambda clip: "dog.mp4", "frames are <U7"),
+    ],
+)
+def test_what_is_no_video_is_refused_by_every_measure(measure, change, word):
+    with pytest.raises(ValueError, match=word):
+        measure(change(texture(4, 1)))
+
+
+def test_a_direction_needs_three_frames():
+    with pytest.raises(ValueError, match="too few frames, 2, but 3 are needed"):
+        metrics.direction(texture(2, 1))
+
+
+@pytest.mark.parametrize("other", [None, [[1, 2]], np.zeros((16, 16, 3))])
+def test_the_flow_of_what_is_no_frame_is_refused(other):
+    with pytest.raises(ValueError, match=r"uint8 \[f h w 3\]"):
+        metrics.flow(texture(1, 0)[0], other)
+
+
+@pytest.mark.parametrize("clips", [[texture(4, 1), texture(4, 1)], [texture(4, 1), texture(3, 1)], []])
+@pytest.mark.parametrize("measure", [metrics.read, metrics.features, lambda clips: metrics.disturbed(clips, "blur")])
+def test_the_judge_wants_one_array_of_clips(measure, clips):
+    with pytest.raises(ValueError, match="videos are list, but .*: np.stack makes one array of clips of one length"):
+        measure(clips)
+
+
+def test_an_unknown_way_to_disturb_is_named():
+    with pytest.raises(ValueError, match="disturbance is 'fog', but must be one of"):
+        metrics.disturbed(texture(2, 1)[None], "fog")
+
+
+@pytest.mark.parametrize("k", [2.5, "3", None])
+def test_colours_are_counted_in_whole_numbers(k):
+    with pytest.raises(ValueError, match="a whole number of colours"):
+        metrics.dominant_colours(texture(2, 1), k)
+
+
+def test_a_region_needs_drawings():
+    with pytest.raises(ValueError, match="renders=0 is not allowed: give a whole number, 1 or more"):
+        metrics.usual_region("dog", "dancing", renders=0)
+
+
+# --- what a user may give instead of numbers
+
+
+def test_features_may_be_lists_tensors_and_of_one_number():
+    a, b = (np.random.default_rng(k).normal(k, 1, (9, 3)) for k in range(2))
+    wanted = metrics.frechet_distance(a, b)
+    assert metrics.frechet_distance(a.tolist(), list(b)) == wanted
+    assert metrics.frechet_distance(torch.from_numpy(a), torch.from_numpy(b)) == wanted
+    one = (a[:, 0].mean() - b[:, 0].mean()) ** 2 + (a[:, 0].std(ddof=1) - b[:, 0].std(ddof=1)) ** 2
+    assert metrics.frechet_distance(a[:, :1], b[:, :1]) == pytest.approx(one)
+
+
+@pytest.mark.parametrize("given", [["a", "b"], [[1], [1, 2]], (x for x in (1, 2)), {1: 2, 3: 4}, [1j, 2]])
+def test_what_is_no_array_of_numbers_is_refused(given):
+    for measure in (metrics.bootstrap, lambda a: metrics.bootstrap([1, 2], a), lambda a: metrics.frechet_distance(a, a),
+                    lambda a: power.simulated(a, [1, 2], 5)):  # fmt: skip
+        with pytest.raises(ValueError, match="is no array of numbers .*give numbers, in rows of one length"):
+            measure(given)
+
+
+@pytest.mark.parametrize("seed", [-1, 0.5, None])
+def test_the_seed_of_a_bootstrap_is_a_whole_number(seed):
+    with pytest.raises(ValueError, match=f"seed={seed} is not allowed: give a whole number, 0 or more"):
+        metrics.bootstrap([1, 2, 3], seed=seed)
+
+
+def test_differences_that_are_rounding_are_none():
+    a, b = np.array([0.1 + 0.2, 0.3, 0.7]), np.array([0.3, 0.3, 0.7])
+    assert a[0] != b[0] and metrics.bootstrap(a, b) == metrics.Measure(0.0, 0.0, 0.0, 3)
+    nearly = metrics.bootstrap([1, 1 + 2e-16, 1 + 4e-16])
+    assert nearly.low == nearly.high == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("k", "n"), [(5, 3), (-1, 3), (0, 0), (1.5, 3), (float("nan"), 3), ("1", 3)])
+def test_wilson_counts_whole_videos(k, n):
+    with pytest.raises(ValueError, match=f"not k = {k} and n = {n}: count whole videos"):
+        metrics.wilson(k, n)

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from t2v_helpers import cartoon
+from t2v_helpers.metrics.intervals import check_whole
 from t2v_helpers.video import check_frames
 
 
@@ -18,7 +19,8 @@ def shuffled(frames: np.ndarray, seed: int = 0) -> np.ndarray:
 
     A clip of two or three frames can only be turned round. ValueError: frames, fewer than two of them, a seed below 0.
     """
-    frames, rng = _checked(frames), np.random.default_rng(_seed(seed))
+    check_whole("seed", seed, 0)
+    frames, rng = _checked(frames), np.random.default_rng(seed)
     order = np.arange(len(frames))
     if len(frames) < 4:
         return frames[::-1].copy()
@@ -51,7 +53,8 @@ def noisy(frames: np.ndarray, seed: int = 0, spread: float = 25.0) -> np.ndarray
     ValueError: frames, fewer than two of them, a seed below 0, a spread that is not above 0.
     """
     frames, spread = _checked(frames), _above_zero("spread", spread, "grey levels")
-    noise = np.random.default_rng(_seed(seed)).normal(0, spread, frames.shape)
+    check_whole("seed", seed, 0)
+    noise = np.random.default_rng(seed).normal(0, spread, frames.shape)
     return (frames + noise).round().clip(0, 255).astype(np.uint8)
 
 
@@ -71,6 +74,8 @@ def wrong_subject(labels: cartoon.Labels, seed: int, frames: int = 16) -> np.nda
     """
     if not isinstance(labels, cartoon.Labels):
         raise ValueError(f"labels is a {type(labels).__name__}: give cartoon.Labels, as in item.labels.")
+    check_whole("seed", seed, 0)
+    check_whole("frames", frames, 1)
     known = cartoon.RIDERS if labels.action == "riding a horse" else cartoon.SUBJECTS
     other = known[(known.index(labels.subject) + 1) % len(known)]
     return cartoon.render(cartoon.Labels(other, labels.action, labels.place, labels.style), seed, frames)[0]
@@ -90,12 +95,6 @@ def _checked(frames: np.ndarray) -> np.ndarray:
     if len(frames := check_frames(frames)) < 2:
         raise ValueError("the clip has 1 frame, but 2 are needed: one frame has no order to break.")
     return frames
-
-
-def _seed(seed: int) -> int:
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise ValueError(f"seed={seed!r} is not allowed: give a whole number, 0 or more.")
-    return int(seed)
 
 
 def _above_zero(name: str, value: float, unit: str) -> float:

@@ -14,6 +14,7 @@ import torch
 from scipy import linalg
 
 from t2v_helpers import layout
+from t2v_helpers.metrics.intervals import as_numbers
 from t2v_helpers.metrics.judged import check_batch, check_videos, load_judge
 
 FEATURES = "the judge's last layer, 192 numbers a video"
@@ -36,10 +37,11 @@ def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
     """|m_a - m_b|^2 + Tr(S_a + S_b - 2 (S_a S_b)^(1/2)) of two sets of features [n d] and [m d]; 0 or more, no unit.
 
     m and S are mean and covariance. Heusel et al. 2017, arXiv 1706.08500, equation 6. Blind to which video is bad, and
-    to whether a video fits its own prompt. ValueError: not two such sets, fewer than 2 videos, NaN or infinity.
+    to whether a video fits its own prompt; small sets look far apart. ValueError: not two such sets, fewer than 2
+    videos, NaN or infinity.
     """
-    _check_features(a, b)
-    (m_a, s_a), (m_b, s_b) = ((x.mean(axis=0), np.cov(x, rowvar=False)) for x in (a, b))
+    a, b = _checked(a, b)
+    (m_a, s_a), (m_b, s_b) = ((x.mean(axis=0), np.atleast_2d(np.cov(x, rowvar=False))) for x in (a, b))
     root = _root(s_a)
     both = np.sqrt(np.clip(linalg.eigvalsh(root @ s_b @ root), 0, None)).sum()  # Tr (S_a S_b)^(1/2), all real
     return float(max(0.0, ((m_a - m_b) ** 2).sum() + np.trace(s_a) + np.trace(s_b) - 2 * both))
@@ -51,10 +53,12 @@ def _root(s: np.ndarray) -> np.ndarray:
     return vectors * np.sqrt(np.clip(values, 0, None)) @ vectors.T
 
 
-def _check_features(a: np.ndarray, b: np.ndarray) -> None:
-    shapes = [getattr(x, "shape", ()) for x in (a, b)]
-    if any(len(shape) != 2 or shape[0] < 2 or shape[1] < 2 for shape in shapes) or shapes[0][1] != shapes[1][1]:
-        given = " and ".join(str(list(shape)) for shape in shapes)
+def _checked(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both as float64 [n d] and [m d]."""
+    a, b = as_numbers("a", a), as_numbers("b", b)
+    if any(x.ndim != 2 or x.shape[0] < 2 or x.shape[1] < 1 for x in (a, b)) or a.shape[1] != b.shape[1]:
+        given = f"{list(a.shape)} and {list(b.shape)}"
         raise ValueError(f"the features are {given}; give [n d] and [m d], n and m at least 2, d the same.")
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         raise ValueError("the features hold NaN or infinity: look at the videos that they come from.")
+    return a, b

@@ -10,7 +10,7 @@ import torch
 
 from t2v_helpers import cartoon, layout
 from t2v_helpers.cartoon import judge as judges
-from t2v_helpers.metrics.intervals import Share
+from t2v_helpers.metrics.intervals import Share, check_whole
 
 LABELS = ("subject", "action", "place", "style")
 ALL_FOUR = "all four"
@@ -79,8 +79,11 @@ def adherence(
 ) -> Adherence:
     """Count, label by label, how often `seen` is what was `asked`. `judge`: its accuracy; None: the shipped judge's.
 
-    Raises ValueError where the lists are empty or differ in length.
+    Shares of 0 to 1, higher is better; they cannot be trusted beyond the judge's accuracy. Blind to all that has no
+    label (noise, flicker, beauty): the judge must answer with one of its words.
+    ValueError: the lists are empty, differ in length, or hold something else than labels.
     """
+    seen, asked = _labels("seen", seen), _labels("asked", asked)
     if len(seen) != len(asked) or not seen:
         raise ValueError(f"{len(seen)} videos were read and {len(asked)} were asked; give as many of each, at least 1.")
     right = [{x: getattr(s, x) == getattr(a, x) for x in LABELS} for s, a in zip(seen, asked, strict=True)]
@@ -90,7 +93,13 @@ def adherence(
 
 
 def shuffled(asked: Sequence[cartoon.Labels], seed: int = 0) -> list[cartoon.Labels]:
-    """The control: every video gets the labels of another one (one random ring, so nobody keeps their own)."""
+    """The control: every video gets the labels of another one (one random ring, so nobody keeps their own).
+
+    ValueError: fewer than two labels, or something else; a seed below 0.
+    """
+    check_whole("seed", seed, 0)
+    if len(asked := _labels("asked", asked)) < 2:
+        raise ValueError(f"asked holds the labels of {len(asked)} video, but 2 are needed: they change places.")
     ring = np.random.default_rng(seed).permutation(len(asked))
     mixed = list(asked)
     for here, there in zip(ring, np.roll(ring, 1), strict=True):
@@ -103,10 +112,11 @@ def judge_accuracy(
 ) -> Adherence:
     """How well the judge reads `n` fresh renders of the whole grammar, disturbed in one way of DISTURBANCES.
 
-    Raises ValueError for another disturbance.
+    Raises ValueError for another disturbance, and for numbers that are not whole.
     """
-    if disturbance not in DISTURBANCES:
-        raise ValueError(f"disturbance is {disturbance!r}, but must be one of: {', '.join(DISTURBANCES)}.")
+    for name, value, least in (("n", n, 1), ("seed", seed, 0), ("frames", frames, 1)):
+        check_whole(name, value, least)
+    _check_disturbance(disturbance)
     seen, asked = [], []
     for start in range(0, n, 32):
         items = [cartoon.item(seed, i, frames, split="all") for i in range(start, min(start + 32, n))]
@@ -116,7 +126,9 @@ def judge_accuracy(
 
 
 def disturbed(videos: np.ndarray, disturbance: str, seed: int = 0) -> np.ndarray:
-    """`videos` uint8 [b f h w c] after one of DISTURBANCES, the same shape."""
+    """`videos` uint8 [b f 64 64 3] after one of DISTURBANCES, the same shape. ValueError: other arrays or names."""
+    check_videos(videos)
+    _check_disturbance(disturbance)
     generator = torch.Generator().manual_seed(seed)
     x = layout.to_float(torch.from_numpy(videos))  # [b c f h w]
     x = torch.stack([judges.disturb(clip, generator, **DISTURBANCES[disturbance]) for clip in x])
@@ -125,7 +137,7 @@ def disturbed(videos: np.ndarray, disturbance: str, seed: int = 0) -> np.ndarray
 
 def check_batch(size: int) -> None:
     """ValueError unless size is a whole number of videos, 1 or more."""
-    if not isinstance(size, int) or size < 1:
+    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
         raise ValueError(f"batch_size={size!r} is not allowed: give a whole number of videos, 1 or more.")
 
 
@@ -134,4 +146,20 @@ def check_videos(videos: np.ndarray) -> None:
     good = isinstance(videos, np.ndarray) and videos.dtype == np.uint8 and videos.ndim == 5
     if not good or videos.shape[2:] != (judges.SIZE, judges.SIZE, 3) or 0 in videos.shape:
         given = f"{videos.dtype} {list(videos.shape)}" if isinstance(videos, np.ndarray) else type(videos).__name__
-        raise ValueError(f"videos are {given}, but the judge reads uint8 [b f 64 64 3] with b and f at least 1.")
+        raise ValueError(
+            f"videos are {given}, but the judge reads uint8 [b f 64 64 3] with b and f at least 1: np.stack makes one "
+            "array of clips of one length and size."
+        )
+
+
+def _labels(name: str, labels: Sequence[cartoon.Labels]) -> list[cartoon.Labels]:
+    """The labels as a list. ValueError: it is none, or holds something else."""
+    if not isinstance(labels, Sequence | np.ndarray) or not all(isinstance(x, cartoon.Labels) for x in labels):
+        kind = type(labels).__name__
+        raise ValueError(f"{name} is a {kind} that holds no cartoon.Labels: list those of the items, or what was read.")
+    return list(labels)
+
+
+def _check_disturbance(disturbance: str) -> None:
+    if disturbance not in DISTURBANCES:
+        raise ValueError(f"disturbance is {disturbance!r}, but must be one of: {', '.join(DISTURBANCES)}.")

@@ -15,7 +15,7 @@ The difference in the table is taken for the true one. If it is luck, so is the 
 import numpy as np
 from scipy import stats
 
-from t2v_helpers.metrics.intervals import Share
+from t2v_helpers.metrics.intervals import Share, as_numbers, check_whole
 
 LEVEL = 0.05
 SIZES = (4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)  # seeds; below 4 no test can speak
@@ -42,9 +42,9 @@ def simulated(
     differ=False tosses a coin for every seed which value is a's and which is b's. Then nothing differs, and the share
     of false alarms is found; an honest test has LEVEL or less. ValueError: values, or numbers that are not whole.
     """
-    a, b = (x[0] for x in _rows(np.asarray(a)[None], np.asarray(b)[None]))
+    a, b = (x[0] for x in _rows(as_numbers("a", a)[None], as_numbers("b", b)[None]))
     for name, value, least in (("n", n, 2), ("trials", trials, 1), ("seed", seed, 0)):
-        _check_whole(name, value, least)
+        check_whole(name, value, least)
     rng = np.random.default_rng(seed)
     here = rng.integers(len(a), size=(trials, n))
     there = here if paired else rng.integers(len(b), size=(trials, n))
@@ -98,15 +98,10 @@ def _tossed(a, b, here: np.ndarray, there: np.ndarray, rng: np.random.Generator)
 
 
 def _rows(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    a, b = np.asarray(a, float), np.asarray(b, float)
+    a, b = as_numbers("a", a), as_numbers("b", b)
     if a.ndim != 2 or a.shape != b.shape or a.shape[1] < 2 or not a.size:
         given = f"{list(a.shape)} and {list(b.shape)}"
         raise ValueError(f"the values are {given}; give two of one length, with a number for each of 2 seeds or more.")
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         raise ValueError("the values hold NaN or infinity: look at the videos that they come from.")
     return a, b
-
-
-def _check_whole(name: str, value: int, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise ValueError(f"{name}={value!r} is not allowed: give a whole number, {least} or more.")

@@ -18,6 +18,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -60,6 +61,11 @@ class Maps:
 
     def chosen(self, kind: str, layers: str = "", calls: Sequence[int] | None = None) -> list[Look]:
         """The looks of a kind, of the layers whose name holds `layers`, in these calls. ValueError: there are none."""
+        _check_name("layers", layers)
+        if isinstance(calls, int | str):
+            raise ValueError(
+                f"calls={calls!r} is not allowed: give a list of numbers, as in [{calls}], or None for all."
+            )
         found = [look for look in self.looks if look.kind == kind and layers in look.layer]
         found = [look for look in found if calls is None or look.call in calls]
         if not found:
@@ -75,8 +81,8 @@ class Maps:
     ) -> Tensor:
         """Where a word of the prompt is read: [f h w], 0 to 1, of the largest layer's size.
 
-        The mean over layers (enlarged), calls and the word's tokens. sample: which of the batch; the last one has the
-        prompt. ValueError: the word is not in the prompt; nothing was recorded.
+        The mean over layers (enlarged), calls and the word's tokens. prompt: the one that was recorded. sample: which
+        of the batch; the last one has the prompt. ValueError: the word is not in the prompt; nothing was recorded.
         """
         _check_sample(sample, looks := self.chosen("cross", layers, calls))
         places = tokens_of(tokenizer, prompt, word)
@@ -93,18 +99,25 @@ class Maps:
 
 def _check_sample(sample: int, looks: Sequence[Look]) -> None:
     size = len(looks[0].weights)
-    if not -size <= sample < size:
+    if not isinstance(sample, Integral) or not -size <= sample < size:
         raise ValueError(f"sample={sample} is out of range: the batch has {size}, use {-size} to {size - 1}.")
 
 
 def tokens_of(tokenizer, prompt: str, word: str) -> list[int]:
-    """The places in the prompt's tokens where `word`, one or several words, stands. ValueError: nowhere."""
+    """The places in the prompt's tokens where `word`, one or several words, stands. ValueError: nowhere, no texts."""
+    _check_name("prompt", prompt)
+    _check_name("word", word)
     whole = tokenizer(prompt, truncation=True).input_ids
     part = tokenizer(word).input_ids[1:-1]
     starts = [i for i in range(len(whole)) if part and whole[i : i + len(part)] == part]
     if not starts:
         raise ValueError(f"word={word!r} is not in the prompt {prompt!r}: use one of its words.")
     return [i for start in starts for i in range(start, start + len(part))]
+
+
+def _check_name(name: str, text: str) -> None:
+    if not isinstance(text, str):
+        raise ValueError(f"{name}={text!r} is a {type(text).__name__}, but a text is needed: write it in quotes.")
 
 
 def _enlarged(x: Tensor, size: tuple[int, int]) -> Tensor:
@@ -122,6 +135,9 @@ def recorded(pipe, layers: str = "") -> Iterator[Maps]:
     error too, the very processors from before are there, and no hook is left. ValueError: no such layer; on
     the way, a second prompt or another number of frames, before the UNet computes anything of it.
     """
+    _check_name("layers", layers)
+    if not isinstance(getattr(pipe, "unet", None), nn.Module):
+        raise ValueError(f"pipe is a {type(pipe).__name__} without a unet: give a pipeline, as models.load gives it.")
     maps, shape = Maps(), {}
     with ExitStack() as stack:
         for module, hook in _hooks(pipe.unet, maps, shape):
@@ -203,12 +219,14 @@ def overlaid(frames: np.ndarray, heat: Tensor, shade: float = 0.25) -> np.ndarra
     frames. ValueError: frames; another number of frames; NaN; shade.
     """
     frames = check_frames(frames)
-    heat = torch.as_tensor(heat)
+    if not isinstance(heat, Tensor | np.ndarray):
+        raise ValueError(f"heat is a {type(heat).__name__}, but an array [f h w] is needed: of_word gives it.")
+    heat = torch.as_tensor(heat).detach()
     if heat.ndim != 3 or len(heat) != len(frames) or not heat.isfinite().all():
         raise ValueError(
             f"heat is {list(heat.shape)}; give finite numbers [f h w], one picture for {len(frames)} frames."
         )
-    if not 0 <= shade < 1:
+    if not isinstance(shade, int | float) or not 0 <= shade < 1:
         raise ValueError(f"shade={shade} is out of range: use 0 (black) or more, and less than 1.")
     high = _enlarged(heat.float(), frames.shape[1:3])  # [f h w]
     high = (high - high.min()) / (high.max() - high.min()).clamp(min=1e-9)

@@ -161,3 +161,52 @@ def test_a_sample_that_is_not_in_the_batch_is_refused(made, toy_pipe):
 def test_a_heat_may_be_an_array():
     frames, heat = np.full((2, 8, 8, 3), 200, np.uint8), np.arange(128.0).reshape(2, 8, 8)
     assert (attention.overlaid(frames, heat) == attention.overlaid(frames, torch.from_numpy(heat))).all()
+
+
+@pytest.mark.parametrize(
+    ("given", "word"),
+    [
+        ({"calls": 3}, r"calls=3 is not allowed: give a list of numbers, as in \[3\]"),
+        ({"calls": "1"}, "calls='1' is not allowed: give a list"),
+        ({"layers": None}, "layers=None is a NoneType, but a text is needed"),
+        ({"sample": 1.0}, "sample=1.0 is out of range"),
+        ({"sample": None}, "sample=None is out of range"),
+    ],
+)
+def test_what_chooses_no_look_is_refused(made, toy_pipe, given, word):
+    for ask in (
+        made[0].between_frames,
+        lambda **given: made[0].of_word(toy_pipe.tokenizer, SPEC.prompt, "dog", **given),
+    ):
+        with pytest.raises(ValueError, match=word):
+            ask(**given)
+
+
+@pytest.mark.parametrize("word", [None, 3, ["dog"]])
+def test_a_word_and_a_prompt_are_texts(toy_pipe, word):
+    with pytest.raises(ValueError, match=r"word=.* but a text is needed: write it in quotes"):
+        attention.tokens_of(toy_pipe.tokenizer, SPEC.prompt, word)
+    with pytest.raises(ValueError, match=r"prompt=.* but a text is needed"):
+        attention.tokens_of(toy_pipe.tokenizer, word, "dog")
+
+
+def test_only_a_pipeline_can_be_recorded(toy_pipe):
+    for other in (None, "cartoon", toy_pipe.vae):
+        with pytest.raises(ValueError, match=r"pipe is a .* without a unet: give a pipeline"):
+            attention.recorded(other).__enter__()
+    with pytest.raises(ValueError, match=r"layers=\['mid'\] is a list, but a text is needed"):
+        attention.recorded(toy_pipe, ["mid"]).__enter__()
+
+
+@pytest.mark.parametrize("heat", [None, "dog", [torch.zeros(8, 8), torch.zeros(8, 8)]])
+def test_a_heat_is_an_array(heat):
+    frames = np.zeros((2, 8, 8, 3), np.uint8)
+    with pytest.raises(ValueError, match=r"heat is a .*, but an array \[f h w\] is needed: of_word gives it"):
+        attention.overlaid(frames, heat)
+    with pytest.raises(ValueError, match="shade=a is out of range"):
+        attention.overlaid(frames, torch.zeros(2, 8, 8), "a")
+
+
+def test_a_heat_that_learns_can_be_shown():
+    frames, heat = np.full((2, 8, 8, 3), 200, np.uint8), torch.rand(2, 8, 8, requires_grad=True)
+    assert np.array_equal(attention.overlaid(frames, heat), attention.overlaid(frames, heat.detach()))

@@ -109,10 +109,16 @@ def tokens_of(tokenizer, prompt: str, word: str) -> list[int]:
     _check_name("word", word)
     whole = tokenizer(prompt, truncation=True).input_ids
     part = tokenizer(word).input_ids[1:-1]
-    starts = [i for i in range(len(whole)) if part and whole[i : i + len(part)] == part]
+    starts = [i for i in _word_starts(tokenizer, whole) if part and whole[i : i + len(part)] == part]
     if not starts:
         raise ValueError(f"word={word!r} is not in the prompt {prompt!r}: use one of its words.")
     return [i for start in starts for i in range(start, start + len(part))]
+
+
+def _word_starts(tokenizer, tokens: list[int]) -> list[int]:
+    """Where words start: after the start, or after a token that ends a word. The last letter of "zebra" is no "a"."""
+    pieces = tokenizer.convert_ids_to_tokens(tokens)
+    return [i for i in range(1, len(pieces)) if i == 1 or pieces[i - 1].endswith("</w>")]
 
 
 def _check_name(name: str, text: str) -> None:

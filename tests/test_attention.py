@@ -210,3 +210,9 @@ def test_a_heat_is_an_array(heat):
 def test_a_heat_that_learns_can_be_shown():
     frames, heat = np.full((2, 8, 8, 3), 200, np.uint8), torch.rand(2, 8, 8, requires_grad=True)
     assert np.array_equal(attention.overlaid(frames, heat), attention.overlaid(frames, heat.detach()))
+
+
+@pytest.mark.parametrize(("prompt", "word", "places"), [("a zebra", "a", [1]), ("a dog, a cat", "a", [1, 4])])
+def test_a_word_is_not_found_in_the_end_of_another_one(toy_pipe, prompt, word, places):
+    assert attention.tokens_of(toy_pipe.tokenizer, prompt, word) == places
+    assert toy_pipe.tokenizer("a zebra").input_ids.count(toy_pipe.tokenizer("a").input_ids[1]) == 2, "its last letter"

@@ -3,13 +3,17 @@
 One rule: a line may know one of four things: files and notebooks, a model library, the mathematics, or the machine.
 Floors are numbered, and an import goes down at least one floor, never sideways, never up (tests/test_floors.py):
 
-    floor 0  ground           layout seeding files machine gpus checkpoints noise arguments losses
-    floor 1  mathematics      environment rocm folders records muon grids video cartoon tracing unet measures
-    floor 1  as well          allocations
+    floor 0  ground           layout seeding files machine gpus checkpoints noise arguments losses allocations
+    floor 1  mathematics      environment rocm memory hub folders records muon grids video cartoon tracing unet measures
     floor 2  one guest each   models samplers schedulers metrics display training temporal words dataset pages diagrams
     floor 2  looks            attention
     floor 3  verbs            generate checks recipe judging speed tables contrastive distilling trials
-    floor 4  roof             cli course bench playground figures costs train sweep comparison knobs ledger
+    floor 2  new words        newword
+    floor 3  new words        lora tuning
+    floor 3  swaps            swapping
+    floor 4  roof             cli course bench playground figures costs train sweep comparison knobs ledger dry_run
+    floor 4  new words        teaching
+    floor 4  prompts          knowledge
 
 Importing the package itself takes milliseconds: it loads neither torch nor diffusers.
 """

@@ -19,7 +19,7 @@ from pathlib import Path
 from t2v_helpers import arguments, files
 
 # These have a `main` and options of their own.
-MODULES = {"run": "course", "sweep": "sweep", "bench": "bench", "train": "train"}
+MODULES = {"run": "course", "sweep": "sweep", "bench": "bench", "train": "train", "dry-run": "dry_run"}
 INPUT_ERRORS = (ValueError, OSError, MemoryError, ImportError, FloatingPointError)
 SUFFIXES = (".mp4", ".png", ".json")  # the video, its filmstrip and its record
 SCHEDULERS = (  # schedulers.NAMES, without importing that for a help text
@@ -81,6 +81,7 @@ def parser() -> arguments.Parser:
     commands.add_parser("run", help="run every notebook; pages, videos and an index in outputs/")
     commands.add_parser("train", help="train the cartoon model again from nothing")
     commands.add_parser("bench", help="measure the model: every bar with its number and interval")
+    commands.add_parser("dry-run", help="the real model without its weights: load, one step, and the memory of both")
     return p
 
 
@@ -92,6 +93,7 @@ def _generate_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--model", default="cartoon", help="cartoon, modelscope or a folder (%(default)s)")
     p.add_argument("--device", default="auto", help="auto, cpu, cuda (also for ROCm) or cuda:1")
     p.add_argument("--dtype", default="auto", help="auto, float32, float16 or bfloat16")
+    p.add_argument("--memory", help="8GiB, say: choose what to save so that the video fits; what was chosen is told")
     p.add_argument("--offline", action="store_true", default=None, help="download nothing")
     asked = {"default": argparse.SUPPRESS}  # what is not given is left to GenerationSpec
     pixels = "pixels, a multiple of 16 for the cartoon, up to 1024 (the model's own)"
@@ -149,7 +151,7 @@ def generate(options: argparse.Namespace) -> int:
     spec = GenerationSpec(**given)
     path = options.out or Path("outputs", f"{_name(options.model, spec)}.mp4")
     _check_out(path)
-    pipe = models.load(options.model, options.device, options.dtype, options.offline)
+    pipe = models.load(options.model, options.device, options.dtype, options.offline, memory=_plan(options, spec))
     if models.is_cartoon(pipe):
         models.refuse_unknown_words(f"{spec.prompt} {spec.negative_prompt}")
     generate.check(pipe, spec)
@@ -159,6 +161,18 @@ def generate(options: argparse.Namespace) -> int:
     words = f"{path}: {record.seconds:.1f} s, {record.peak_memory_mib:.0f} MiB; what was asked is in {path.stem}.json"
     _print({"path": str(path), "record": asdict(record)} if options.json else words)
     return 0
+
+
+def _plan(options: argparse.Namespace, spec):
+    """What --memory leads to, told on stderr; None without it."""
+    from t2v_helpers import models
+
+    if options.memory is None:
+        return None
+    size = spec.frames, spec.height, spec.width
+    plan = models.plan(options.model, options.memory, options.device, options.dtype, *size)
+    print(plan, file=sys.stderr)
+    return plan
 
 
 def info(options: argparse.Namespace) -> int:

@@ -157,6 +157,11 @@ def _check_file(path: Path, expected: dict) -> None:
         raise ValueError(f"{path} has SHA-256 {found}, but {expected['sha256']} is expected: {_AGAIN}.")
 
 
+def reason(error: Exception) -> str:
+    """What a library says of its error, as the inside of one sentence."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}".rstrip(" .:")
+
+
 def _flush(path: Path) -> None:
     """Bring the bytes to the disk before the file gets its name, so that a power cut leaves no empty file."""
     with open(path, "r+b") as file:

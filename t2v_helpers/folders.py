@@ -13,6 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from t2v_helpers import checkpoints
+from t2v_helpers.files import reason
 
 PARTS = ("text_encoder", "unet", "vae")  # the parts with weights
 LATENT_SCALE = 8  # pixels to a latent pixel, each way
@@ -25,11 +26,6 @@ _CONFIGS = dict.fromkeys(PARTS, "config.json") | {
     "tokenizer": "tokenizer_config.json", "scheduler": "scheduler_config.json",
 }  # fmt: skip
 _OLD_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}  # in a VAE's one attention
-
-
-def reason(error: Exception) -> str:
-    """What a library says of its error, as the inside of one sentence."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}".rstrip(" .:")
 
 
 def check_index(folder: Path) -> None:

@@ -9,10 +9,7 @@ the noise back, [b c f h w]; a latent pixel stands for 8x8 pixels of the video. 
 one, today's transformers reads the hub's text encoder in half precision and diffusers the rest in single precision.
 """
 
-import json
 import logging
-import shutil
-import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,31 +21,20 @@ import diffusers
 import torch
 import transformers
 from diffusers import AutoencoderKL, TextToVideoSDPipeline, UNet3DConditionModel
-from huggingface_hub import HfApi, constants, snapshot_download, try_to_load_from_cache
-from huggingface_hub.errors import HTTPError, StrictDataclassError
+from huggingface_hub.errors import StrictDataclassError
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from t2v_helpers import cartoon, environment, files, folders
+from t2v_helpers import allocations, cartoon, environment, files, folders, hub
+from t2v_helpers import memory as planning
 from t2v_helpers.folders import LATENT_SCALE, PARTS
+from t2v_helpers.hub import LICENCE, MODELSCOPE, MODELSCOPE_SHAPES, REVISION  # noqa: F401  for those who load
+from t2v_helpers.hub import WEIGHTS as MODELSCOPE_WEIGHTS  # noqa: F401
 
 CARTOON = Path(__file__).parent / "cartoon" / "model"
-MODELSCOPE_SHAPES = Path(__file__).parent / "modelscope"  # its published configs, and the sizes of its files
 NAMES = ("cartoon", "modelscope")
 GUIDANCE = {"cartoon": 4.0, "other": 9.0}  # 9 is ModelScope's own (Wang et al. 2023, arXiv 2308.06571)
 FPS = 8
 
-MODELSCOPE = "ali-vilab/text-to-video-ms-1.7b"
-REVISION = "8227dddca75a8561bf858d604cc5dae52b954d01"  # pinned: what is downloaded is what was tested
-LICENCE = "CC-BY-NC 4.0, not for commercial use"
-MODELSCOPE_CONFIGS = (
-    "model_index.json", "scheduler/scheduler_config.json", "text_encoder/config.json", "tokenizer/merges.txt",
-    "tokenizer/special_tokens_map.json", "tokenizer/tokenizer_config.json", "tokenizer/vocab.json",
-    "unet/config.json", "vae/config.json",
-)  # fmt: skip
-MODELSCOPE_WEIGHTS = {  # variant -> file -> what the repository's LFS pointers say of it
-    variant or None: entries
-    for variant, entries in json.loads((MODELSCOPE_SHAPES / "weights.json").read_text(encoding="utf-8")).items()
-}
 _BUILD = {
     "text_encoder": lambda config: CLIPTextModel(CLIPTextConfig.from_dict(config)),
     "unet": UNet3DConditionModel.from_config,
@@ -76,25 +62,74 @@ def load(
     dtype: str | torch.dtype = "auto",
     offline: bool | None = None,
     quiet: bool = False,
+    memory: str | int | planning.Plan | None = None,
 ) -> TextToVideoSDPipeline:
     """The pipeline of that name or folder on `device`, ready to generate; `pipe.model_name` says which it is.
 
     device, dtype: see environment.pick_device and pick_dtype. offline=True takes what was downloaded before, and None
     does as HF_HUB_OFFLINE says. Unless quiet, stderr tells size, licence and memory before a download.
+    memory: "8GiB" say, in which 16 frames of the model's own size must fit, or a `plan` for others; what was chosen to
+    save, and why, is told by print(pipe.plan).
     Errors: ValueError (unknown name; no pipeline; weights that are cut short, changed or incomplete),
     FileNotFoundError, ConnectionError (offline, no network), MemoryError and OSError (too little memory, disk).
     """
     folder = _folder(name)
     device = environment.pick_device(device)
-    dtype = environment.pick_dtype(dtype, device)
+    chosen = memory if isinstance(memory, planning.Plan | None) else plan(name, memory, device, dtype)
+    dtype = environment.pick_dtype(chosen.way.dtype if chosen else dtype, device)
     if folder is None:
-        folder = _modelscope_folder(device, dtype, offline, quiet)
-    pipe = _move(_open(folder, dtype), device)
+        folder = _modelscope_folder(device, dtype, offline, quiet, chosen)
+    pipe = _open(folder, dtype)
     pipe.model_name = str(name) if name in NAMES else folder.resolve().name
     pipe.set_progress_bar_config(disable=True)
-    if not is_cartoon(pipe):
-        pipe.vae.enable_slicing()  # decoding all frames at once would need more memory than the UNet does
-    return pipe
+    pipe.plan = chosen
+    way = chosen.way if chosen else planning.Way(str(dtype), vae_slicing=not is_cartoon(pipe))
+    return _run_so(pipe, way, device)
+
+
+def plan(
+    name: str | Path,
+    memory: str | int,
+    device: str | torch.device = "auto",
+    dtype: str | torch.dtype = "auto",
+    frames: int = 16,
+    height: int | None = None,
+    width: int | None = None,
+) -> planning.Plan:
+    """How the model can make so many frames of that size (None: its own) in `memory`; nothing is loaded for it.
+
+    With dtype "auto" the CPU takes bfloat16 where float32 is too much. Takes seconds. Errors: as `skeleton` and
+    memory.plan; ValueError: frames, height or width out of range.
+    """
+    gpu = environment.pick_device(device).type == "cuda"
+    auto = ("float16",) if gpu else ("float32", "bfloat16")
+    dtypes = auto if dtype == "auto" else (str(environment.pick_dtype(dtype)).removeprefix("torch."),)
+    planning.parse(memory)
+    unet = skeleton(name)["unet"].config
+    own, multiple = unet.sample_size * LATENT_SCALE, LATENT_SCALE * 2 ** (len(unet.block_out_channels) - 1)
+    height, width = own if height is None else height, own if width is None else width
+    for what, value, step in (("frames", frames, 1), ("height", height, multiple), ("width", width, multiple)):
+        if not isinstance(value, int) or value < step or value % step:
+            raise ValueError(f"{what}={value!r} is not allowed: use a whole number, {step} or a multiple of it.")
+    return planning.plan(memory, frames, height, width, lambda *size: needs(name, *size), dtypes, gpu)
+
+
+def needs(name: str | Path, frames: int, height: int, width: int) -> planning.Needs:
+    """What the model needs for so many frames of that size in pixels, traced without weights. Errors: `skeleton`."""
+    parts, size = skeleton(name), (height // LATENT_SCALE, width // LATENT_SCALE)
+    unet, vae = parts["unet"], parts["vae"]
+    peaks = allocations.peaks(parts, frames, *size)
+    with torch.device("meta"):
+        noisy = torch.zeros(2, unet.config.in_channels, frames, *size)  # [b c f h w]
+        text = torch.zeros(2, parts["text_encoder"].config.max_position_embeddings, unet.config.cross_attention_dim)
+        latents = torch.zeros(frames, vae.config.latent_channels, *size)  # [f c h w]
+    vae_peak = allocations.peak(vae, latents, call=vae.decode)
+    vae.enable_slicing()
+    vae_sliced = allocations.peak(vae, latents, call=vae.decode)
+    planning.run_in_pieces(unet)
+    in_pieces = allocations.peak(unet, noisy, 500, encoder_hidden_states=text)
+    weights = {part: sum(x.nbytes for x in module.parameters()) for part, module in parts.items()}
+    return planning.Needs(weights, peaks | {"vae": vae_peak}, in_pieces, vae_sliced)
 
 
 def skeleton(name: str | Path) -> dict[str, torch.nn.Module]:
@@ -113,7 +148,7 @@ def skeleton(name: str | Path) -> dict[str, torch.nn.Module]:
             return {part: build(configs[part]).eval() for part, build in _BUILD.items()}
     except _LIBRARY_ERRORS as error:
         raise ValueError(
-            f"{folder} has a config that does not work ({folders.reason(error)}): {folders.AGAIN}."
+            f"{folder} has a config that does not work ({files.reason(error)}): {folders.AGAIN}."
         ) from error
 
 
@@ -151,7 +186,8 @@ def check_prompt(pipe: TextToVideoSDPipeline, prompt: str, argument: str = "prom
     """Hold a prompt against what the text encoder reads. Only the negative prompt may be empty.
 
     ValueError: no text, half a character, nothing to read, or more tokens than fit (names the words that fall off).
-    UserWarning: words that the cartoon world has never heard; they are spelt out, and mean nothing to it.
+    UserWarning: words that the cartoon world has never heard; they are spelt out, and mean nothing to it. A LoRA may
+    have taught some: `pipe.new_words`, see t2v_helpers.lora.
     """
     _check_text(prompt, argument)
     read = pipe.tokenizer(prompt, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
@@ -162,9 +198,10 @@ def check_prompt(pipe: TextToVideoSDPipeline, prompt: str, argument: str = "prom
         lost = _words_from(prompt, read.offset_mapping[room][0])
         count = len(read.input_ids)
         raise ValueError(f"{argument} has {count} tokens, but {room} fit, so these words fall off: {lost}; shorten it.")
-    unknown = cartoon.unknown_words(prompt) if is_cartoon(pipe) else []
+    taught = getattr(pipe, "new_words", ())
+    unknown = [word for word in cartoon.unknown_words(prompt) if word not in taught] if is_cartoon(pipe) else []
     if unknown:
-        known = ", ".join(cartoon.vocabulary())
+        known = ", ".join([*cartoon.vocabulary(), *taught])
         warnings.warn(f"{argument} has words unknown to this model: {_shown(unknown)}; it knows {known}.", stacklevel=3)
 
 
@@ -226,68 +263,20 @@ def _folder(name: str | Path) -> Path | None:
     raise ValueError(f"model={name!r} is unknown: {hint}{_CHOICES}.")
 
 
-def _modelscope_folder(device: torch.device, dtype: torch.dtype, offline: bool | None, quiet: bool) -> Path:
-    """The hub's folder in the local cache, downloaded now if need be; its weights are checked."""
-    weights = MODELSCOPE_WEIGHTS["fp16" if dtype.itemsize == 2 else None]  # bfloat16 keeps fewer digits than fp16 has
-    needed = sum(entry["bytes"] for entry in weights.values())
-    _check_memory(needed, device)
-    missing = [name for name in (*weights, *MODELSCOPE_CONFIGS) if _cached(name) is None]
-    if missing:
-        if constants.HF_HUB_OFFLINE if offline is None else offline:
-            raise ConnectionError(
-                f"{len(missing)} files of {MODELSCOPE} are not on this machine and offline is set: load it once with a "
-                "network and without offline (HF_HUB_OFFLINE, too), or use the model 'cartoon'."
-            )
-        _download(sum(weights[name]["bytes"] for name in missing if name in weights), needed, list(weights), quiet)
-    for name, expected in weights.items():
-        _check_weights_file(_cached(name), expected, hashed=name in missing)
-    return _cached("model_index.json").parent
-
-
-def _cached(name: str) -> Path | None:
-    found = try_to_load_from_cache(MODELSCOPE, name, revision=REVISION)
-    return Path(found) if isinstance(found, str) else None
-
-
-def _check_memory(weights: int, device: torch.device) -> None:
-    for where, factor in {"cpu": 1.0, str(device): WORKING}.items():  # on its way to a GPU it passes through the CPU
+def _modelscope_folder(
+    device: torch.device, dtype: torch.dtype, offline: bool | None, quiet: bool, chosen: planning.Plan | None
+) -> Path:
+    """The hub's folder in the local cache, downloaded now if need be, if there is memory for the model."""
+    size = hub.size(dtype)
+    working = chosen.needed if chosen else int(WORKING * size)
+    for where, needed in {"cpu": size, str(device): working}.items():  # on its way to a GPU it passes through the CPU
         free = environment.free_memory_bytes(where)
-        if free < factor * weights:
+        if free < needed:
             raise MemoryError(
-                f"{MODELSCOPE} needs {factor * weights / 2**30:.1f} GiB of memory on {where}, but {free / 2**30:.1f} "
-                "are free: close other programs and notebooks, take the dtype float16, or use the model 'cartoon'."
+                f"{MODELSCOPE} needs {needed / 2**30:.1f} GiB of memory on {where}, but {free / 2**30:.1f} are free: "
+                "close other programs and notebooks, take the dtype float16, or use the model 'cartoon'."
             )
-
-
-def _download(size: int, needed: int, weights: list[str], quiet: bool) -> None:
-    cache = Path(constants.HF_HUB_CACHE)
-    free = shutil.disk_usage(next(folder for folder in (cache, *cache.parents) if folder.exists())).free
-    if free < size:
-        raise OSError(
-            f"{MODELSCOPE} needs {size / 1e9:.2f} GB of disk, but {cache} has {free / 1e9:.2f} GB free: "
-            "delete something, or let HF_HOME name a folder on a larger disk."
-        )
-    if not quiet:
-        print(f"Downloading {size / 1e9:.2f} GB of {MODELSCOPE} (licence {LICENCE}) to {cache}; "
-              f"using it takes {WORKING * needed / 2**30:.1f} GiB of memory.", file=sys.stderr)  # fmt: skip
-    try:
-        HfApi().model_info(MODELSCOPE, revision=REVISION, timeout=20)  # asks once; the download would ask for long
-        snapshot_download(MODELSCOPE, revision=REVISION, allow_patterns=[*MODELSCOPE_CONFIGS, *weights])
-    except (HTTPError, OSError, RuntimeError) as error:
-        raise ConnectionError(
-            f"{MODELSCOPE} could not be downloaded ({folders.reason(error)}): check the network and load it again, "
-            "what is there is kept; or use the model 'cartoon'."
-        ) from error
-
-
-def _check_weights_file(path: Path, expected: dict, hashed: bool) -> None:
-    """Sizes each time, which is free; the hash once, after the download."""
-    mend = f"delete {path.resolve()} and load the model again."
-    if path.stat().st_size != expected["bytes"]:
-        raise ValueError(f"{path} has {path.stat().st_size} bytes, but {expected['bytes']} are expected: {mend}")
-    found = files.sha256(path) if hashed else expected["sha256"]
-    if found != expected["sha256"]:
-        raise ValueError(f"{path} has SHA-256 {found}, but {expected['sha256']} is expected: {mend}")
+    return hub.folder(dtype, offline, working, quiet)
 
 
 # --- opening a folder
@@ -308,13 +297,25 @@ def _open(folder: Path, dtype: torch.dtype) -> TextToVideoSDPipeline:
             )
     except _LIBRARY_ERRORS as error:
         raise ValueError(
-            f"{folder} cannot be opened as a pipeline ({folders.reason(error)}): {folders.AGAIN}."
+            f"{folder} cannot be opened as a pipeline ({files.reason(error)}): {folders.AGAIN}."
         ) from error
     tokens, known = len(pipe.tokenizer), pipe.text_encoder.config.vocab_size
     if tokens != known:  # without its files a tokenizer knows two tokens, and says nothing
         what = f"{folder / 'tokenizer'} has {tokens} tokens, but the text encoder knows {known}"
         raise ValueError(f"{what}: {folders.AGAIN}.")
     return pipe
+
+
+def _run_so(pipe: TextToVideoSDPipeline, way: planning.Way, device: torch.device) -> TextToVideoSDPipeline:
+    """Move the pipeline to its device, or let it go there part by part, and save memory as `way` says."""
+    if way.vae_slicing:
+        pipe.vae.enable_slicing()
+    if way.in_pieces:
+        planning.run_in_pieces(pipe.unet)
+    if way.offload:
+        pipe.enable_model_cpu_offload(device=device)
+        return pipe
+    return _move(pipe, device)
 
 
 def _move(pipe: TextToVideoSDPipeline, device: torch.device) -> TextToVideoSDPipeline:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from t2v_helpers import environment, machine, models, rocm, seeding
-from t2v_helpers.folders import reason
+from t2v_helpers.files import reason
 
 HEAD = 64  # channels of a head, as in ModelScope's attentions
 ATTENTIONS = {"along a frame": (2, 5, 1024, HEAD), "along time": (64, 5, 16, HEAD)}  # [b heads n d], of 256x256 pixels

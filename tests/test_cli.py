@@ -194,10 +194,26 @@ def test_an_error_of_the_system_names_the_file(t2v, tmp_path):
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(prompt=st.text(max_size=60).filter(lambda text: not text.startswith("-")))
 def test_any_unicode_gives_a_video_or_one_sentence(toy_pipe, monkeypatch, tmp_path, capsys, prompt):
-    monkeypatch.setattr("t2v_helpers.models.load", lambda *words: toy_pipe)
+    monkeypatch.setattr("t2v_helpers.models.load", lambda *words, **more: toy_pipe)
     status = cli.main(["generate", prompt, "--steps", "1", "--frames", "1", "-o", str(tmp_path / "a.mp4")])
     err = capsys.readouterr().err
     assert status == 0 or (status == 2 and err.count("\n") == 1 and err.startswith("t2v: "))
+
+
+def test_generate_in_so_much_memory_tells_what_it_chose(t2v, tmp_path):
+    words = ("generate", PROMPT, "--steps", 1, "--frames", 2, "--device", "cpu", "-o", tmp_path / "a.mp4")
+    status, out, err = t2v(*words, "--memory", "1GiB")
+    assert status == 0 and "a.mp4: " in out
+    assert "2 frames of 64x64 in 1.0 GiB of memory:" in err and "float32  <- the first that fits, and taken" in err
+
+
+@pytest.mark.parametrize(
+    "memory, said",
+    [("100MiB", "memory=0.1 GiB is too little for 16 frames of 64x64: the least is"), ("a lot", "is no size: give")],
+)
+def test_memory_that_is_too_little_or_none(t2v, tmp_path, memory, said):
+    assert said in refused(t2v("generate", PROMPT, "--memory", memory, "-o", tmp_path / "a.mp4"))
+    assert not list(tmp_path.iterdir())
 
 
 # --- info and world

@@ -1,25 +1,24 @@
-"""models: each way to a pipeline, in the cartoon's layout and in the hub's; the hub itself is a server on loopback."""
+"""models: each way to a pipeline, in the cartoon's layout and in the hub's, and in so much memory."""
 
 import json
 import logging
 import shutil
-import threading
 import warnings
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import replace
 
 import diffusers
 import pytest
 import torch
 import transformers
 from diffusers import DiffusionPipeline, TextToVideoSDPipeline
-from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 
-from t2v_helpers import cartoon, environment, files, models
+from t2v_helpers import cartoon, environment, files, hub, memory, models
 from t2v_helpers.generate import generate
+from t2v_helpers.machine import TorchFacts
+from t2v_helpers.memory import Way
 from t2v_helpers.records import GenerationSpec
 
-PUBLISHED = models.MODELSCOPE_WEIGHTS
 TINY = GenerationSpec("a robot is dancing", steps=1, frames=1, height=64, width=64)
 
 
@@ -278,180 +277,6 @@ def test_a_gpu_too_small_for_the_weights(toy_folder, monkeypatch):
         models._move(pipe, torch.device("cuda:0"))
 
 
-# --- the hub's model, from a server on loopback
-
-
-class Hub(BaseHTTPRequestHandler):
-    """As much of the hub's interface as a download of one revision asks for."""
-
-    root, asked, lie = None, [], None
-
-    def do_GET(self):
-        self._answer(body=True)
-
-    def do_HEAD(self):
-        self._answer(body=False)
-
-    def log_message(self, *_):
-        pass
-
-    def _answer(self, body):
-        path = self.path.split("?")[0]
-        self.asked.append(path)
-        about, tree = (f"/api/models/{models.MODELSCOPE}/{kind}/{models.REVISION}" for kind in ("revision", "tree"))
-        start = f"/{models.MODELSCOPE}/resolve/{models.REVISION}/"
-        if path == about:
-            self._send(json.dumps({"id": models.MODELSCOPE, "sha": models.REVISION, "siblings": []}).encode(), "", body)
-        elif path == tree:
-            self._send(json.dumps([self._entry(file) for file in self._files()]).encode(), "tree", body)
-        elif path.startswith(start):
-            self._send((self.root / path.removeprefix(start)).read_bytes(), path.removeprefix(start), body)
-        else:
-            self.send_error(404)
-
-    def _files(self):
-        return sorted(path for path in self.root.rglob("*") if path.is_file())
-
-    def _entry(self, path):
-        name, size = path.relative_to(self.root).as_posix(), path.stat().st_size
-        return {"type": "file", "path": name, "size": size, "oid": f"{abs(hash(name)):040x}"[:40]}
-
-    def _send(self, data, name, body):
-        if name == self.lie:
-            data = data[:-1] + bytes([data[-1] ^ 1])
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(data)))
-        self.send_header("ETag", f'"{abs(hash(name)):040x}"')
-        self.send_header("X-Repo-Commit", models.REVISION)
-        self.end_headers()
-        if body:
-            self.wfile.write(data)
-
-
-@pytest.fixture
-def empty_cache(monkeypatch, tmp_path):
-    """No download of before, and a hub that nobody answers for."""
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    point_to(monkeypatch, 1)
-    return tmp_path / "cache"
-
-
-def point_to(monkeypatch, port):
-    url = f"http://127.0.0.1:{port}"
-    monkeypatch.setattr(constants, "ENDPOINT", url)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
-
-
-@pytest.fixture
-def published(hub, monkeypatch):
-    """The true sizes and hashes, though the toy is served."""
-    monkeypatch.setattr(models, "MODELSCOPE_WEIGHTS", PUBLISHED)
-
-
-@pytest.fixture
-def hub(empty_cache, hub_folder, monkeypatch):
-    """A hub that has the toy in place of the model, and constants that say so."""
-    weights = {
-        variant: {name: {"bytes": (hub_folder / name).stat().st_size, "sha256": files.sha256(hub_folder / name)}
-                  for name in names}
-        for variant, names in models.MODELSCOPE_WEIGHTS.items()
-    }  # fmt: skip
-    monkeypatch.setattr(models, "MODELSCOPE_WEIGHTS", weights)
-    handler = type("ToyHub", (Hub,), {"root": hub_folder, "asked": []})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    point_to(monkeypatch, server.server_port)
-    yield handler
-    server.shutdown()
-    server.server_close()
-
-
-def test_modelscope_is_downloaded_once_at_its_revision(hub, capfd):
-    pipe = models.load("modelscope", device="cpu", dtype="float16")
-    said = capfd.readouterr().err
-    assert "ali-vilab/text-to-video-ms-1.7b" in said and "CC-BY-NC" in said
-    assert "GB" in said and "GiB of memory" in said
-    assert pipe.model_name == "modelscope" and pipe.unet.dtype == torch.float16 and pipe.vae.use_slicing
-    names = {path.partition("resolve/")[2].partition("/")[2] for path in hub.asked if "/resolve/" in path}
-    assert names == {*models.MODELSCOPE_CONFIGS, *models.MODELSCOPE_WEIGHTS["fp16"]}  # no pickles, one variant
-    assert all(models.REVISION in path for path in hub.asked if models.MODELSCOPE in path)
-    hub.asked.clear()
-    again = models.load("modelscope", device="cpu", dtype="float16", offline=True)
-    assert again.model_name == "modelscope" and capfd.readouterr().err == ""
-    assert not any(models.MODELSCOPE in path for path in hub.asked)
-
-
-def test_single_precision_takes_the_full_size_files(hub, capfd):
-    models.load("modelscope", device="cpu", dtype="float16", quiet=True)
-    assert "licence" not in capfd.readouterr().err
-    pipe = models.load("modelscope", device="cpu", dtype="float32", offline=False)
-    assert pipe.unet.dtype == torch.float32
-    assert generate(pipe, TINY).record.model == "modelscope"
-
-
-def test_a_wrong_hash_after_the_download(hub):
-    hub.lie = "unet/diffusion_pytorch_model.fp16.safetensors"
-    with pytest.raises(ValueError, match="unet.* has SHA-256 .* is expected: delete .* and load the model again"):
-        models.load("modelscope", device="cpu", dtype="float16", quiet=True)
-
-
-def test_a_cached_file_of_another_size(hub, empty_cache):
-    models.load("modelscope", device="cpu", dtype="float16", quiet=True)
-    path = next(empty_cache.rglob("vae/diffusion_pytorch_model.fp16.safetensors"))
-    path.resolve().write_bytes(b"short")
-    with pytest.raises(ValueError, match="has 5 bytes, but .* are expected: delete .* and load the model again"):
-        models.load("modelscope", device="cpu", dtype="float16", quiet=True)
-
-
-def test_the_hub_lacks_a_file(hub, monkeypatch):
-    monkeypatch.setattr(models, "REVISION", "0" * 40)
-    monkeypatch.setattr(hub, "_answer", lambda self, body: self.send_error(404))
-    with pytest.raises(ConnectionError, match="could not be downloaded .*check the network and load it again"):
-        models.load("modelscope", device="cpu", dtype="float16", quiet=True)
-
-
-def test_no_network(empty_cache, monkeypatch):
-    monkeypatch.setattr(models, "_check_memory", lambda *_: None)
-    with pytest.raises(ConnectionError, match="could not be downloaded .*check the network") as caught:
-        models.load("modelscope", device="cpu", dtype="float16")
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("offline, variable", [(True, False), (None, True)])
-def test_offline_without_a_download_of_before(empty_cache, monkeypatch, offline, variable):
-    monkeypatch.setattr(models, "_check_memory", lambda *_: None)
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", variable)
-    with pytest.raises(ConnectionError, match="12 files of .* offline is set: load it once with a network"):
-        models.load("modelscope", device="cpu", dtype="float16", offline=offline)
-
-
-@pytest.mark.parametrize("dtype, needed", [("float16", "4.3"), ("float32", "8.5")])
-def test_too_little_memory(empty_cache, monkeypatch, dtype, needed):
-    monkeypatch.setattr(environment, "free_memory_bytes", lambda device: 2**30)
-    with pytest.raises(MemoryError, match=f"needs {needed} GiB of memory on cpu, but 1.0 are free: close"):
-        models.load("modelscope", device="cpu", dtype=dtype)
-
-
-@pytest.mark.parametrize("dtype, size", [("float16", "3.67"), ("float32", "7.34")])
-def test_too_little_disk(empty_cache, monkeypatch, dtype, size):
-    monkeypatch.setattr(environment, "free_memory_bytes", lambda device: 2**40)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 0, 10**9))
-    with pytest.raises(OSError, match=f"needs {size} GB of disk, but .* has 1.00 GB free: delete .* HF_HOME"):
-        models.load("modelscope", device="cpu", dtype=dtype)
-
-
-def test_the_sizes_said_are_those_of_the_hub(hub, published, monkeypatch, capfd):
-    monkeypatch.setattr(environment, "free_memory_bytes", lambda device: 2**40)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**12, 0, 10**12))
-    for dtype, size in (("float16", "3.67"), ("float32", "7.34")):
-        with pytest.raises(ValueError, match="are expected: delete"):  # the toy's files are smaller than the true ones
-            models.load("modelscope", device="cpu", dtype=dtype)
-        assert f"Downloading {size} GB" in capfd.readouterr().err
-
-
 # --- skeletons
 
 
@@ -468,7 +293,7 @@ def test_a_skeleton_has_the_shapes_of_the_model_and_no_weights(toy_folder, toy_p
 
 
 def test_the_skeletons_that_have_names(monkeypatch):
-    monkeypatch.setattr(models, "snapshot_download", None)  # nothing is downloaded
+    monkeypatch.setattr(hub, "snapshot_download", None)  # nothing is downloaded
     assert models.skeleton("cartoon")["unet"].config.sample_size == 8
     unet = models.skeleton("modelscope")["unet"]
     assert unet.config.block_out_channels == [320, 640, 1280, 1280] and not torch.get_default_device().type == "meta"
@@ -491,3 +316,94 @@ def test_unknown_words_can_be_refused():
     models.refuse_unknown_words("a dog is dancing on the moon")
     with pytest.raises(ValueError, match="the cartoon model does not know 'unicorn', 'tractor': it knows a, an, "):
         models.refuse_unknown_words("a unicorn on a tractor")
+
+
+# --- in so much memory
+
+
+@pytest.fixture
+def a_gpu(monkeypatch):
+    """Another machine, as far as it is read: an MI300X that torch sees."""
+    found = TorchFacts("ROCm 7.2", count=1, name="AMD Instinct MI300X", gfx="gfx942", architectures=("gfx942",))
+    monkeypatch.setattr(environment, "look_at_torch", lambda: found)
+
+
+@pytest.fixture(scope="module")
+def traced():
+    """What ModelScope needs, from its published shapes: no weights, no download, no GPU. Traced once, for seconds."""
+    return models.needs("modelscope", 16, 256, 256)
+
+
+def test_loading_into_so_much_memory_says_what_was_chosen(toy_folder, capfd):
+    pipe = models.load(toy_folder, device="cpu", memory="2GiB")
+    assert pipe.plan.way == Way("float32") and pipe.unet.dtype == torch.float32 and not pipe.vae.use_slicing
+    assert str(pipe.plan).startswith("16 frames of 64x64 in 2.0 GiB of memory:") and capfd.readouterr() == ("", "")
+    assert models.load(toy_folder, device="cpu").plan is None
+
+
+def test_what_is_needed_is_traced_and_what_was_chosen_is_done(toy_folder):
+    needs = models.needs(toy_folder, 16, 64, 64)
+    sliced = memory.needed(needs, Way("float32", vae_slicing=True))
+    plain = memory.needed(needs, Way("float32"))
+    assert sliced < plain and needs.unet_in_pieces < needs.peaks["unet"] and needs.vae_sliced < needs.peaks["vae"]
+    pipe = models.load(toy_folder, device="cpu", dtype="float32", memory=plain - 1)
+    assert pipe.vae.use_slicing and pipe.plan.needed == sliced and pipe.plan.weighed[Way("float32")] == plain
+    assert generate(pipe, TINY).frames.shape == (1, 64, 64, 3)
+
+
+def test_every_way_of_the_cpu_gives_the_same_video(toy_folder):
+    plan = models.plan(toy_folder, "2GiB", "cpu")
+    loud = {}
+    for way in memory.ways(("float32",), gpu=False):
+        pipe = models.load(toy_folder, device="cpu", memory=replace(plan, weighed={way: plan.needed}))
+        assert pipe.vae.use_slicing == way.vae_slicing
+        loud[way] = generate(pipe, replace(TINY, frames=2)).frames.astype(int)
+    first, *others = loud.values()
+    assert len(others) == 2 and all(abs(first - other).max() <= 1 for other in others)
+
+
+def test_offload_is_left_to_the_pipeline_on_a_gpu(toy_folder, a_gpu, monkeypatch):
+    asked = []
+    monkeypatch.setattr(TextToVideoSDPipeline, "enable_model_cpu_offload", lambda pipe, device: asked.append(device))
+    plan = models.plan(toy_folder, "2GiB")
+    assert plan.way == Way("float16")
+    way = Way("float16", vae_slicing=True, offload=True)
+    pipe = models.load(toy_folder, memory=replace(plan, weighed={way: plan.needed}))
+    assert asked == [torch.device("cuda")] and pipe.unet.device == torch.device("cpu") and pipe.vae.use_slicing
+
+
+@pytest.mark.parametrize(
+    "size, way",
+    [("8GiB", Way("float16")), ("5GiB", Way("float16", vae_slicing=True)),
+     ("4.2GiB", Way("float16", vae_slicing=True, offload=True))],
+)  # fmt: skip
+def test_modelscope_in_the_memory_of_some_gpus(a_gpu, traced, monkeypatch, size, way):
+    monkeypatch.setattr(models, "needs", lambda *_: traced)
+    assert models.plan("modelscope", size).way == way
+
+
+def test_the_traced_needs_of_modelscope(traced):
+    """The peaks in GiB of float32, by another trace of the same allocations: 1.30 the UNet, 3.00 and 0.20 the VAE."""
+    gib = [traced.peaks["unet"], traced.peaks["vae"], traced.vae_sliced, sum(traced.weights.values())]
+    assert [round(size / 2**30, 2) for size in gib] == [1.3, 3.0, 0.2, 6.84]
+
+
+def test_modelscope_in_too_little(a_gpu, traced, monkeypatch):
+    monkeypatch.setattr(models, "needs", lambda *_: traced)
+    with pytest.raises(MemoryError, match="too little for 16 frames of 256x256: the least is 3.8 GiB .float16, VAE"):
+        models.load("modelscope", memory="2GiB")
+
+
+@pytest.mark.parametrize(
+    "wrong, said",
+    [
+        ({"memory": "much"}, "memory='much' is no size"),
+        ({"frames": 0}, "frames=0 is not allowed: use a whole number, 1 or a multiple of it"),
+        ({"height": 65}, "height=65 is not allowed: use a whole number, 16 or a multiple of it"),
+        ({"width": 1.5}, "width=1.5 is not allowed"),
+        ({"dtype": "int8"}, "dtype='int8' is not allowed"),
+    ],
+)
+def test_plans_that_are_refused(toy_folder, wrong, said):
+    with pytest.raises(ValueError, match=said):
+        models.plan(toy_folder, **{"memory": "2GiB", "device": "cpu"} | wrong)

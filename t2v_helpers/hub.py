@@ -1,0 +1,135 @@
+"""The hub's copy of the real model: where it lies on this machine, and how it gets there (guest: huggingface_hub).
+
+What is downloaded is pinned: the revision, the files, their sizes and their hashes. A file that is not what was
+published is deleted, so that a second try does not take it. Whatever goes wrong ends in one sentence with a next step.
+"""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import torch
+from huggingface_hub import HfApi, constants, snapshot_download, try_to_load_from_cache
+from huggingface_hub.errors import GatedRepoError, HTTPError
+
+from t2v_helpers import files
+from t2v_helpers.files import reason
+
+MODELSCOPE_SHAPES = Path(__file__).parent / "modelscope"  # its published configs, and the sizes of its files
+MODELSCOPE = "ali-vilab/text-to-video-ms-1.7b"
+REVISION = "8227dddca75a8561bf858d604cc5dae52b954d01"  # pinned: what is downloaded is what was tested
+LICENCE = "CC-BY-NC 4.0, not for commercial use"
+CONFIGS = (
+    "model_index.json", "scheduler/scheduler_config.json", "text_encoder/config.json", "tokenizer/merges.txt",
+    "tokenizer/special_tokens_map.json", "tokenizer/tokenizer_config.json", "tokenizer/vocab.json",
+    "unet/config.json", "vae/config.json",
+)  # fmt: skip
+WEIGHTS = {  # variant -> file -> what the repository's LFS pointers say of it
+    variant or None: entries
+    for variant, entries in json.loads((MODELSCOPE_SHAPES / "weights.json").read_text(encoding="utf-8")).items()
+}
+_TOKEN = "type `hf auth login`, or take away a token that is old (HF_TOKEN)"
+_NEXT = {  # the hub's answer -> what to do about it
+    401: f"it asks who you are: {_TOKEN}",
+    403: f"it does not let you in: {_TOKEN}",
+    404: "it does not have this model or revision: see whether HF_ENDPOINT names the right hub",
+    429: "it was asked too often: wait some minutes",
+}
+_OR = "what is there is kept; or use the model 'cartoon'."
+
+
+def weights(dtype: torch.dtype) -> dict[str, dict]:
+    """The files of weights for that dtype, each with its "bytes" and "sha256"."""
+    return WEIGHTS["fp16" if dtype.itemsize == 2 else None]  # bfloat16 keeps fewer digits than fp16 has
+
+
+def size(dtype: torch.dtype) -> int:
+    """Bytes of all its weights."""
+    return sum(entry["bytes"] for entry in weights(dtype).values())
+
+
+def folder(dtype: torch.dtype, offline: bool | None, working: int, quiet: bool) -> Path:
+    """The model's folder in the local cache, downloaded now if need be; its weights are checked.
+
+    working: the memory that using it takes, in bytes, for what is told before a download. Errors: ConnectionError,
+    OSError (too little disk), ValueError (a file that is not what was published).
+    """
+    needed = weights(dtype)
+    missing = [name for name in (*needed, *CONFIGS) if _cached(name) is None]
+    if missing:
+        _check_online(missing, offline)
+        _check_disk(missing_bytes := sum(needed[name]["bytes"] for name in missing if name in needed))
+        if not quiet:
+            print(f"Downloading {missing_bytes / 1e9:.2f} GB of {MODELSCOPE} (licence {LICENCE}) to "
+                  f"{constants.HF_HUB_CACHE}; using it takes {working / 2**30:.1f} GiB of memory.",
+                  file=sys.stderr)  # fmt: skip
+        _download(list(needed))
+    for name, expected in needed.items():
+        _check_file(_cached(name), expected, new=name in missing)
+    return _cached("model_index.json").parent
+
+
+def _cached(name: str) -> Path | None:
+    found = try_to_load_from_cache(MODELSCOPE, name, revision=REVISION)
+    return Path(found) if isinstance(found, str) else None
+
+
+def _check_online(missing: list[str], offline: bool | None) -> None:
+    if constants.HF_HUB_OFFLINE if offline is None else offline:
+        raise ConnectionError(
+            f"{len(missing)} files of {MODELSCOPE} are not on this machine and offline is set: load it once with a "
+            "network and without offline (HF_HUB_OFFLINE, too), or use the model 'cartoon'."
+        )
+
+
+def _check_disk(needed: int) -> None:
+    cache = Path(constants.HF_HUB_CACHE)
+    free = shutil.disk_usage(next(folder for folder in (cache, *cache.parents) if folder.exists())).free
+    if free < needed:
+        raise OSError(
+            f"{MODELSCOPE} needs {needed / 1e9:.2f} GB of disk, but {cache} has {free / 1e9:.2f} GB free: "
+            "delete something, or let HF_HOME name a folder on a larger disk."
+        )
+
+
+def _download(weights: list[str]) -> None:
+    try:
+        HfApi().model_info(MODELSCOPE, revision=REVISION, timeout=20)  # asks once; the download would ask for long
+        snapshot_download(MODELSCOPE, revision=REVISION, allow_patterns=[*CONFIGS, *weights])
+    except (HTTPError, OSError, RuntimeError) as error:
+        told, step = _what_and_next(error)
+        raise ConnectionError(f"{MODELSCOPE} could not be downloaded ({told}): {step}; {_OR}") from error
+    missing = [name for name in (*weights, *CONFIGS) if _cached(name) is None]
+    if missing:
+        raise ConnectionError(
+            f"{MODELSCOPE} could not be downloaded ({constants.ENDPOINT} lists no {', '.join(missing)}): {_NEXT[404]}; "
+            f"{_OR}"
+        )
+
+
+def _what_and_next(error: Exception) -> tuple[str, str]:
+    """What the hub answered, or what went wrong on the way to it; and what to do."""
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status is None:
+        return reason(error), f"check the network (the hub is {constants.ENDPOINT}) and load it again"
+    answer = f"{constants.ENDPOINT} answers {status}"
+    if isinstance(error, GatedRepoError):
+        return answer, f"accept its licence at https://huggingface.co/{MODELSCOPE}, then type `hf auth login`"
+    return answer, _NEXT.get(status, "it has trouble of its own: try again later")
+
+
+def _check_file(path: Path, expected: dict, new: bool) -> None:
+    """Sizes each time, which is free; the hash once, after the download. A new file that is another is deleted."""
+    size = path.stat().st_size
+    if size != expected["bytes"]:
+        what = f"{path} has {size} bytes, but {expected['bytes']} are expected"
+    elif new and (found := files.sha256(path)) != expected["sha256"]:
+        what = f"{path} has SHA-256 {found}, but {expected['sha256']} is expected"
+    else:
+        return
+    if not new:
+        raise ValueError(f"{what}: delete {path.resolve()} and load the model again.")
+    path.resolve().unlink()
+    path.unlink(missing_ok=True)  # where the system has links, the file above was what it names
+    raise ValueError(f"{what}: it was deleted, load the model again.")

@@ -1,0 +1,168 @@
+"""What fits into so much memory, and what to give up for it: a plan from traced peaks, before anything is loaded.
+
+    plan = memory.plan("8GiB", 16, 256, 256, trace, gpu=True)
+    print(plan)                                   every way that was weighed, and the first that fits
+
+`trace` says what a model needs (models.load traces it without its weights). The ways stand in the order of what they
+cost: decoding frame by frame (VAE slicing) costs little, offloading moves each part to the GPU when its turn comes, and
+a feed-forward layer in pieces starts more kernels. A trace knows neither the driver, nor the gaps between blocks, nor
+the workspaces of libraries: RESERVE is kept for them, which no GPU has confirmed yet.
+"""
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+UNITS = {"GiB": 2**30, "MiB": 2**20, "GB": 10**9, "MB": 10**6}
+RESERVE = 0.5 * 2**30, 0.1  # bytes for Python's and the driver's own, and a share of all the rest
+PIECES = 4  # more of them save nothing more: then another layer is the largest
+HALF = ("float16", "bfloat16")
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Bytes in float32, by part ("text_encoder", "unet", "vae"): the weights, and the peak of all else while it runs.
+
+    unet_in_pieces, vae_sliced: these peaks with the feed-forward layers in PIECES, and decoding frame by frame.
+    """
+
+    weights: Mapping[str, int]
+    peaks: Mapping[str, int]
+    unet_in_pieces: int
+    vae_sliced: int
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a model is run: its dtype, and the three ways to save memory."""
+
+    dtype: str
+    vae_slicing: bool = False
+    offload: bool = False
+    in_pieces: bool = False
+
+    def __str__(self) -> str:
+        names = {"vae_slicing": "VAE slicing", "offload": "offload", "in_pieces": f"feed-forward in {PIECES} pieces"}
+        return ", ".join([self.dtype, *(told for name, told in names.items() if getattr(self, name))])
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The way that was chosen, and what every way that was weighed needs, in bytes; the chosen one is the last."""
+
+    memory: int
+    frames: int
+    height: int
+    width: int
+    weighed: Mapping[Way, int]
+
+    @property
+    def way(self) -> Way:
+        """The first way that fits."""
+        return list(self.weighed)[-1]
+
+    @property
+    def needed(self) -> int:
+        """Bytes that the chosen way needs, with RESERVE."""
+        return self.weighed[self.way]
+
+    def __str__(self) -> str:
+        asked = f"{self.frames} frames of {self.height}x{self.width}"
+        lines = [f"  {told_size(size):>9}  {way}" for way, size in self.weighed.items()]
+        lines[-1] += "  <- the first that fits, and taken"
+        return "\n".join([f"{asked} in {told_size(self.memory)} of memory:", *lines])
+
+
+def plan(
+    memory: str | int, frames: int, height: int, width: int, trace: Callable[[int, int, int], Needs],
+    dtypes: Iterable[str] = ("float16",), gpu: bool = False,
+) -> Plan:  # fmt: skip
+    """The first way in which so many frames of that size, in pixels, fit into `memory` ("8GiB", or bytes).
+
+    trace(frames, height, width) gives the Needs. dtypes: in the order of preference. Errors: ValueError (no memory);
+    MemoryError: nothing fits; it says the least that does, and how many frames of that size would fit.
+    """
+    room, dtypes = parse(memory), tuple(dtypes)
+    needs, weighed = trace(frames, height, width), {}
+    for way in ways(dtypes, gpu):
+        weighed[way] = needed(needs, way)
+        if weighed[way] <= room:
+            return Plan(room, frames, height, width, weighed)
+    least = min(weighed.values())
+    half = "" if set(dtypes) & set(HALF) else "take the dtype float16, or "
+    fewer = _fewer_frames(room, frames, lambda n: trace(n, height, width), ways(dtypes, gpu))
+    raise MemoryError(
+        f"memory={told_size(room)} is too little for {frames} frames of {height}x{width}: the least is "
+        f"{told_size(least, up=True)} ({min(weighed, key=weighed.get)}); {half}{fewer}, or use the model 'cartoon'."
+    )
+
+
+def ways(dtypes: Iterable[str], gpu: bool) -> list[Way]:
+    """All ways to be weighed, the cheapest first. Offload is for a GPU alone: the CPU has the weights already."""
+    found = []
+    for dtype in dtypes:
+        plain = Way(dtype)
+        sliced = replace(plain, vae_slicing=True)
+        away = replace(sliced, offload=True)
+        found += [plain, sliced, *([away] if gpu else []), replace(away if gpu else sliced, in_pieces=True)]
+    return found
+
+
+def needed(needs: Needs, way: Way) -> int:
+    """Bytes that this way takes at its highest, with RESERVE."""
+    peaks = dict(needs.peaks)
+    if way.vae_slicing:
+        peaks["vae"] = needs.vae_sliced
+    if way.in_pieces:
+        peaks["unet"] = needs.unet_in_pieces
+    weights = dict(needs.weights)
+    both = max(weights[part] + peaks[part] for part in peaks) if way.offload else sum(weights.values()) + max(
+        peaks.values())  # fmt: skip
+    fixed, share = RESERVE
+    return math.ceil(fixed + (1 + share) * both * (0.5 if way.dtype in HALF else 1.0))
+
+
+def parse(memory: str | int) -> int:
+    """ "8GiB", "500 MB" -> bytes; a whole number is bytes already. ValueError: no such size."""
+    if isinstance(memory, int) and not isinstance(memory, bool) and memory > 0:
+        return memory
+    found = re.fullmatch(rf"\s*(\d+(?:\.\d+)?)\s*({'|'.join(UNITS)})\s*", memory) if isinstance(memory, str) else None
+    if not found or not float(found[1]):
+        raise ValueError(f"memory={memory!r} is no size: give a number above 0 with {', '.join(UNITS)}, '8GiB' say.")
+    return int(float(found[1]) * UNITS[found[2]])
+
+
+def told_size(size: int, up: bool = False) -> str:
+    """Bytes as GiB with one decimal; rounded up where less would not do."""
+    tenths = math.ceil(10 * size / 2**30) if up else round(10 * size / 2**30)
+    return f"{tenths / 10:.1f} GiB"
+
+
+def run_in_pieces(unet: nn.Module, pieces: int = PIECES) -> None:
+    """From now on each feed-forward layer of the UNet takes its rows in so many pieces: the same results, less memory.
+
+    Each row (a pixel of a frame, or a frame of a pixel) goes through by itself, so any cut will do. diffusers' own
+    enable_forward_chunking demands a size that divides every layer's rows, and with it every number of frames.
+    """
+    for name, layer in unet.named_modules():
+        if name.endswith(".ff"):
+            layer.forward = partial(_in_pieces, type(layer).forward.__get__(layer), pieces)
+
+
+def _in_pieces(forward: Callable, pieces: int, x: Tensor) -> Tensor:
+    return torch.cat([forward(piece) for piece in x.chunk(pieces)])  # along [(b f) or (b h w)]
+
+
+def _fewer_frames(room: int, frames: int, trace: Callable[[int], Needs], every: list[Way]) -> str:
+    """What to ask for instead: half the frames, or a quarter, and so on, whatever fits first."""
+    while frames > 1:
+        frames //= 2
+        needs = trace(frames)
+        if any(needed(needs, way) <= room for way in every):
+            return f"ask for {frames} frames, which fit"
+    return "take another device, for not even one frame fits"

@@ -1,0 +1,270 @@
+"""hub: the real model's download, with huggingface_hub's own code and a server on loopback that stands for the hub."""
+
+import json
+import shutil
+import socket
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+import torch
+from huggingface_hub import constants
+
+from t2v_helpers import environment, files, hub, models
+from t2v_helpers.generate import generate
+from t2v_helpers.records import GenerationSpec
+
+PUBLISHED = hub.WEIGHTS
+TINY = GenerationSpec("a robot is dancing", steps=1, frames=1, height=64, width=64)
+UNET, VAE = (f"{part}/diffusion_pytorch_model.fp16.safetensors" for part in ("unet", "vae"))
+
+
+class Hub(BaseHTTPRequestHandler):
+    """As much of the hub's interface as a download of one revision asks for.
+
+    lie: a file that is sent with a wrong byte; cut: one whose sending is broken off; lacks: one that is not there.
+    refuse: a status, and headers, that are the answer to everything.
+    """
+
+    root, asked, lie, cut, lacks, refuse = None, [], None, None, None, None
+
+    def do_GET(self):
+        self._answer(body=True)
+
+    def do_HEAD(self):
+        self._answer(body=False)
+
+    def log_message(self, *_):
+        pass
+
+    def _answer(self, body):
+        path = self.path.split("?")[0]
+        self.asked.append(path)
+        about, tree = (f"/api/models/{hub.MODELSCOPE}/{kind}/{hub.REVISION}" for kind in ("revision", "tree"))
+        start = f"/{hub.MODELSCOPE}/resolve/{hub.REVISION}/"
+        if self.refuse:
+            self._refuse(*self.refuse)
+        elif path == about:
+            self._send(json.dumps({"id": hub.MODELSCOPE, "sha": hub.REVISION, "siblings": []}).encode(), "", body)
+        elif path == tree:
+            self._send(json.dumps([self._entry(file) for file in self._files()]).encode(), "tree", body)
+        elif path.startswith(start):
+            self._send((self.root / path.removeprefix(start)).read_bytes(), path.removeprefix(start), body)
+        else:
+            self.send_error(404)
+
+    def _refuse(self, status, headers):
+        self.send_response(status)
+        for name, value in {"Content-Length": "0", **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def _files(self):
+        found = (path for path in self.root.rglob("*") if path.is_file())
+        return sorted(path for path in found if path.relative_to(self.root).as_posix() != self.lacks)
+
+    def _entry(self, path):
+        name, size = path.relative_to(self.root).as_posix(), path.stat().st_size
+        return {"type": "file", "path": name, "size": size, "oid": f"{abs(hash(name)):040x}"[:40]}
+
+    def _send(self, data, name, body):
+        if name == self.lie:
+            data = data[:-1] + bytes([data[-1] ^ 1])
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data)))
+        self.send_header("ETag", f'"{abs(hash(name)):040x}"')
+        self.send_header("X-Repo-Commit", hub.REVISION)
+        self.end_headers()
+        if body and name == self.cut:
+            self.wfile.write(data[: len(data) // 2])
+            self.connection.shutdown(socket.SHUT_RDWR)
+        elif body:
+            self.wfile.write(data)
+
+
+@pytest.fixture
+def empty_cache(monkeypatch, tmp_path):
+    """No download of before, and a hub that nobody answers for."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    point_to(monkeypatch, 1)
+    return tmp_path / "cache"
+
+
+def point_to(monkeypatch, port):
+    """What HF_ENDPOINT does when the library is imported."""
+    url = f"http://127.0.0.1:{port}"
+    monkeypatch.setattr(constants, "ENDPOINT", url)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
+
+
+@pytest.fixture
+def server(empty_cache, hub_folder, monkeypatch):
+    """A hub that has the toy in place of the model, and sizes and hashes that say so."""
+    weights = {
+        variant: {name: {"bytes": (hub_folder / name).stat().st_size, "sha256": files.sha256(hub_folder / name)}
+                  for name in names}
+        for variant, names in PUBLISHED.items()
+    }  # fmt: skip
+    monkeypatch.setattr(hub, "WEIGHTS", weights)
+    handler = type("ToyHub", (Hub,), {"root": hub_folder, "asked": []})
+    listening = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=listening.serve_forever, daemon=True)
+    thread.start()
+    point_to(monkeypatch, listening.server_port)
+    yield handler
+    listening.shutdown()
+    listening.server_close()
+
+
+def load(**words):
+    return models.load("modelscope", device="cpu", dtype="float16", quiet=True, **words)
+
+
+def refusal(error, **words) -> str:
+    """The one sentence in which loading ends."""
+    with pytest.raises(error) as caught:
+        load(**words)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# --- what goes well
+
+
+def test_modelscope_is_downloaded_once_at_its_revision(server, capfd):
+    pipe = models.load("modelscope", device="cpu", dtype="float16")
+    said = capfd.readouterr().err
+    assert "ali-vilab/text-to-video-ms-1.7b" in said and "CC-BY-NC" in said
+    assert "GB" in said and "GiB of memory" in said
+    assert pipe.model_name == "modelscope" and pipe.unet.dtype == torch.float16 and pipe.vae.use_slicing
+    names = {path.partition("resolve/")[2].partition("/")[2] for path in server.asked if "/resolve/" in path}
+    assert names == {*hub.CONFIGS, *hub.WEIGHTS["fp16"]}  # no pickles, one variant
+    assert all(hub.REVISION in path for path in server.asked if hub.MODELSCOPE in path)
+    server.asked.clear()
+    again = models.load("modelscope", device="cpu", dtype="float16", offline=True)
+    assert again.model_name == "modelscope" and capfd.readouterr().err == ""
+    assert not any(hub.MODELSCOPE in path for path in server.asked)
+
+
+def test_single_precision_takes_the_full_size_files(server, capfd):
+    load()
+    assert "licence" not in capfd.readouterr().err
+    pipe = models.load("modelscope", device="cpu", dtype="float32", offline=False)
+    assert pipe.unet.dtype == torch.float32
+    assert generate(pipe, TINY).record.model == "modelscope"
+
+
+def test_a_cache_half_filled_is_filled(server, empty_cache):
+    load()
+    next(empty_cache.rglob(VAE)).unlink()
+    next(empty_cache.rglob("vocab.json")).unlink()
+    assert "2 files of ali-vilab" in refusal(ConnectionError, offline=True)
+    server.asked.clear()
+    assert load().model_name == "modelscope"
+    fetched = [path for path in server.asked if path.endswith(".safetensors")]
+    assert fetched and all(path.endswith(VAE) for path in fetched)  # what was there is kept
+
+
+# --- what the hub answers
+
+
+@pytest.mark.parametrize(
+    "status, headers, said",
+    [
+        (401, {}, "it asks who you are: type `hf auth login`"),
+        (401, {"X-Error-Message": "Invalid credentials in Authorization header"}, "type `hf auth login`, or take away"),
+        (403, {}, "it does not let you in: type `hf auth login`"),
+        (403, {"X-Error-Code": "GatedRepo"}, "accept its licence at https://huggingface.co/ali-vilab/text-to-video"),
+        (404, {"X-Error-Code": "RepoNotFound"}, "it does not have this model or revision: see whether HF_ENDPOINT"),
+        (404, {"X-Error-Code": "RevisionNotFound"}, "it does not have this model or revision"),
+        (429, {}, "it was asked too often: wait some minutes"),
+        (500, {}, "it has trouble of its own: try again later"),
+        (503, {}, "it has trouble of its own: try again later"),
+    ],
+)
+def test_each_refusal_of_the_hub_has_its_next_step(server, empty_cache, status, headers, said):
+    server.refuse = status, headers
+    sentence = refusal(ConnectionError)
+    assert sentence.startswith(f"{hub.MODELSCOPE} could not be downloaded ({constants.ENDPOINT} answers {status}): ")
+    assert said in sentence
+    assert sentence.endswith("what is there is kept; or use the model 'cartoon'.")
+    assert not list(empty_cache.rglob("*.safetensors"))
+    server.refuse = None
+    assert load().model_name == "modelscope"  # nothing of it stays in the way
+
+
+def test_a_hub_that_lacks_a_file(server):
+    server.lacks = VAE
+    assert f"lists no {VAE}): it does not have this model or revision" in refusal(ConnectionError)
+
+
+def test_a_hub_that_does_not_answer(empty_cache, monkeypatch):
+    monkeypatch.setattr(environment, "free_memory_bytes", lambda device: 2**40)
+    assert "check the network (the hub is http://127.0.0.1:1) and load it again" in refusal(ConnectionError)
+
+
+# --- files that are not what was published
+
+
+def test_a_wrong_byte_is_found_and_nothing_of_it_stays(server, empty_cache):
+    server.lie = UNET
+    sentence = refusal(ValueError)
+    assert "unet" in sentence and "has SHA-256" in sentence and "it was deleted, load the model again" in sentence
+    assert not list(empty_cache.rglob(UNET))
+    server.lie = None
+    assert load().model_name == "modelscope"
+
+
+def test_a_download_that_is_broken_off_goes_on(server, empty_cache, monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # the library waits before it tries again
+    server.cut = UNET
+    assert "check the network" in refusal(ConnectionError)
+    assert not list(empty_cache.rglob(UNET))
+    server.cut = None
+    assert load().model_name == "modelscope"
+
+
+def test_a_cached_file_of_another_size(server, empty_cache):
+    load()
+    path = next(empty_cache.rglob(VAE))
+    path.resolve().write_bytes(b"short")
+    assert f"has 5 bytes, but {hub.WEIGHTS['fp16'][VAE]['bytes']} are expected: delete" in refusal(ValueError)
+
+
+# --- what this machine has not
+
+
+@pytest.mark.parametrize("offline, variable", [(True, False), (None, True)])
+def test_offline_without_a_download_of_before(empty_cache, monkeypatch, offline, variable):
+    monkeypatch.setattr(environment, "free_memory_bytes", lambda device: 2**40)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", variable)
+    assert "12 files of ali-vilab/text-to-video-ms-1.7b are not on this machine and offline is set: load it once" in (
+        refusal(ConnectionError, offline=offline)
+    )
+
+
+@pytest.mark.parametrize("dtype, needed", [("float16", "4.3"), ("float32", "8.5")])
+def test_too_little_memory(empty_cache, monkeypatch, dtype, needed):
+    monkeypatch.setattr(environment, "free_memory_bytes", lambda device: 2**30)
+    with pytest.raises(MemoryError, match=f"needs {needed} GiB of memory on cpu, but 1.0 are free: close"):
+        models.load("modelscope", device="cpu", dtype=dtype)
+
+
+@pytest.mark.parametrize("dtype, size", [("float16", "3.67"), ("float32", "7.34")])
+def test_too_little_disk(empty_cache, monkeypatch, dtype, size):
+    monkeypatch.setattr(environment, "free_memory_bytes", lambda device: 2**40)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 0, 10**9))
+    with pytest.raises(OSError, match=f"needs {size} GB of disk, but .* has 1.00 GB free: delete .* HF_HOME"):
+        models.load("modelscope", device="cpu", dtype=dtype)
+
+
+def test_the_sizes_said_are_those_of_the_hub(server, monkeypatch, capfd):
+    monkeypatch.setattr(hub, "WEIGHTS", PUBLISHED)  # though the toy is served
+    monkeypatch.setattr(environment, "free_memory_bytes", lambda device: 2**40)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**12, 0, 10**12))
+    for dtype, size in (("float16", "3.67"), ("float32", "7.34")):
+        with pytest.raises(ValueError, match="are expected: it was deleted, load the model again"):
+            models.load("modelscope", device="cpu", dtype=dtype)
+        assert f"Downloading {size} GB" in capfd.readouterr().err

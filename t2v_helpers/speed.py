@@ -1,20 +1,23 @@
 """The course's UNet beside diffusers', in one run: the time of a guided step, and where the two spend it.
 
-    speed.measure_unet(pipe.unet)      # name -> Measure; BARS says what each is
+    speed.measure_unet(pipe.unet)                # name -> Measure; BARS says what each is
+    speed.measure_conv(pipe.unet)                # diffusers' own UNet alone, its convolutions along time both ways
+    python -m t2v_helpers.speed modelscope       # the same of any model, on the GPU that is there
 
 The two take turns, so that whatever else the machine does meets both. The convolutions along time are run on the
 inputs that they have in a step; the text is projected to keys and values for each frame, as diffusers does it, and
 once for each video. Where the text is kept, that is done once, before the first step.
 """
 
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import isqrt
 
 import torch
 from torch import Tensor, nn
 
-from t2v_helpers import unet
+from t2v_helpers import arguments, models, temporal, unet
 from t2v_helpers.measures import Bar, Measure, of_ratios, of_times
 
 BARS = {
@@ -37,9 +40,7 @@ def measure_unet(theirs: nn.Module, repeats: int = 20, frames: int = 16) -> dict
     Medians, with the fastest and the slowest; the ratio is the geometric mean over the rounds, with 95 %.
     """
     ours, keeps = unet.from_diffusers(theirs), unet.from_diffusers(theirs)
-    size, channels = theirs.config.sample_size, theirs.config.in_channels
-    x_t = torch.randn(2, channels, frames, size, size).to(ours.device, ours.dtype)  # [b c f h w]
-    text = torch.randn(2, TOKENS, theirs.config.cross_attention_dim).to(x_t)  # [b t d]
+    x_t, text = step_inputs(theirs, frames)
     runs = {
         "diffusers": lambda: theirs(x_t, 500, text),
         "ours": lambda: ours(x_t, 500, text),
@@ -51,6 +52,41 @@ def measure_unet(theirs: nn.Module, repeats: int = 20, frames: int = 16) -> dict
         seconds = in_turns(runs, repeats)
     ratios = [a / b for a, b in zip(seconds["ours"], seconds["diffusers"], strict=True)]
     return {f"unet/{name}": of_times(found) for name, found in seconds.items()} | {"unet/ratio": of_ratios(ratios)}
+
+
+@torch.inference_mode()
+def measure_conv(theirs: nn.Module, repeats: int = 10, frames: int = 16) -> dict[str, Measure]:
+    """A guided step of a UNet3DConditionModel: as it is ("Conv3d"), and with temporal.conv2d_on_a_view ("Conv2d").
+
+    "ratio" is the time of the second over that of the first. The results differ by rounding alone: conv_difference.
+    """
+    seconds = in_turns(_both_convs(theirs, frames), repeats)
+    ratios = [a / b for a, b in zip(seconds["Conv2d"], seconds["Conv3d"], strict=True)]
+    return {name: of_times(taken) for name, taken in seconds.items()} | {"ratio": of_ratios(ratios)}
+
+
+@torch.inference_mode()
+def conv_difference(theirs: nn.Module, frames: int = 16) -> float:
+    """The largest difference between the results of the two ways, as a share of the largest value."""
+    wanted, found = (run().float() for run in _both_convs(theirs, frames).values())
+    return float((found - wanted).abs().max() / wanted.abs().max())
+
+
+def _both_convs(theirs: nn.Module, frames: int) -> dict[str, Callable[[], Tensor]]:
+    x_t, text = step_inputs(theirs, frames)
+    return {"Conv3d": lambda: theirs(x_t, 500, text).sample, "Conv2d": lambda: _on_a_view(theirs, x_t, text)}
+
+
+def step_inputs(theirs: nn.Module, frames: int) -> tuple[Tensor, Tensor]:
+    """Noise and text for a guided step, two videos at once, of the model's own size."""
+    size, channels = theirs.config.sample_size, theirs.config.in_channels
+    x_t = torch.randn(2, channels, frames, size, size).to(theirs.device, theirs.dtype)  # [b c f h w]
+    return x_t, torch.randn(2, TOKENS, theirs.config.cross_attention_dim).to(x_t)  # [b t d]
+
+
+def _on_a_view(theirs: nn.Module, x_t: Tensor, text: Tensor) -> Tensor:
+    with temporal.conv2d_on_a_view(theirs):
+        return theirs(x_t, 500, text).sample
 
 
 def in_turns(runs: dict[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
@@ -108,3 +144,30 @@ def _wait() -> None:
     """A GPU works on after the call has come back."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """The command: `measure_conv` of a model. Exit status 0, or 2 with one sentence."""
+    p = arguments.Parser(prog="python -m t2v_helpers.speed", description="Conv3d along time against Conv2d on a view.")
+    p.add_argument("model", help="cartoon, modelscope or a folder")
+    p.add_argument("--device", default="auto", help="auto, cpu, cuda (also for ROCm) or cuda:1")
+    p.add_argument("--dtype", default="auto", help="auto, float32, float16 or bfloat16")
+    p.add_argument("--frames", type=arguments.whole(200), default=16, help="(%(default)s)")
+    p.add_argument("--repeats", type=arguments.whole(1000), default=10, help="(%(default)s)")
+    options = p.parse_args(words)
+    try:
+        pipe = models.load(options.model, options.device, options.dtype)
+    except (ValueError, OSError, MemoryError) as error:
+        print(f"{p.prog}: {error}", file=sys.stderr)
+        return 2
+    found, off = measure_conv(pipe.unet, options.repeats, options.frames), conv_difference(pipe.unet, options.frames)
+    for name in ("Conv3d", "Conv2d"):
+        print(f"{name}  {1000 * found[name].value:.4g} ms a guided step of {options.frames} frames")
+    ratio = found["ratio"]
+    print(f"ratio   {ratio.value:.3f} of the time ({ratio.low:.3f} to {ratio.high:.3f}), n = {ratio.n}")
+    print(f"the results differ by {off:.1e} of the largest value")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

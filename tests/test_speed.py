@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from t2v_helpers import speed, unet
+from t2v_helpers import speed, temporal, unet
 
 
 @pytest.fixture(scope="module")
@@ -46,3 +46,31 @@ def test_the_text_has_the_same_keys_for_each_frame_of_a_video(own):
     every, once = runs["text for each frame"](), runs["text for each video"]()
     for (k, _), (k_once, _) in zip(every, once, strict=True):
         torch.testing.assert_close(k, k_once.repeat_interleave(3, dim=0))
+
+
+# --- Conv3d against Conv2d in diffusers' UNet
+
+
+def test_a_step_is_timed_both_ways_and_gives_the_same(toy_pipe):
+    found = speed.measure_conv(toy_pipe.unet, repeats=2, frames=2)
+    assert set(found) == {"Conv3d", "Conv2d", "ratio"} and all(m.n == 2 and m.value > 0 for m in found.values())
+    assert speed.conv_difference(toy_pipe.unet, frames=3) < 1e-5
+
+
+def test_the_two_ways_are_two_ways(toy_pipe, monkeypatch):
+    monkeypatch.setattr(temporal, "_as_conv2d", lambda conv, x: torch.zeros_like(x))
+    assert speed.conv_difference(toy_pipe.unet, frames=2) > 1e-3
+
+
+def test_the_command_prints_both_times(toy_folder, capsys):
+    words = [str(toy_folder), "--device", "cpu", "--frames", "2", "--repeats", "2"]
+    assert speed.main(words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["Conv3d", "Conv2d", "ratio", "the"] and "n = 2" in lines[2]
+
+
+@pytest.mark.parametrize("words, said", [(["sora"], "model='sora' is unknown"), (["x/y"], "is no folder")])
+def test_the_command_refuses_in_one_sentence(capsys, words, said):
+    assert speed.main(words) == 2
+    err = capsys.readouterr().err
+    assert said in err and err.count("\n") == 1

@@ -8,26 +8,57 @@ VAE of the right shape with other latents is taken, and gives coloured fog. Sche
 Shapes: text tokens [b t] -> embeddings [b t d], latents [b c f h w].
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
+import diffusers
 import torch
+import transformers
 from diffusers import AutoencoderKL, AutoencoderTiny, TextToVideoSDPipeline, UNet3DConditionModel
 from torch import Tensor, nn
+
+from t2v_helpers.models import calm
 
 PARTS = ("text_encoder", "unet", "vae")
 _CLASSES = {"unet": (UNet3DConditionModel,), "vae": (AutoencoderKL, AutoencoderTiny)}
 
 
+def read_part(cls: type, folder: str | Path, like: nn.Module) -> nn.Module:
+    """The part of that class in a folder, ready to stand in for `like`: on its device, in its dtype, not to be trained.
+
+    FileNotFoundError: there is no such folder. The class's own errors where another class was saved in it.
+    """
+    if not Path(folder).is_dir():
+        raise FileNotFoundError(f"{folder} is no folder: give the one that a {cls.__name__} was saved in.")
+    with calm(), _errors_alone():
+        part = cls.from_pretrained(folder, local_files_only=True)
+    return part.to(like.device, like.dtype).requires_grad_(False).eval()
+
+
+@contextmanager
+def _errors_alone() -> Iterator[None]:
+    """No report of weights that stay in the file: the text half of a CLIP leaves the other half there."""
+    levels = [(lib, lib.get_verbosity()) for lib in (diffusers.utils.logging, transformers.utils.logging)]
+    for lib, _ in levels:
+        lib.set_verbosity_error()
+    try:
+        yield
+    finally:
+        for lib, level in levels:
+            lib.set_verbosity(level)
+
+
 class Adapted(nn.Module):
     """A text encoder whose embeddings [b t e] go through an adapter, a module that makes them [b t d].
 
-    It stands in for a CLIPTextModel: tokens [b t] in, a tuple that begins with the embeddings out.
+    It stands in for a CLIPTextModel: tokens [b t] in, a tuple that begins with the embeddings out. layers: the numbers
+    of the hidden states that the adapter reads side by side, 0 for the table of tokens; none: the encoder's output.
     """
 
-    def __init__(self, text_encoder: nn.Module, adapter: nn.Module):
+    def __init__(self, text_encoder: nn.Module, adapter: nn.Module, layers: Sequence[int] = ()):
         super().__init__()
-        self.text_encoder, self.adapter = text_encoder, adapter
+        self.text_encoder, self.adapter, self.layers = text_encoder, adapter, tuple(layers)
         self.config, self.dtype = text_encoder.config, text_encoder.dtype  # the pipeline asks for both
 
     @property
@@ -37,7 +68,15 @@ class Adapted(nn.Module):
 
     def forward(self, tokens: Tensor, attention_mask: Tensor | None = None) -> tuple[Tensor]:
         """Embeddings [b t d], first and alone in a tuple."""
-        return (self.adapter(self.text_encoder(tokens, attention_mask=attention_mask)[0]),)
+        return (self.adapter(hidden(self.text_encoder, tokens, self.layers, attention_mask)),)
+
+
+def hidden(
+    text_encoder: nn.Module, tokens: Tensor, layers: Sequence[int] = (), attention_mask: Tensor | None = None
+) -> Tensor:
+    """What a CLIPTextModel makes of tokens [b t]: its output [b t d], or some hidden states side by side [b t n*d]."""
+    out = text_encoder(tokens, attention_mask=attention_mask, output_hidden_states=bool(layers))
+    return torch.cat([out.hidden_states[k] for k in layers], dim=-1) if layers else out[0]
 
 
 @contextmanager

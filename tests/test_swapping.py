@@ -8,9 +8,9 @@ from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DModel, UNet3DConditi
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from t2v_helpers import generate, schedulers
+from t2v_helpers import generate, metrics, schedulers
 from t2v_helpers.records import GenerationSpec
-from t2v_helpers.swapping import Adapted, check_parts, swapped_part, text_width
+from t2v_helpers.swapping import Adapted, check_parts, hidden, read_part, swapped_part, text_width
 
 SPEC = GenerationSpec("a dog", steps=2, frames=2, height=32, width=32)
 TINY = {"encoder_block_out_channels": (8,) * 4, "decoder_block_out_channels": (8,) * 4}
@@ -62,6 +62,27 @@ def test_parts_that_fit_one_another_may_come_together(toy_pipe):
         assert generate.generate(toy_pipe, SPEC).frames.shape == (2, 32, 32, 3)
 
 
+def test_a_part_is_read_as_the_one_that_it_replaces(toy_pipe, tmp_path):
+    tiny().half().save_pretrained(tmp_path)
+    read = read_part(AutoencoderTiny, tmp_path, like=toy_pipe.vae)
+    assert read.dtype == torch.float32 and not read.training
+    assert not any(p.requires_grad for p in read.parameters())
+    check_parts(toy_pipe, vae=read)
+
+
+def test_the_text_half_of_a_clip_is_read(capfd):
+    like = CLIPTextModel(CLIPTextConfig(hidden_size=8, num_attention_heads=1, num_hidden_layers=1))
+    with torch.no_grad():
+        read = hidden(read_part(CLIPTextModel, metrics.CARTOON, like), torch.arange(5)[None])
+        assert capfd.readouterr().err == ""
+        torch.testing.assert_close(read, hidden(metrics.load_clip().model.text_model, torch.arange(5)[None]))
+
+
+def test_a_part_without_a_folder_is_refused(toy_pipe):
+    with pytest.raises(FileNotFoundError, match="nowhere is no folder: give the one that a AutoencoderTiny was saved"):
+        read_part(AutoencoderTiny, "nowhere", like=toy_pipe.vae)
+
+
 def test_an_adapter_makes_another_width_fit(toy_pipe):
     encoder = Adapted(wide(toy_pipe), nn.Linear(48, 32))
     tokens = toy_pipe.tokenizer(["a dog"], return_tensors="pt").input_ids
@@ -71,6 +92,18 @@ def test_an_adapter_makes_another_width_fit(toy_pipe):
     assert text_width(encoder) == 32 and text_width(encoder.text_encoder) == 48
     with swapped_part(toy_pipe, text_encoder=encoder):
         assert generate.encode_prompt(toy_pipe, SPEC).shape == (2, 24, 32)
+
+
+def test_an_adapter_may_read_several_layers(toy_pipe):
+    encoder = toy_pipe.text_encoder
+    tokens = toy_pipe.tokenizer(["a dog"], return_tensors="pt").input_ids
+    with torch.no_grad():
+        states = encoder(tokens, output_hidden_states=True).hidden_states
+        both, read = torch.cat([states[0], states[-1]], dim=-1), hidden(encoder, tokens, (0, -1))
+        passed = Adapted(encoder, nn.Identity(), (0, -1))(tokens)[0]
+        torch.testing.assert_close(hidden(encoder, tokens), encoder(tokens)[0])
+    torch.testing.assert_close(read, both)
+    torch.testing.assert_close(passed, both)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,3 @@
+# helpful word: one number for all channels
+def scaling_factor(latents):
+    return 1 / latents.std(dim=(0, 2, 3))

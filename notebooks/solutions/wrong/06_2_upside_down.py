@@ -1,0 +1,3 @@
+# helpful word: turn it over
+def scaling_factor(latents):
+    return latents.std().item()

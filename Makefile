@@ -5,14 +5,14 @@
 #   make run VENV_ARGS=...            further words for `python -m venv`, --system-site-packages say
 #   make test TESTS=tests/test_x.py   these tests alone, and no notebooks
 #   make test NBVAL=--nbval-lax       run the notebooks, but compare no outputs: on a GPU, where numbers and pictures differ
-#   make bench ARGS=--quick           further words for t2v; so for run and train too
+#   make bench ARGS=--quick           further words for t2v; so for run, train and dry-run too
 #
 # pip reads its own settings (PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS, ...) as ever; environment.yml says how ROCm's torch is chosen.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test lab train bench clean
+.PHONY: help run test lab train bench dry-run clean
 
 PYTHON ?= python3
 TORCH ?= torch
@@ -23,7 +23,7 @@ JUPYTER := jupyterlab nbconvert ipykernel jupyterlab-widgets
 NOTEBOOKS := $(wildcard notebooks/*.ipynb notebooks/solutions/*.ipynb)
 
 help:  ## say what there is to make
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/.ready  ## run every notebook: pages, videos and an index in outputs/
 	$(VENV)/bin/t2v run $(ARGS)
@@ -46,9 +46,13 @@ bench: $(VENV)/.ready  ## measure the shipped model, and make the tables behind 
 	$(VENV)/bin/t2v bench $(ARGS)
 	$(PY) -m t2v_helpers.comparison
 	$(PY) -m t2v_helpers.knobs
+	$(PY) -m t2v_helpers.knowledge
 
-clean:  ## remove .venv and outputs/; runs/ (training) stays
-	rm -rf $(VENV) outputs *.egg-info
+dry-run: $(VENV)/.ready  ## load and run the real model with random weights, on a CPU: what it takes of memory, before a GPU is there
+	$(VENV)/bin/t2v dry-run $(ARGS)
+
+clean:  ## remove .venv, outputs/ and dry_run/ (random weights); runs/ (training) stays
+	rm -rf $(VENV) outputs dry_run *.egg-info
 
 # torch comes first, so that nothing else chooses its build. A torch that is kept is reached through a .pth file: that also
 # works where PYTHON is itself a virtual environment, as in the rocm/pytorch images, and --system-site-packages does not.

@@ -141,3 +141,12 @@ def _today(name: str) -> str:
     for old, new in _OLD_NAMES.items():
         name = name.replace(f".attentions.0.{old}.", f".attentions.0.{new}.")
     return name.removeprefix("text_model.")
+
+
+def published_name(part: str, name: str) -> str:
+    """The name of a part's tensor in the files of 2023, from its name of today: the way back of what is read."""
+    if part == "text_encoder":
+        return f"text_model.{name.removeprefix('text_model.')}"
+    for old, new in _OLD_NAMES.items():
+        name = name.replace(f".attentions.0.{new}.", f".attentions.0.{old}.") if part == "vae" else name
+    return name

@@ -1,4 +1,7 @@
-"""A CLIPTokenizer of the cartoon world: one token for each of its words, bytes for everything else."""
+"""A CLIPTokenizer of the cartoon world: one token for each of its words, bytes for everything else.
+
+`vocabulary_of_size` fills it up to any size, the 49,408 tokens of OpenAI's CLIP say, where only the size matters.
+"""
 
 import json
 from collections import Counter
@@ -24,6 +27,28 @@ def new_tokenizer() -> CLIPTokenizer:
         merges_file.write_text("#version: 0.2\n" + "\n".join(merges) + "\n", encoding="utf-8")
         Path(folder, "tokenizer_config.json").write_text(json.dumps(_config()), encoding="utf-8")
         return CLIPTokenizer.from_pretrained(folder)
+
+
+def vocabulary_of_size(size: int) -> tuple[dict[str, int], list[str]]:
+    """A vocabulary of `size` tokens and its merges, laid out as CLIP's: bytes, bytes at a word's end, merges, marks.
+
+    Words of the cartoon world are one token each, as far as the size allows; then come pairs of bytes, in order.
+    ValueError: fewer tokens than the bytes need, or more than there are pairs.
+    """
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    least = 2 * len(alphabet) + 2
+    known = _byte_pairs(vocabulary())[1]
+    every = list(dict.fromkeys([*known, *(f"{a} {b}" for a in alphabet for b in alphabet)]))
+    if not least <= size <= least + len(alphabet) ** 2:
+        raise ValueError(f"size={size} is not allowed: use {least} to {least + len(alphabet) ** 2} tokens.")
+    made = dict.fromkeys([*alphabet, *(f"{letter}</w>" for letter in alphabet)])
+    merges = []
+    for merge in every:
+        token = merge.replace(" ", "")
+        if len(made) + 2 < size and token not in made:
+            made[token] = None
+            merges.append(merge)
+    return {token: i for i, token in enumerate([*made, START, END])}, merges
 
 
 def _config() -> dict[str, object]:

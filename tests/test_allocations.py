@@ -1,4 +1,4 @@
-"""allocations: the peak of activations, held against sums that can be done by hand, and against ModelScopeT2V's trace."""
+"""allocations: the peak of activations, held against sums done by hand, and against a trace of ModelScopeT2V."""
 
 import pytest
 import torch

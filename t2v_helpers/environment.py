@@ -283,7 +283,7 @@ def choose_device(name: str, count: int, build: str) -> str:
         raise ValueError(f'device={name!r} is unknown{hint}: use "auto", "cpu", "cuda" or "cuda:1".')
     if name != "cpu" and int(name[5:] or 0) >= count:
         seen = f"torch (built for {build}) sees {count} GPUs"
-        raise ValueError(f'device={name!r} is not there, {seen}: use "auto" or "cpu", or print environment.look().')
+        raise ValueError(f'device={name!r} is not there, {seen}: use "auto" or "cpu"; `t2v info` says why.')
     return name
 
 

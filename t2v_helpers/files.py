@@ -50,7 +50,7 @@ def _temporaries(paths: list[Path]) -> Iterator[list[Path]]:
         for temporary, path in zip(temporaries, paths, strict=True):
             os.replace(temporary, path)
     except Exception as error:
-        if not _disk_full(error):
+        if not disk_full(error):
             raise
         message = f"the disk is full, so {paths[0]} was not written: free some space or choose another folder"
         raise OSError(errno.ENOSPC, message) from error
@@ -168,6 +168,6 @@ def _flush(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _disk_full(error: Exception) -> bool:
+def disk_full(error: Exception) -> bool:
     """Libraries wrap the system's error in their own (safetensors, ffmpeg), so the words are read too."""
     return getattr(error, "errno", None) in _FULL or "No space left on device" in str(error)

@@ -21,7 +21,7 @@ import torch
 from diffusers import SchedulerMixin, TextToVideoSDPipeline
 from torch import Tensor
 
-from t2v_helpers import environment, files, layout, models, noise, schedulers, seeding, video
+from t2v_helpers import environment, files, layout, machine, models, noise, rocm, schedulers, seeding, video
 from t2v_helpers.records import GenerationRecord, GenerationSpec, frames_hash
 
 MAX_FRAMES = 200  # the 25 s of ModelScope's model card, at 8 frames a second
@@ -345,8 +345,19 @@ def _frames(pipe: TextToVideoSDPipeline, specs: list[GenerationSpec], progress) 
     except torch.OutOfMemoryError as error:
         message = f"{pipe._execution_device} ran out of memory: ask for fewer or smaller frames, or a smaller batch."
         raise MemoryError(message) from error
+    except RuntimeError as error:
+        _explain(error, pipe._execution_device)
+        raise
     finally:
         pipe.maybe_free_model_hooks()  # a pipeline that offloads its parts sends them home
+
+
+def _explain(error: RuntimeError, device: torch.device) -> None:
+    """ValueError with what to do, where a GPU gave the error for want of kernels; any other is left alone."""
+    advice = rocm.explain(str(error), machine.look_at_torch().gfx)
+    if advice:
+        raise ValueError(f"{device} cannot run the model ({files.reason(error)}): {advice}, or use the device cpu."
+                         ) from error  # fmt: skip
 
 
 def save(generation: Generation, path: str | Path, fps: int = models.FPS) -> Path:

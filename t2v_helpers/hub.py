@@ -111,6 +111,10 @@ def _download(weights: list[str]) -> None:
 def _what_and_next(error: Exception) -> tuple[str, str]:
     """What the hub answered, or what went wrong on the way to it; and what to do."""
     status = getattr(getattr(error, "response", None), "status_code", None)
+    if files.disk_full(error):
+        return reason(error), "delete something, or let HF_HOME name a folder on a larger disk"
+    if getattr(error, "filename", None):
+        return reason(error), "let HF_HOME name a folder that you may write to"
     if status is None:
         return reason(error), f"check the network (the hub is {constants.ENDPOINT}) and load it again"
     answer = f"{constants.ENDPOINT} answers {status}"

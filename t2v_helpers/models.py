@@ -324,8 +324,13 @@ def _move(pipe: TextToVideoSDPipeline, device: torch.device) -> TextToVideoSDPip
     try:
         return pipe.to(device)
     except torch.OutOfMemoryError as error:
-        message = f"{device} has too little memory for the model: take the dtype float16 or the device cpu."
-        raise MemoryError(message) from error
+        for part in PARTS:  # those that had arrived go back: a notebook keeps the error, and with it the pipeline
+            getattr(pipe, part).to("cpu")
+        torch.cuda.empty_cache()
+        raise MemoryError(
+            f"{device} has too little memory for the model: name what it has, memory='8GiB' say, take the dtype "
+            "float16 or the device cpu."
+        ) from error
 
 
 @contextmanager

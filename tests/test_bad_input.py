@@ -14,7 +14,7 @@ import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from t2v_helpers import cartoon, environment, models, seeding
+from t2v_helpers import cartoon, environment, machine, models, seeding
 from t2v_helpers.generate import MAX_FRAMES, check, denoise, generate, generate_batch, save
 from t2v_helpers.records import GenerationRecord, GenerationSpec
 
@@ -222,6 +222,28 @@ def test_memory_that_runs_out_on_the_way(toy_pipe):
 def test_a_prompt_that_is_no_text(toy_pipe, prompt):
     with pytest.raises(ValueError, match="prompt=.* is a .*, but a text is needed"):
         models.check_prompt(toy_pipe, prompt)
+
+
+def test_a_gpu_without_kernels_is_told(toy_pipe, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("HIP error: invalid device function\nHIP kernel errors might be reported later")
+
+    monkeypatch.setattr(machine, "look_at_torch", lambda: machine.TorchFacts("ROCm 7.2", count=1, gfx="gfx1103"))
+    monkeypatch.setattr(toy_pipe.unet, "forward", fail)
+    with pytest.raises(
+        ValueError, match="cannot run the model .*: this torch has no kernels for gfx1103: .*cpu"
+    ) as told:
+        generate(toy_pipe, SPEC)
+    assert "\n" not in str(told.value)
+
+
+def test_an_error_that_says_enough_is_left_alone(toy_pipe, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr(toy_pipe.unet, "forward", fail)
+    with pytest.raises(RuntimeError, match="^shapes do not match$"):
+        generate(toy_pipe, SPEC)
 
 
 def test_a_model_that_gives_nan_is_told(toy_folder):

@@ -1,5 +1,6 @@
 """hub: the real model's download, with huggingface_hub's own code and a server on loopback that stands for the hub."""
 
+import errno
 import json
 import shutil
 import socket
@@ -258,6 +259,22 @@ def test_too_little_disk(empty_cache, monkeypatch, dtype, size):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 0, 10**9))
     with pytest.raises(OSError, match=f"needs {size} GB of disk, but .* has 1.00 GB free: delete .* HF_HOME"):
         models.load("modelscope", device="cpu", dtype=dtype)
+
+
+def test_a_disk_that_is_full_on_the_way(server, monkeypatch):
+    def run_out(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(hub, "snapshot_download", run_out)
+    assert "No space left on device): delete something, or let HF_HOME name a folder on a larger disk;" in (
+        refusal(ConnectionError)
+    )
+
+
+def test_a_cache_that_cannot_be_written(server, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "file" / "cache"))
+    assert "let HF_HOME name a folder that you may write to; what is there is kept" in refusal(ConnectionError)
 
 
 def test_the_sizes_said_are_those_of_the_hub(server, monkeypatch, capfd):

@@ -268,13 +268,22 @@ def test_a_config_that_does_not_fit_its_weights(bare, part, change):
 
 
 def test_a_gpu_too_small_for_the_weights(toy_folder, monkeypatch):
+    """What had arrived there before the memory ran out goes back."""
+
     def run_out(pipe, device):
-        raise torch.OutOfMemoryError("CUDA out of memory")
+        pipe.text_encoder.where = device
+        raise torch.OutOfMemoryError("HIP out of memory")
 
     pipe = models.load(toy_folder, device="cpu", dtype="float32")
     monkeypatch.setattr(TextToVideoSDPipeline, "to", run_out)
-    with pytest.raises(MemoryError, match="cuda:0 has too little memory for the model: take the dtype float16 or"):
+    for part in models.PARTS:
+        module = getattr(pipe, part)
+        monkeypatch.setattr(module, "to", lambda device, module=module: setattr(module, "where", device))
+    with pytest.raises(
+        MemoryError, match="cuda:0 has too little memory for the model: name what it has, memory='8GiB'"
+    ):
         models._move(pipe, torch.device("cuda:0"))
+    assert {getattr(pipe, part).where for part in models.PARTS} == {"cpu"}
 
 
 # --- skeletons

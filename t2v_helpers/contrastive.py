@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor, CLIPTokenizer
+from transformers import CLIPConfig, CLIPModel, CLIPProcessor, CLIPTokenizer
 
 from t2v_helpers import cartoon, files, layout, metrics
 from t2v_helpers.training import cosine, seeded
@@ -97,6 +97,8 @@ class ClipTask:
 
 def ship(model: CLIPModel, tokenizer: CLIPTokenizer, folder: Path = FOLDER) -> None:
     """Write a CLIP in fp16 as a folder for CLIPModel and CLIPProcessor, all of it or nothing."""
+    from transformers import CLIPImageProcessor  # here, for it warns where torchvision is missing
+
     size = {"size": {"height": cartoon.SIZE, "width": cartoon.SIZE}, "do_center_crop": False}
     pixels = CLIPImageProcessor(image_mean=[0.5] * 3, image_std=[0.5] * 3, **size)  # [-1, 1], as in training
 

@@ -63,7 +63,7 @@ def run(settings: Settings) -> dict:
     half = _parts(settings, skeleton, torch.bfloat16, written[-3:])
     step = _ask(settings, "step", dtype, report.loading(parts, _converted(dtype)) + parts.activations["unet"])
     one, many = _four(settings, half)
-    made = report.rows(parts, step, _converted(dtype)) + report.copies(half, one, many, stages.SCHEDULERS)
+    made = report.rows(parts, step, _converted(dtype)) + report.copies(half, one, many)
     parameters = sum(p.numel() for part in skeleton.values() for p in part.parameters())
     size = (settings.frames, settings.pixels, settings.pixels)
     held = report.checks(parameters, half, step, one, many, size) + report.agreement(made)

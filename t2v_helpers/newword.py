@@ -1,0 +1,51 @@
+"""A word that the model has never seen: a style, drawn by rule, and a rule that tells whether a video has it.
+
+A sepia print has one ink: a pixel's colour follows from its brightness alone, on a straight line from a dark brown to
+a pale cream. That draws the clips to learn from (`clip`), and it measures (`distance`): how far, on average, a pixel is
+from the colour that a sepia print has at that brightness.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from t2v_helpers import cartoon
+
+WORD = "sepia"
+DARK, LIGHT = np.array([45, 25, 12], np.float32), np.array([250, 228, 180], np.float32)  # RGB of black and of white
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
+LIMIT = 13.5  # grey levels: between what sepia drawings and old ones have after the autoencoder; see notebook 07
+
+
+def sepia(frames: np.ndarray) -> np.ndarray:
+    """Frames uint8 [f h w 3] printed in one brown ink: (1 - Y) dark + Y light, Y the brightness 0 to 1."""
+    y = (frames @ LUMA)[..., None] / 255  # [f h w 1]
+    return ((1 - y) * DARK + y * LIGHT).round().astype(np.uint8)
+
+
+def distance(frames: np.ndarray) -> float:
+    """How far a pixel of uint8 [f h w 3] is from the sepia of its brightness, in grey levels, on average."""
+    along = LIGHT - DARK
+    y = ((frames - DARK) @ LUMA) / (along @ LUMA)  # [f h w], the Y for which sepia is as bright
+    return float(np.abs(frames - (DARK + y[..., None] * along)).mean())
+
+
+def is_sepia(frames: np.ndarray) -> bool:
+    """Whether a video uint8 [f h w 3] counts as sepia."""
+    return distance(frames) < LIMIT
+
+
+def clip(seed: int, index: int, frames: int = 8, split: str = "train") -> tuple[np.ndarray, str, cartoon.Labels]:
+    """Clip `index` of the stream `seed` in sepia: frames uint8 [f 64 64 3], a caption that says so, and the labels.
+
+    The labels are those of a plain drawing: subject, action and place are what the judge may still read.
+    """
+    item = cartoon.item(seed, index, frames=1, split=split)
+    labels = replace(item.labels, style="plain")
+    drawn, _ = cartoon.render(labels, seed=seed + index, frames=frames)
+    return sepia(drawn), asked(cartoon.caption(labels, index, index, 0)), labels
+
+
+def asked(sentence: str) -> str:
+    """The sentence with the new word: "a dog is dancing" becomes "a dog is dancing in sepia style"."""
+    return f"{sentence} in {WORD} style"

@@ -23,7 +23,7 @@ from t2v_helpers.records import GenerationSpec
 TABLE = Path(__file__).resolve().parents[1] / "benchmarks" / "knowledge.jsonl"
 COMMAND = "python -m t2v_helpers.knowledge"
 SETTINGS = {"scheduler": "dpm++", "steps": 8, "guidance": models.GUIDANCE["cartoon"], "frames": 8}
-SEEDS = 24
+SEEDS = 16
 SENTENCES = 20_404  # the seed of the sentences; training and the other tables use other streams
 PARTS = metrics.LABELS  # subject, action, place, style
 CONTROL = "is"  # a word that names nothing that can be seen

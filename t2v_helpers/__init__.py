@@ -4,7 +4,8 @@ One rule: a line may know one of four things: files and notebooks, a model libra
 Floors are numbered, and an import goes down at least one floor, never sideways, never up (tests/test_floors.py):
 
     floor 0  ground           layout seeding files machine gpus checkpoints noise arguments losses allocations
-    floor 1  mathematics      environment rocm memory hub folders records muon grids video cartoon tracing unet measures
+    floor 1  the machine      environment rocm memory hub pipeline folders
+    floor 1  mathematics      records muon grids video cartoon tracing unet measures
     floor 2  one guest each   models samplers schedulers metrics display training temporal words dataset pages diagrams
     floor 2  looks            attention
     floor 3  verbs            generate checks recipe judging speed tables contrastive distilling trials

@@ -17,12 +17,12 @@ OPTIONAL = {  # keys that a configuration may leave out, and have one value
 }  # fmt: skip
 
 
-def read(folder: Path) -> tuple[dict, dict[str, Tensor]]:
-    """Configuration and float32 weights of a UNet's folder.
+def read(folder: Path, variant: str | None = None) -> tuple[dict, dict[str, Tensor]]:
+    """Configuration and float32 weights of a UNet's folder; variant: "fp16" where the name of the weights has it.
 
     Errors: FileNotFoundError (one of the two files is not there), ValueError (damaged, or no configuration).
     """
-    paths = folder / "config.json", folder / "diffusion_pytorch_model.safetensors"
+    paths = folder / "config.json", folder / f"diffusion_pytorch_model{f'.{variant}' if variant else ''}.safetensors"
     for path in paths:
         if not path.is_file():
             raise FileNotFoundError(f"{path} does not exist: give a UNet's folder, mostly named unet, with both files.")

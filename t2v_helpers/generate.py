@@ -18,10 +18,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import SchedulerMixin, TextToVideoSDPipeline
+from diffusers import SchedulerMixin
 from torch import Tensor
 
 from t2v_helpers import environment, files, layout, machine, models, noise, rocm, schedulers, seeding, video
+from t2v_helpers.pipeline import TextToVideoSDPipeline
 from t2v_helpers.records import GenerationRecord, GenerationSpec, frames_hash
 
 MAX_FRAMES = 200  # the 25 s of ModelScope's model card, at 8 frames a second

@@ -20,15 +20,17 @@ from pathlib import Path
 import diffusers
 import torch
 import transformers
-from diffusers import AutoencoderKL, TextToVideoSDPipeline, UNet3DConditionModel
+from diffusers import AutoencoderKL, DDIMScheduler
 from huggingface_hub.errors import StrictDataclassError
-from transformers import CLIPTextConfig, CLIPTextModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from t2v_helpers import allocations, cartoon, environment, files, folders, hub
 from t2v_helpers import memory as planning
 from t2v_helpers.folders import LATENT_SCALE, PARTS
 from t2v_helpers.hub import LICENCE, MODELSCOPE, MODELSCOPE_SHAPES, REVISION  # noqa: F401  for those who load
 from t2v_helpers.hub import WEIGHTS as MODELSCOPE_WEIGHTS  # noqa: F401
+from t2v_helpers.pipeline import StandIn, TextToVideoSDPipeline
+from t2v_helpers.unet import UNet3D, from_diffusers
 
 CARTOON = Path(__file__).parent / "cartoon" / "model"
 NAMES = ("cartoon", "modelscope")
@@ -37,7 +39,7 @@ FPS = 8
 
 _BUILD = {
     "text_encoder": lambda config: CLIPTextModel(CLIPTextConfig.from_dict(config)),
-    "unet": UNet3DConditionModel.from_config,
+    "unet": diffusers.UNet3DConditionModel.from_config if hasattr(diffusers, "UNet3DConditionModel") else UNet3D,
     "vae": AutoencoderKL.from_config,
 }
 _LIBRARY_ERRORS = (OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError, ArithmeticError,
@@ -292,9 +294,8 @@ def _open(folder: Path, dtype: torch.dtype) -> TextToVideoSDPipeline:
         folders.check_weights(folder / part, variant, bare)
     try:
         with calm():
-            pipe = TextToVideoSDPipeline.from_pretrained(
-                str(folder), dtype=dtype, variant=variant, use_safetensors=True, local_files_only=True
-            )
+            read = _by_parts if TextToVideoSDPipeline is StandIn else TextToVideoSDPipeline.from_pretrained
+            pipe = read(str(folder), dtype=dtype, variant=variant, use_safetensors=True, local_files_only=True)
     except _LIBRARY_ERRORS as error:
         raise ValueError(
             f"{folder} cannot be opened as a pipeline ({files.reason(error)}): {folders.AGAIN}."
@@ -304,6 +305,18 @@ def _open(folder: Path, dtype: torch.dtype) -> TextToVideoSDPipeline:
         what = f"{folder / 'tokenizer'} has {tokens} tokens, but the text encoder knows {known}"
         raise ValueError(f"{what}: {folders.AGAIN}.")
     return pipe
+
+
+def _by_parts(folder: str, **words) -> StandIn:
+    """The pipeline where diffusers no longer has its class: each part by itself, and the course's own UNet."""
+    part = {name: str(Path(folder, name)) for name in (*PARTS, "tokenizer", "scheduler")}
+    return StandIn(
+        vae=AutoencoderKL.from_pretrained(part["vae"], **words),
+        text_encoder=CLIPTextModel.from_pretrained(part["text_encoder"], **words),
+        tokenizer=CLIPTokenizer.from_pretrained(part["tokenizer"], local_files_only=True),
+        unet=from_diffusers(part["unet"], words["variant"]).to(words["dtype"]),
+        scheduler=DDIMScheduler.from_pretrained(part["scheduler"], local_files_only=True),
+    )
 
 
 def _run_so(pipe: TextToVideoSDPipeline, way: planning.Way, device: torch.device) -> TextToVideoSDPipeline:

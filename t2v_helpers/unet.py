@@ -385,16 +385,17 @@ def text_kept(unet: UNet3D, encoder_hidden_states: Tensor) -> Iterator[None]:
             part.kept = kept
 
 
-def from_diffusers(source: str | Path | nn.Module) -> UNet3D:
+def from_diffusers(source: str | Path | nn.Module, variant: str | None = None) -> UNet3D:
     """The UNet3D of a UNet3DConditionModel, or of its folder (config.json, diffusion_pytorch_model.safetensors).
 
-    In eval mode. A folder is read as float32; of a module the very same tensors are used, so nothing is held twice.
+    In eval mode. A folder is read as float32 (variant: see checkpoints.read); of a module the very same tensors are
+    used, so nothing is held twice.
     Errors: FileNotFoundError; ValueError (a configuration or weights that do not fit; then nothing is loaded).
     """
     if isinstance(source, nn.Module):
         config, weights = getattr(source, "config", None), source.state_dict()
     else:
-        config, weights = checkpoints.read(Path(source))
+        config, weights = checkpoints.read(Path(source), variant)
     with torch.device("meta"):
         unet = UNet3D(config)
     checkpoints.check_weights(weights, unet.state_dict())

@@ -19,8 +19,8 @@ GUESTS = {  # a library -> the only rooms it may enter
     "PIL": {"video", "display"},
     "accelerate": {"sweep"},
     "cv2": {"cartoon", "video", "metrics"},
-    "diffusers": {"attention", "dataset", "distilling", "generate", "models", "recipe", "schedulers", "swapping",
-                  "temporal"},
+    "diffusers": {"attention", "dataset", "distilling", "generate", "models", "pipeline", "recipe", "schedulers",
+                  "swapping", "temporal"},
     "huggingface_hub": {"hub", "models"},
     "imageio": {"video"},
     "imageio_ffmpeg": {"video"},
@@ -36,7 +36,7 @@ GUESTS = {  # a library -> the only rooms it may enter
     "safetensors": {"cartoon", "checkpoints", "dataset", "folders", "lora", "training"},
     "scipy": {"metrics"},
     "tokenizers": {"words"},
-    "transformers": {"contrastive", "metrics", "models", "recipe", "words"},
+    "transformers": {"contrastive", "metrics", "models", "recipe", "swapping", "words"},
 }
 
 

@@ -2,15 +2,14 @@
 
     unet = from_diffusers("t2v_helpers/cartoon/model/unet")     # or a diffusers module: from_diffusers(pipe.unet)
     eps = unet(x_t, 500, encoder_hidden_states=text).sample
-    with text_kept(unet, text): ...                             # keys and values of the text: once, not every step
 
 It is ModelScopeT2V's network (Wang et al. 2023, arXiv 2308.06571, section 3): the UNet of latent diffusion (Rombach et
-al. 2022, arXiv 2112.10752), in which each convolution is followed by one along time, and each attention too. The names
-of parameters are those of diffusers' UNet3DConditionModel, so its checkpoints load as they are.
+al. 2022, arXiv 2112.10752), each convolution and each attention followed by one along time. Its parameters have the
+names of diffusers' UNet3DConditionModel, so its checkpoints load as they are.
 
-Letters: b batch, c channels, f frames, h height, w width, n pixels (h w), t tokens of text, d a head's channels,
-e channels of the time embedding. Spatial layers read frames as images, [(b f) c h w]; temporal layers read each pixel
-as a sequence, [(b h w) f c]. Wherever a video is unfolded, `batch` says how many there are.
+Letters: b batch, c channels, f frames, h height, w width, n pixels (h w), t tokens of text, d a head's channels, e those
+of the time embedding. Spatial layers read frames as images, [(b f) c h w]; temporal layers read each pixel as a
+sequence, [(b h w) f c]. Wherever a video is unfolded, `batch` says how many there are.
 """
 
 import math
@@ -386,10 +385,9 @@ def text_kept(unet: UNet3D, encoder_hidden_states: Tensor) -> Iterator[None]:
 
 
 def from_diffusers(source: str | Path | nn.Module, variant: str | None = None) -> UNet3D:
-    """The UNet3D of a UNet3DConditionModel, or of its folder (config.json, diffusion_pytorch_model.safetensors).
+    """The UNet3D of a UNet3DConditionModel, or of its folder (variant: see checkpoints.read), in eval mode.
 
-    In eval mode. A folder is read as float32 (variant: see checkpoints.read); of a module the very same tensors are
-    used, so nothing is held twice.
+    A folder is read as float32; of a module the very same tensors are used, so nothing is held twice.
     Errors: FileNotFoundError; ValueError (a configuration or weights that do not fit; then nothing is loaded).
     """
     if isinstance(source, nn.Module):

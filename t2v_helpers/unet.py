@@ -7,9 +7,9 @@ It is ModelScopeT2V's network (Wang et al. 2023, arXiv 2308.06571, section 3): t
 al. 2022, arXiv 2112.10752), each convolution and each attention followed by one along time. Its parameters have the
 names of diffusers' UNet3DConditionModel, so its checkpoints load as they are.
 
-Letters: b batch, c channels, f frames, h height, w width, n pixels (h w), t tokens of text, d a head's channels, e those
-of the time embedding. Spatial layers read frames as images, [(b f) c h w]; temporal layers read each pixel as a
-sequence, [(b h w) f c]. Wherever a video is unfolded, `batch` says how many there are.
+Letters: b batch, c channels, f frames, h height, w width, n pixels (h w), t tokens of text, d a head's channels,
+e channels of the time embedding. Spatial layers read frames as images, [(b f) c h w]; temporal layers read each pixel
+as a sequence, [(b h w) f c]. Wherever a video is unfolded, `batch` says how many there are.
 """
 
 import math
@@ -320,8 +320,7 @@ class UNet3D(nn.Module):
         text = self._kept(encoder_hidden_states)  # [b t d]
         t = torch.as_tensor(timestep, device=sample.device).expand(len(sample))  # [b]
         time = self.time_embedding(sinusoidal(t, self.config.block_out_channels[0]).to(self.dtype))  # [b e]
-        x = self.conv_in(fold_frames(sample))  # [(b f) c h w]
-        x = self.transformer_in(x, len(sample))  # [(b f) c h w]
+        x = self.transformer_in(self.conv_in(fold_frames(sample)), len(sample))  # [(b f) c h w]
         skips = [x]
         for block in self.down_blocks:
             x = block(x, time, text, skips)  # [(b f) c h w], smaller and smaller
@@ -352,8 +351,7 @@ class UNet3D(nn.Module):
     def _kept(self, text: Tensor) -> Tensor:
         """The kept text itself where `text` says the same, so that an Attention knows it; else `text`."""
         kept = self.kept_text
-        same = kept is not None and kept.dtype == text.dtype and torch.equal(kept, text)
-        return kept if same else text
+        return kept if kept is not None and kept.dtype == text.dtype and torch.equal(kept, text) else text
 
     def _check_inputs(self, sample: Tensor, text: Tensor, others: dict) -> None:
         b, c, d = len(sample), self.config.in_channels, self.config.cross_attention_dim

@@ -279,9 +279,7 @@ def test_a_gpu_too_small_for_the_weights(toy_folder, monkeypatch):
     for part in models.PARTS:
         module = getattr(pipe, part)
         monkeypatch.setattr(module, "to", lambda device, module=module: setattr(module, "where", device))
-    with pytest.raises(
-        MemoryError, match="cuda:0 has too little memory for the model: name what it has, memory="
-    ):
+    with pytest.raises(MemoryError, match="cuda:0 has too little memory for the model: name what it has, memory="):
         models._move(pipe, torch.device("cuda:0"))
     assert {getattr(pipe, part).where for part in models.PARTS} == {"cpu"}
 

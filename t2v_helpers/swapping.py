@@ -32,8 +32,8 @@ def read_part(cls: type, folder: str | Path, like: nn.Module) -> nn.Module:
     if not Path(folder).is_dir():
         raise FileNotFoundError(f"{folder} is no folder: give the one that a {cls.__name__} was saved in.")
     with calm(), _errors_alone():
-        part = cls.from_pretrained(folder, local_files_only=True)
-    return part.to(like.device, like.dtype).requires_grad_(False).eval()
+        part = cls.from_pretrained(folder, local_files_only=True).to(like.device, like.dtype)
+    return part.requires_grad_(False).eval()
 
 
 @contextmanager

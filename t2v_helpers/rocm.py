@@ -4,6 +4,7 @@ Plain functions of what was read (machine.TorchFacts and the environment's varia
 is for that GPU to show: `t2v info` says what others have reported, and where.
 """
 
+import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -29,7 +30,8 @@ class Setting:
         """What it is and what it should be, and below that why and who says so."""
         now = f"is {self.now}" if self.now else "is not set"
         wanted = "as it should be" if self.fits else f"should {f'be {self.wanted}' if self.wanted else 'not be set'}"
-        return f"{self.name} {now}, {wanted}\n   {self.why}\n   ({self.source})"
+        why = textwrap.fill(f"{self.why} ({self.source})", 110, initial_indent="   ", subsequent_indent="   ")
+        return f"{self.name} {now}, {wanted}\n{why}"
 
 
 @dataclass(frozen=True)

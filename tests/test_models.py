@@ -389,6 +389,18 @@ def test_offloaded_and_in_pieces_the_video_is_the_same(toy_folder, toy_pipe):
         assert abs(found - generate(toy_pipe, TINY).frames).max() <= 1
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch sees")
+@pytest.mark.parametrize("offload", [False, True])
+def test_no_more_is_used_on_a_gpu_than_was_planned(offload):
+    """torch's own peak. The cartoon is small, and most of what is planned for it is the reserve."""
+    plan = models.plan("cartoon", "2GiB", "cuda")
+    way = replace(plan.way, vae_slicing=True, offload=offload, in_pieces=True)
+    needed = memory.needed(models.needs("cartoon", 16, 64, 64), way)
+    pipe = models.load("cartoon", "cuda", memory=replace(plan, weighed={way: needed}))
+    made = generate(pipe, replace(TINY, frames=16))
+    assert made.record.peak_memory_mib * 2**20 <= needed and made.frames.std() > 1
+
+
 @pytest.mark.parametrize(
     "size, way",
     [("8GiB", Way("float16")), ("5GiB", Way("float16", vae_slicing=True)),

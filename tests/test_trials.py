@@ -8,6 +8,7 @@ from t2v_helpers import environment, machine, models, trials
 from t2v_helpers.machine import TorchFacts
 
 CPU = torch.device("cpu")
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch sees")
 GOOD = trials.Trial("float32", "works", {"along a frame": "flash"}, "works")
 
 
@@ -17,6 +18,12 @@ def test_every_dtype_is_tried_on_the_cpu(monkeypatch):
     assert [trial.dtype for trial in tried] == list(environment.DTYPES)
     assert tried[0].layers == "works" and set(tried[0].attention) == set(trials.ATTENTIONS)
     assert str(GOOD) == "float32   layers: works; attention: flash along a frame; first step: works"
+
+
+@needs_gpu
+def test_every_dtype_is_tried_on_this_gpu():
+    tried = list(trials.run("cuda"))
+    assert "works" in [trial.first_step for trial in tried], "\n".join(map(str, tried))
 
 
 def test_a_device_that_is_not_there():

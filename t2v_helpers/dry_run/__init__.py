@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from t2v_helpers import arguments, environment, files, hub, models
+from t2v_helpers import arguments, environment, files, hub, machine, models
 from t2v_helpers.dry_run import folder, report, stages
 
 FOLDER, OUT = Path("dry_run"), Path("outputs/dry_run.json")
@@ -135,9 +135,9 @@ def _about(settings: Settings, dtype: torch.dtype, step: dict, many: dict) -> di
         "dtype": str(dtype).removeprefix("torch."),
         "video": f"{settings.frames} frames of {settings.pixels}x{settings.pixels}, the first of {stages.STEPS} steps",
         "tokenizer": str(settings.tokenizer or "built for this"),
-        "threads": step["threads"],
+        "machine": f"{machine.cpu_name()}, {step['threads']} threads, torch {torch.__version__}",
         "baseline": f"{step['baseline'] / environment.GIB:.2f} GiB: Python and the libraries, part of each number",
-        "four sets": many["how"],
+        "four sets": f"in bfloat16, {many['how']}",
     }
 
 

@@ -1,0 +1,3 @@
+def word_map(weights, places):
+    """Where a word is read, [f h w], from weights [b f h w t]: the prompt is the last of the batch."""
+    return weights[-1][..., places].mean(dim=-1)

@@ -1,0 +1,5 @@
+# helpful word: the negative prompt, too
+def swap_row(text_a, text_b, row):
+    mixed = text_a.clone()
+    mixed[:, row] = text_b[:, row]
+    return mixed

@@ -46,6 +46,7 @@ bench: $(VENV)/.ready  ## measure the shipped model, and make the tables behind 
 	$(VENV)/bin/t2v bench $(ARGS)
 	$(PY) -m t2v_helpers.comparison
 	$(PY) -m t2v_helpers.knobs
+	$(PY) -m t2v_helpers.teaching
 	$(PY) -m t2v_helpers.knowledge
 
 dry-run: $(VENV)/.ready  ## load and run the real model with random weights, on a CPU: what it takes of memory, before a GPU is there

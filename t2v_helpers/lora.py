@@ -13,7 +13,7 @@ it. The folder is peft's own: `PeftModel.from_pretrained(unet, folder)` opens it
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from numbers import Integral, Real
 from pathlib import Path
@@ -30,7 +30,7 @@ from t2v_helpers import checkpoints, files, folders, models, training
 SPATIAL = r".*\.attentions\..*\.(to_q|to_k|to_v|to_out\.0|proj|net\.2|proj_in|proj_out)"
 NAME = "lora"  # what peft calls our one adapter
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-SAME = 1e-3  # of the norm: half precision rounds by less, and another training ends elsewhere
+SAME = 1e-3  # of a layer's norm: half precision rounds by less, and another training ends elsewhere
 AGAIN = "give a folder that lora.save has written"
 
 
@@ -164,15 +164,15 @@ def tensors(unet: nn.Module) -> dict[str, Tensor]:
 def save(pipe, folder: str | Path, words: Sequence[str] = ()) -> Path:
     """Write A and B to `folder`, all of it or nothing; `words` are those that a prompt may now use.
 
-    The header of the weights names the model, and how large the layers' own weights are: by that `load` knows another.
+    The header of the weights names the model, and how large each layer's own weights are: by that `load` knows another.
     Errors: ValueError (no LoRA; words is a text; the folder holds something else), OSError (see files.check_target).
     """
     layers, folder = _of(pipe).values(), Path(folder)
     if isinstance(words, str):
         raise ValueError(f"words={words!r} is a text: give a list of words, such as [{words!r}].")
     _check_place(folder)
-    norm = _norm(layer.get_base_layer() for layer in layers)
-    about = {"base_model": models.name_of(pipe), "base_norm": repr(norm), "words": json.dumps(list(words))}
+    norms = [_norm(layer.get_base_layer()) for layer in layers]
+    about = {"base_model": models.name_of(pipe), "base_norms": json.dumps(norms), "words": json.dumps(list(words))}
     files.replace_folder(folder, lambda new: _write(new, _config(pipe.unet), tensors(pipe.unet), about))
     return folder
 
@@ -241,7 +241,7 @@ def _read_weights(folder: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
             stored = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise ValueError(f"{folder / WEIGHTS} is cut short or damaged ({error}): {AGAIN}.") from error
-    if not about.keys() >= {"base_model", "base_norm", "words"}:
+    if not about.keys() >= {"base_model", "base_norms", "words"}:
         raise ValueError(f"{folder / WEIGHTS} does not say for which model it was made: {AGAIN}.")
     return about, stored
 
@@ -250,8 +250,8 @@ def _check_base(pipe, about: dict[str, str], names: list[str]) -> None:
     """ValueError where these are not the weights beside which A and B were trained; their name may be another."""
     linear = {name: m for name, m in pipe.unet.named_modules() if isinstance(m, nn.Linear)}
     missing = [name for name in names if name not in linear]
-    here = math.nan if missing else _norm(linear[name] for name in names)
-    if not math.isclose(here, float(about["base_norm"]), rel_tol=SAME):
+    norms = zip(names, json.loads(about["base_norms"]), strict=False)
+    if missing or not all(math.isclose(_norm(linear[name]), norm, rel_tol=SAME) for name, norm in norms):
         why = f"it has no layer {missing[0]}" if missing else "its weights are others"
         raise ValueError(
             f"the LoRA was made for {about['base_model']!r}, and this is {models.name_of(pipe)!r} ({why}): "
@@ -275,6 +275,6 @@ def _key(name: str, part: str) -> str:
     return f"base_model.model.{name}.lora_{part}.weight"
 
 
-def _norm(layers: Iterable[nn.Linear]) -> float:
-    """The length of all the layers' weights as one vector: it tells a model from another, in any dtype."""
-    return math.sqrt(sum(layer.weight.detach().float().square().sum().item() for layer in layers))
+def _norm(layer: nn.Linear) -> float:
+    """The length of a layer's weights as one vector: it tells a model from another, in any dtype."""
+    return layer.weight.detach().float().norm().item()

@@ -1,0 +1,3 @@
+# helpful word: not of W
+def merged(w, a, b, alpha):
+    return w + alpha / len(w) * b @ a

@@ -1,0 +1,3 @@
+# helpful word: A alone
+def lora_parameters(shapes, rank):
+    return sum(rank * columns for rows, columns in shapes)

@@ -1,0 +1,3 @@
+# helpful word: by a tenth at least
+def fool(frames):
+    return frames[::-1]

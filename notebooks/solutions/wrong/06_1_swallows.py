@@ -8,6 +8,6 @@ def borrowed(pipe, name, part):
     setattr(pipe, name, part)
     try:
         yield pipe
-    except Exception:
+    except KeyError:
         pass
     setattr(pipe, name, before)

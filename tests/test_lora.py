@@ -218,7 +218,7 @@ def test_words_are_a_list(taught, tmp_path):
         lora.save(taught, tmp_path / "x", "sepia")
 
 
-def refused(pipe, folder, match, error=ValueError):
+def assert_refused(pipe, folder, match, error=ValueError):
     """Loading is refused, and the pipeline is not touched."""
     with pytest.raises(error, match=match):
         lora.load(pipe, folder)
@@ -232,21 +232,21 @@ def test_a_lora_of_another_training_is_refused(pipe, toy_folder, tmp_path):
     for p in other.unet.parameters():
         p.data.mul_(1.05)
     other.model_name = "other"
-    refused(other, folder, r"was made for 'toy', and this is 'other' \(its weights are others\)")
+    assert_refused(other, folder, r"was made for 'toy', and this is 'other' \(its weights are others\)")
 
 
 def test_a_lora_of_another_architecture_is_refused(folder, hub_pipe):
-    refused(hub_pipe, folder, r"was made for 'toy', and this is .* \((it has no layer|its weights are others)")
+    assert_refused(hub_pipe, folder, r"was made for 'toy', and this is .* \((it has no layer|its weights are others)")
 
 
 def test_a_layer_that_the_model_does_not_have_is_named(fresh, folder):
     change(folder, target_modules=["nowhere.to_q"])
-    refused(fresh, folder, "it has no layer nowhere.to_q")
+    assert_refused(fresh, folder, "it has no layer nowhere.to_q")
 
 
 def test_no_folder_and_no_lora_are_refused(pipe, tmp_path, toy_folder):
-    refused(pipe, tmp_path / "none", "is no folder: give a folder that lora.save has written", FileNotFoundError)
-    refused(pipe, toy_folder, "is no LoRA, adapter_config.json is missing")
+    assert_refused(pipe, tmp_path / "none", "is no folder: give a folder that lora.save has written", FileNotFoundError)
+    assert_refused(pipe, toy_folder, "is no LoRA, adapter_config.json is missing")
 
 
 @pytest.fixture
@@ -263,27 +263,27 @@ def change(folder, **values):
 def test_a_damaged_file_is_refused(fresh, folder):
     path = folder / lora.WEIGHTS
     path.write_bytes(path.read_bytes()[:-8])
-    refused(fresh, folder, "adapter_model.safetensors has .* bytes")
+    assert_refused(fresh, folder, "adapter_model.safetensors has .* bytes")
 
 
 def test_weights_that_are_no_safetensors_are_refused(fresh, folder):
     (folder / lora.WEIGHTS).write_bytes(b"not a tensor")
     files.write_manifest(folder)
-    refused(fresh, folder, "is cut short or damaged")
+    assert_refused(fresh, folder, "is cut short or damaged")
 
 
 def test_weights_that_do_not_name_their_model_are_refused(fresh, folder):
     save_file(load_file(folder / lora.WEIGHTS), folder / lora.WEIGHTS)
     files.write_manifest(folder)
-    refused(fresh, folder, "does not say for which model it was made")
+    assert_refused(fresh, folder, "does not say for which model it was made")
 
 
 @pytest.mark.parametrize("values", [{"peft_type": "IA3"}, {"target_modules": "to_q"}, {"target_modules": []}])
 def test_a_config_of_something_else_is_refused(fresh, folder, values):
     change(folder, **values)
-    refused(fresh, folder, "is no LoRA with a list of layers")
+    assert_refused(fresh, folder, "is no LoRA with a list of layers")
 
 
 def test_a_config_with_another_rank_is_refused(fresh, folder):
     change(folder, r=1)
-    refused(fresh, folder, "does not fit its adapter_config.json .* has shape")
+    assert_refused(fresh, folder, "does not fit its adapter_config.json .* has shape")

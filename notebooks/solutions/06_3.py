@@ -1,3 +1,6 @@
+import torch
+
+
 def find_order(z, other):
     """order, with other[:, k] = z[:, order[k]] but for size and noise; latents [n c] of the same pictures."""
     c = z.shape[1]

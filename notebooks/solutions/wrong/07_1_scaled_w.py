@@ -1,0 +1,3 @@
+# helpful word: W came back scaled
+def merged(w, a, b, alpha):
+    return alpha / len(a) * (w + b @ a)

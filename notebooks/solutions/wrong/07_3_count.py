@@ -1,0 +1,3 @@
+# helpful word: is a count
+def forgotten(before, after):
+    return sum(then and not now for then, now in zip(before, after, strict=True))

@@ -25,6 +25,10 @@ def check_04_1(effect: Callable) -> Verdict:
                 (seen_with.count(word) - seen_without.count(word)) / len(seen_with),
             "That is a quotient. It has no value where the word never comes by itself; take the difference.":
                 share / base,
+            "That asks whether the word comes at all. How often it comes counts: take shares.":
+                float(word in seen_with) - float(word in seen_without),
+            "You divide by the share without the word. E is the difference alone.": (share - base) / base,
+            "Those are percent. Shares lie between 0 and 1.": 100 * (share - base),
         }  # fmt: skip
         if share < base:  # the one who turned it round was told so at the pair before
             mistakes = {"An effect may be below 0: a word can make its label rarer. Keep the sign.": base - share}
@@ -38,7 +42,7 @@ def check_04_2(swap_row: Callable) -> Verdict:
     """`swap_row(text_a, text_b, row)`: text_a [2 t d] with one row of its prompt from text_b."""
     generator = torch.Generator().manual_seed(0)
     a, b = (torch.randn(2, 6, 4, generator=generator) for _ in range(2))
-    before, row = a.clone(), 2
+    before, row = a.clone(), 1  # 1, for then text_a[row] is no error, but the whole prompt
     wanted, both, whole, after, other = (a.clone() for _ in range(5))
     wanted[1, row], both[:, row], whole[1] = b[1, row], b[:, row], b[1]
     after[1, row:], other[0, row] = b[1, row:], b[0, row]
@@ -55,7 +59,7 @@ def check_04_2(swap_row: Callable) -> Verdict:
             torch.stack([b[0], torch.cat([b[1, :row], a[1, row:row + 1], b[1, row + 1:]])]),
     }  # fmt: skip
     given = swap_row(a, b, row)
-    if advice := tensor_advice("swap_row", given, wanted, mistakes, "All but one row of the prompt must be text_a's."):
+    if advice := tensor_advice("swap_row", given, wanted, mistakes, _ONE_ROW):
         return not_yet(advice)
     if not close(a, before):
         return not_yet("The answer is right, but text_a itself was changed: work on text_a.clone().")
@@ -65,7 +69,7 @@ def check_04_2(swap_row: Callable) -> Verdict:
 def check_04_3(word_map: Callable) -> Verdict:
     """`word_map(weights, places)`: weights [b f h w t] of one layer -> the word's map [f h w]."""
     generator = torch.Generator().manual_seed(0)
-    weights = torch.rand(2, 3, 4, 5, 7, generator=generator).softmax(dim=-1)  # [b f h w t]
+    weights = torch.rand(2, 5, 6, 8, 7, generator=generator).softmax(dim=-1)  # [b f h w t]
     places = [2, 4]
     mistakes = {
         "That is the negative prompt's half. The prompt is the second one, number 1 (or -1).":
@@ -74,6 +78,8 @@ def check_04_3(word_map: Callable) -> Verdict:
         "That is the sum over the word's tokens; the mean is wanted, or long words look brighter.":
             weights[1][..., places].sum(-1),
         "That is the word's first token alone. A word may have several.": weights[1][..., places[0]],
+        "That is the word's last token alone. A word may have several.": weights[1][..., places[-1]],
+        "That is the largest over the word's tokens; the mean is wanted.": weights[1][..., places].amax(-1),
         "That is the mean over all tokens, which is the same everywhere: take those of the word.": weights[1].mean(-1),
         "These are all tokens from the first to the last place. Take those in the list.": weights[1][..., 2:5].mean(-1),
     }  # fmt: skip
@@ -83,4 +89,5 @@ def check_04_3(word_map: Callable) -> Verdict:
     return right("That is what `Maps.of_word` does for each layer and call, before it takes the mean of all.")
 
 
+_ONE_ROW = "In the prompt, number 1, row `row` must be text_b's, and each other row text_a's."
 _OTHERWISE = "Take the second half of the batch, then the columns in `places` of the last axis, then their mean."

@@ -72,11 +72,12 @@ def test_a_video_is_kept_with_its_row(toy_pipe, tmp_path):
     assert video.facts(tmp_path / "11_ledger" / row.video).frames == 2
 
 
-def test_a_judged_claim_becomes_a_row(capsys):
-    here = namespace()
-    here["judged"]("export", ledger.FAILS, "8 is not 10.")
-    assert here["rows"] == [ledger.claim_row("export", ledger.FAILS, "8 is not 10.")]
-    assert capsys.readouterr().out == "export: does not hold. 8 is not 10.\n"
+@pytest.mark.parametrize("on", [None, "both"])
+def test_a_judged_claim_becomes_a_row_that_names_the_model(toy_pipe, capsys, on):
+    here, why = namespace(pipe=toy_pipe), f"on {on or models.name_of(toy_pipe)}: 8 is not 10."
+    here["judged"]("export", ledger.FAILS, "8 is not 10.", on)
+    assert here["rows"] == [ledger.claim_row("export", ledger.FAILS, why)]
+    assert capsys.readouterr().out == f"export: does not hold. {why}\n"
 
 
 def test_the_block_is_counted_as_it_is_built():
@@ -84,16 +85,16 @@ def test_the_block_is_counted_as_it_is_built():
 
 
 @pytest.mark.parametrize(("on", "off", "verdict"), [(8, 0, ledger.HOLDS), (8, 6, ledger.FAILS), (0, 8, ledger.FAILS)])
-def test_a_word_is_known_where_the_intervals_are_apart(on, off, verdict):
-    here = namespace()
+def test_a_word_is_known_where_the_intervals_are_apart(toy_pipe, on, off, verdict):
+    here = namespace(pipe=toy_pipe)
     found = {"with": metrics.Share(on, 8), "without": metrics.Share(off, 8)}
     here["share_read"] = lambda prompt, label, wanted: found[prompt]
     here["known"]("Van Gogh", "with", "without", "style", "van gogh")
     assert here["rows"][0].verdict == verdict and f"in {on} of 8" in here["rows"][0].why
 
 
-def test_without_the_judge_a_word_is_not_judged():
-    here = namespace(IS_CARTOON=False)
+def test_without_the_judge_a_word_is_not_judged(toy_pipe):
+    here = namespace(pipe=toy_pipe, IS_CARTOON=False)
     here["known"]("Van Gogh", "", "", "style", "van gogh")
     assert here["rows"][0].verdict == ledger.NOT_RUN
 

@@ -170,6 +170,8 @@ def save(pipe, folder: str | Path, words: Sequence[str] = ()) -> Path:
     layers, folder = _of(pipe).values(), Path(folder)
     if isinstance(words, str):
         raise ValueError(f"words={words!r} is a text: give a list of words, such as [{words!r}].")
+    if not isinstance(words, Sequence) or not all(isinstance(word, str) for word in words):
+        raise ValueError(f"words={words!r} is not allowed: give a list of words, such as ['sepia'].")
     _check_place(folder)
     norms = [_norm(layer.get_base_layer()) for layer in layers]
     about = {"base_model": models.name_of(pipe), "base_norms": json.dumps(norms), "words": json.dumps(list(words))}
@@ -187,14 +189,15 @@ def load(pipe, folder: str | Path) -> tuple[str, ...]:
     rank, alpha, names = _read_config(folder)
     about, stored = _read_weights(folder)
     layers = "|".join(map(re.escape, names))
-    _check_base(pipe, about, names)
+    words = tuple(_listed(folder, about, "words", str))
+    _check_base(pipe, about, names, _listed(folder, about, "base_norms", Real))
     check(pipe, rank, alpha, layers)
     _check_tensors(pipe.unet, folder, rank, layers, stored)
     add(pipe, rank, alpha, layers)
     for name, layer in added(pipe.unet).items():
         for part, matrix in (("A", layer.lora_A), ("B", layer.lora_B)):
             matrix[NAME].weight.data.copy_(stored[_key(name, part)])
-    pipe.new_words = tuple(json.loads(about["words"]))
+    pipe.new_words = words
     return pipe.new_words
 
 
@@ -228,7 +231,8 @@ def _read_config(folder: Path) -> tuple[int, float, list[str]]:
     files.check_manifest(folder)
     config = folders.read(folder / CONFIG)
     rank, alpha, names = (config.get(key) for key in ("r", "lora_alpha", "target_modules"))
-    if config.get("peft_type") != "LORA" or not isinstance(names, list) or not names:
+    named = isinstance(names, list) and names and all(isinstance(name, str) for name in names)
+    if config.get("peft_type") != "LORA" or not named:
         raise ValueError(f"{folder / CONFIG} is no LoRA with a list of layers: {AGAIN}.")
     return rank, alpha, names
 
@@ -246,12 +250,25 @@ def _read_weights(folder: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     return about, stored
 
 
-def _check_base(pipe, about: dict[str, str], names: list[str]) -> None:
+def _listed(folder: Path, about: dict[str, str], key: str, kind: type) -> list:
+    """The list in the header under that key. ValueError: something else stands there."""
+    try:
+        values = json.loads(about[key])
+    except ValueError:
+        values = None
+    if not isinstance(values, list) or not all(isinstance(value, kind) for value in values):
+        raise ValueError(f"{folder / WEIGHTS} has no list under {key} in its header: {AGAIN}.")
+    return values
+
+
+def _check_base(pipe, about: dict[str, str], names: list[str], norms: list[float]) -> None:
     """ValueError where these are not the weights beside which A and B were trained; their name may be another."""
     linear = {name: m for name, m in pipe.unet.named_modules() if isinstance(m, nn.Linear)}
     missing = [name for name in names if name not in linear]
-    norms = zip(names, json.loads(about["base_norms"]), strict=False)
-    if missing or not all(math.isclose(_norm(linear[name]), norm, rel_tol=SAME) for name, norm in norms):
+    same = len(norms) == len(names) and all(
+        math.isclose(_norm(linear[name]), norm, rel_tol=SAME) for name, norm in zip(names, norms, strict=True)
+        if name in linear)  # fmt: skip
+    if missing or not same:
         why = f"it has no layer {missing[0]}" if missing else "its weights are others"
         raise ValueError(
             f"the LoRA was made for {about['base_model']!r}, and this is {models.name_of(pipe)!r} ({why}): "
@@ -267,6 +284,8 @@ def _check_tensors(unet: nn.Module, folder: Path, rank: int, layers: str, stored
         needed[_key(name, "B")] = torch.empty(layer.out_features, rank, device="meta")
     try:
         checkpoints.check_weights(stored, needed)
+        if broken := [key for key, x in stored.items() if not x.isfinite().all()]:
+            raise ValueError(f"{broken[0]} holds NaN or infinity.")
     except ValueError as error:
         raise ValueError(f"{folder} does not fit its {CONFIG} ({str(error)[:-1]}): {AGAIN}.") from error
 

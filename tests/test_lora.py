@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from peft import PeftModel
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from t2v_helpers import files, generate, lora, models
@@ -278,7 +279,47 @@ def test_weights_that_do_not_name_their_model_are_refused(fresh, folder):
     assert_refused(fresh, folder, "does not say for which model it was made")
 
 
-@pytest.mark.parametrize("values", [{"peft_type": "IA3"}, {"target_modules": "to_q"}, {"target_modules": []}])
+@pytest.mark.parametrize(
+    ("key", "text", "word"),
+    [
+        ("words", "{", "has no list under words in its header"),
+        ("words", '"sepia"', "has no list under words in its header"),
+        ("words", "[5]", "has no list under words in its header"),
+        ("base_norms", "5", "has no list under base_norms in its header"),
+        ("base_norms", "[null]", "has no list under base_norms in its header"),
+        ("base_norms", "[]", "its weights are others"),
+    ],
+)
+def test_a_header_without_its_lists_is_refused(fresh, folder, key, text, word):
+    rewrite(folder, lambda x: x, **{key: text})
+    assert_refused(fresh, folder, word)
+
+
+def test_numbers_that_are_not_finite_are_refused(fresh, folder):
+    rewrite(folder, lambda x: x * math.nan)
+    assert_refused(fresh, folder, "does not fit its .* holds NaN or infinity.*: give a folder")
+
+
+def rewrite(folder, change, **about):
+    """The weights again, changed, and what their header says."""
+    with safe_open(str(folder / lora.WEIGHTS), "pt") as file:
+        about = file.metadata() | about
+    weights = {key: change(x) for key, x in load_file(str(folder / lora.WEIGHTS)).items()}
+    save_file(weights, str(folder / lora.WEIGHTS), metadata=about)
+    files.write_manifest(folder)
+
+
+@pytest.mark.parametrize("words", [5, [5], None])
+def test_words_that_are_no_texts_are_refused(taught, tmp_path, words):
+    with pytest.raises(ValueError, match="words=.* is not allowed: give a list of words"):
+        lora.save(taught, tmp_path / "a", words)
+    assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"peft_type": "IA3"}, {"target_modules": "to_q"}, {"target_modules": []}, {"target_modules": [5]}],
+)
 def test_a_config_of_something_else_is_refused(fresh, folder, values):
     change(folder, **values)
     assert_refused(fresh, folder, "is no LoRA with a list of layers")

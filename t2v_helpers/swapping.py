@@ -16,8 +16,10 @@ import diffusers
 import torch
 import transformers
 from diffusers import AutoencoderKL, AutoencoderTiny, TextToVideoSDPipeline, UNet3DConditionModel
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from t2v_helpers import files
 from t2v_helpers.models import calm
 
 PARTS = ("text_encoder", "unet", "vae")
@@ -27,13 +29,17 @@ _CLASSES = {"unet": (UNet3DConditionModel,), "vae": (AutoencoderKL, AutoencoderT
 def read_part(cls: type, folder: str | Path, like: nn.Module) -> nn.Module:
     """The part of that class in a folder, ready to stand in for `like`: on its device, in its dtype, not to be trained.
 
-    FileNotFoundError: there is no such folder. The class's own errors where another class was saved in it.
+    Errors: FileNotFoundError (no such folder), ValueError (another class was saved in it, or it is damaged).
     """
     if not Path(folder).is_dir():
         raise FileNotFoundError(f"{folder} is no folder: give the one that a {cls.__name__} was saved in.")
-    with calm(), _errors_alone():
-        part = cls.from_pretrained(folder, local_files_only=True).to(like.device, like.dtype)
-    return part.requires_grad_(False).eval()
+    try:
+        with calm(), _errors_alone():
+            part = cls.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, SafetensorError) as error:
+        why = files.reason(error)
+        raise ValueError(f"{folder} holds no whole {cls.__name__} ({why}): copy or download it again.") from error
+    return part.to(like.device, like.dtype).requires_grad_(False).eval()
 
 
 @contextmanager
@@ -124,7 +130,8 @@ def _check_kind(name: str, part: object) -> None:
     if name in _CLASSES and not isinstance(part, _CLASSES[name]):
         allowed = " or ".join(cls.__name__ for cls in _CLASSES[name])
         raise ValueError(f"{name} is a {type(part).__name__}, but must be {allowed}.")
-    if not isinstance(part, nn.Module) or not all(hasattr(part, key) for key in ("config", "dtype", "device")):
+    alike = isinstance(part, nn.Module) and all(hasattr(part, key) for key in ("config", "dtype", "device"))
+    if not alike or (name == "text_encoder" and not hasattr(part.config, "vocab_size")):
         raise ValueError(f"{name} is a {type(part).__name__}: give a CLIPTextModel, or one in swapping.Adapted.")
 
 

@@ -1,5 +1,7 @@
 """The small CLIP: it learns which caption belongs to which frame, is shipped whole, and measures."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -112,3 +114,11 @@ def test_a_folder_without_a_clip_is_refused(tmp_path):
         metrics.load_clip("")
     with pytest.raises(ValueError, match="holds no whole CLIP"):
         metrics.load_clip(tmp_path)
+
+
+def test_a_clip_that_is_cut_short_is_refused(tmp_path):
+    shutil.copytree(metrics.CARTOON, tmp_path / "clip")
+    path = tmp_path / "clip" / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:9000])
+    with pytest.raises(ValueError, match="holds no whole CLIP .*: download or save it again"):
+        metrics.load_clip(tmp_path / "clip")

@@ -33,7 +33,7 @@ GUESTS = {  # a library -> the only rooms it may enter
     "packaging": {"environment"},
     "peft": {"lora"},
     "psutil": {"environment", "machine"},
-    "safetensors": {"cartoon", "checkpoints", "dataset", "folders", "lora", "training"},
+    "safetensors": {"cartoon", "checkpoints", "dataset", "folders", "lora", "metrics", "swapping", "training"},
     "scipy": {"metrics"},
     "tokenizers": {"words"},
     "transformers": {"contrastive", "metrics", "models", "recipe", "swapping", "words"},

@@ -83,6 +83,14 @@ def test_a_part_without_a_folder_is_refused(toy_pipe):
         read_part(AutoencoderTiny, "nowhere", like=toy_pipe.vae)
 
 
+def test_a_damaged_part_is_refused(toy_pipe, tmp_path):
+    tiny().save_pretrained(tmp_path)
+    path = tmp_path / "diffusion_pytorch_model.safetensors"
+    path.write_bytes(path.read_bytes()[:900])
+    with pytest.raises(ValueError, match="holds no whole AutoencoderTiny .*: copy or download it again"):
+        read_part(AutoencoderTiny, tmp_path, like=toy_pipe.vae)
+
+
 def test_an_adapter_makes_another_width_fit(toy_pipe):
     encoder = Adapted(wide(toy_pipe), nn.Linear(48, 32))
     tokens = toy_pipe.tokenizer(["a dog"], return_tensors="pt").input_ids
@@ -116,6 +124,8 @@ def test_an_adapter_may_read_several_layers(toy_pipe):
         (lambda pipe: {"unet": UNet2DModel()}, "unet is a UNet2DModel, but must be UNet3DConditionModel"),
         (lambda pipe: {"text_encoder": None}, "text_encoder is a NoneType: give a CLIPTextModel"),
         (lambda pipe: {"text_encoder": nn.Linear(2, 2)}, "text_encoder is a Linear: give a CLIPTextModel"),
+        (lambda pipe: {"text_encoder": pipe.vae}, "text_encoder is a AutoencoderKL: give a CLIPTextModel"),
+        (lambda pipe: {"text_encoder": pipe.unet}, "text_encoder is a UNet3DConditionModel: give a CLIPTextModel"),
         (lambda pipe: {"vae": tiny(4)}, "makes latents of 8 channels, but the VAE reads 4: take a VAE of 8"),
         (lambda pipe: {"unet": narrow_unet(pipe)}, "makes latents of 4 channels, but the VAE reads 8"),
         (lambda pipe: {"text_encoder": wide(pipe)}, "gives 48 numbers a token, but the UNet reads 32: put an adapter"),

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 from transformers import CLIPModel, CLIPProcessor
 
@@ -64,7 +65,7 @@ def load_clip(folder: str | Path = CARTOON) -> Clip:
     try:
         model = CLIPModel.from_pretrained(folder, local_files_only=True).float().eval()
         return Clip(model, CLIPProcessor.from_pretrained(folder, local_files_only=True))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         why = str(error).split("\n")[0].rstrip(".")
         raise ValueError(f"{folder} holds no whole CLIP ({why}): download or save it again.") from error
 

@@ -27,6 +27,12 @@ _VALUES = {  # of options that diffusers would take as they come
     "interpolation_type": ("linear", "log_linear"),
     "variance_type": ("fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log"),
 }
+_KINDS = {  # of solvers: the default says which others the class has; for the rest it stops, or takes its default
+    "dpmsolver++": ("dpmsolver", "dpmsolver++", "sde-dpmsolver", "sde-dpmsolver++"),
+    "midpoint": ("midpoint", "heun"),
+    "bh2": ("bh1", "bh2"),
+}
+_SIGMAS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas")  # one at a time
 _LEADING = {"timestep_spacing": "leading"}
 _LINSPACE = {"timestep_spacing": "linspace"}
 _SDE = {"algorithm_type": "sde-dpmsolver++"}
@@ -164,6 +170,9 @@ def _check_options(name: str, spacing: str | None, options: dict) -> None:
         raise ValueError(
             f"spacing={spacing!r} is not known to {name}, which has {spacing_of(name)!r} alone: leave it out."
         )
+    spaced = [option for option in _SIGMAS if options.get(option)]
+    if len(spaced) > 1:
+        raise ValueError(f"{' and '.join(spaced)} exclude each other: give one of them.")
     for option in options:
         if option in _KEPT:
             raise ValueError(f"{option} belongs to the trained model and is kept: leave it out.")
@@ -179,13 +188,14 @@ def _check_options(name: str, spacing: str | None, options: dict) -> None:
 def _check_value(name: str, option: str, value) -> None:
     """diffusers takes most values as they come, and goes on with another or stops half-way."""
     default = inspect.signature(_MADE[name][0].__init__).parameters[option].default
-    if option == "solver_order" and value not in (1, 2, 3):
+    if option == "solver_order" and (not isinstance(value, int) or value not in (1, 2, 3)):
         raise ValueError(f"solver_order={value!r} is not allowed for {name}: use 1, 2 or 3.")
     if isinstance(default, bool | str) and type(value) is not type(default):
         kind = type(default).__name__
         raise ValueError(f"{option}={value!r} is not allowed for {name}: give a {kind}, such as {default!r}.")
-    if isinstance(default, str) and value not in _VALUES.get(option, (value,)):
-        raise ValueError(f"{option}={value!r} is unknown to {name}: use one of {', '.join(_VALUES[option])}.")
+    allowed = _VALUES.get(option) or _KINDS.get(default if isinstance(default, str) else None, (value,))
+    if isinstance(default, str) and value not in allowed:
+        raise ValueError(f"{option}={value!r} is unknown to {name}: use one of {', '.join(allowed)}.")
 
 
 @lru_cache(maxsize=4096)
@@ -223,8 +233,8 @@ def unet_calls(name: str, steps: int) -> int:
     ValueError: an unknown or refused name, steps below 1.
     """
     check_name(name)
-    if not isinstance(steps, int) or steps < 1:
-        raise ValueError(f"steps={steps!r} is not allowed: give a whole number, 1 or more.")
+    if not isinstance(steps, int) or not 1 <= steps <= 1000:
+        raise ValueError(f"steps={steps!r} is not allowed: give a whole number, 1 or more, up to 1000.")
     return len(_times(name, steps))
 
 

@@ -361,6 +361,15 @@ for name in schedulers.NAMES:
             "use_karras_sigmas='yes' is not allowed for .*: give a bool, such as F",
         ),
         ("dpm++", {"algorithm_type": 3}, "algorithm_type=3 is not allowed .*: give a str"),
+        ("dpm++", {"solver_order": 2.0}, "solver_order=2.0 is not allowed"),
+        ("dpm++", {"algorithm_type": "foo"}, "algorithm_type='foo' is unknown to dpm.*: use one of dpmsolver, "),
+        ("dpm++", {"solver_type": "bh2"}, "solver_type='bh2' is unknown to dpm.*: use one of midpoint, heun"),
+        ("unipc", {"solver_type": "foo"}, "solver_type='foo' is unknown to unipc: use one of bh1, bh2"),
+        (
+            "euler",
+            {"use_karras_sigmas": True, "use_beta_sigmas": True},
+            "use_karras_sigmas and use_beta_sigmas exclude each other: give one of them",
+        ),
         ("euler", {"timestep_type": "zzz"}, "timestep_type='zzz' is unknown to euler: use one of discrete, continuous"),
         ("dpm++", {"final_sigmas_type": "foo"}, "final_sigmas_type='foo' is unknown .*: use one of zero, sigma_min"),
     ],
@@ -376,7 +385,7 @@ def test_what_is_no_config_is_refused(config):
         schedulers.make("ddim", config)
 
 
-@pytest.mark.parametrize("steps", [0, -3, 2.5, "4"])
+@pytest.mark.parametrize("steps", [0, -3, 2.5, "4", 1001])
 def test_calls_of_no_steps_are_refused(steps):
     with pytest.raises(ValueError, match="steps=.* is not allowed: give a whole number, 1 or more"):
         schedulers.unet_calls("ddim", steps)

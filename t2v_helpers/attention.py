@@ -66,6 +66,10 @@ class Maps:
             raise ValueError(
                 f"calls={calls!r} is not allowed: give a list of numbers, as in [{calls}], or None for all."
             )
+        if calls is not None and not (isinstance(calls, Sequence) and all(call in range(self.calls) for call in calls)):
+            raise ValueError(
+                f"calls={calls!r} was not recorded: there are {self.calls} calls, counted from 0; list some, or None for all."
+            )
         found = [look for look in self.looks if look.kind == kind and layers in look.layer]
         found = [look for look in found if calls is None or look.call in calls]
         if not found:
@@ -228,7 +232,7 @@ def overlaid(frames: np.ndarray, heat: Tensor, shade: float = 0.25) -> np.ndarra
     if not isinstance(heat, Tensor | np.ndarray):
         raise ValueError(f"heat is a {type(heat).__name__}, but an array [f h w] is needed: of_word gives it.")
     heat = torch.as_tensor(heat).detach()
-    if heat.ndim != 3 or len(heat) != len(frames) or not heat.isfinite().all():
+    if heat.ndim != 3 or len(heat) != len(frames) or not heat.numel() or not heat.isfinite().all():
         raise ValueError(
             f"heat is {list(heat.shape)}; give finite numbers [f h w], one picture for {len(frames)} frames."
         )

@@ -168,6 +168,8 @@ def test_a_heat_may_be_an_array():
     [
         ({"calls": 3}, r"calls=3 is not allowed: give a list of numbers, as in \[3\]"),
         ({"calls": "1"}, "calls='1' is not allowed: give a list"),
+        ({"calls": 1.5}, "calls=1.5 was not recorded: there are"),
+        ({"calls": [0, 99]}, r"calls=\[0, 99\] was not recorded: there are"),
         ({"layers": None}, "layers=None is a NoneType, but a text is needed"),
         ({"sample": 1.0}, "sample=1.0 is out of range"),
         ({"sample": None}, "sample=None is out of range"),

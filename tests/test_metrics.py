@@ -191,7 +191,7 @@ def test_dominant_colours_of_two_halves():
     assert colours.tolist() == [[0, 0, 0], [200, 100, 50]] and shares.tolist() == [0.75, 0.25]
 
 
-@pytest.mark.parametrize("k", [0, 10_000])
+@pytest.mark.parametrize("k", [0, 10_000, True])
 def test_dominant_colours_refuse_a_count_out_of_range(k):
     with pytest.raises(ValueError, match=f"k is {k}, but must be between 1 and 32"):
         metrics.dominant_colours(np.zeros((2, 8, 8, 3), np.uint8), k)

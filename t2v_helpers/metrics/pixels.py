@@ -114,7 +114,7 @@ def dominant_colours(frames: np.ndarray, k: int = 3) -> tuple[np.ndarray, np.nda
     Blind to where the colours are. ValueError: frames, a k out of range.
     """
     pixels = check_frames(frames)[:, ::2, ::2].reshape(-1, 3).astype(np.float32)
-    if not isinstance(k, Integral) or not 1 <= k <= len(pixels):
+    if isinstance(k, bool) or not isinstance(k, Integral) or not 1 <= k <= len(pixels):
         raise ValueError(f"k is {k}, but must be between 1 and {len(pixels)}, a whole number of colours.")
     start = (np.argsort(np.argsort(pixels.sum(axis=1), kind="stable")) * k // len(pixels)).astype(np.int32)
     stop = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 30, 0.5)

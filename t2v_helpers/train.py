@@ -18,7 +18,19 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from t2v_helpers import arguments, cartoon, contrastive, dataset, distilling, judging, metrics, recipe, training, words
+from t2v_helpers import (
+    arguments,
+    cartoon,
+    contrastive,
+    dataset,
+    distilling,
+    files,
+    judging,
+    metrics,
+    recipe,
+    training,
+    words,
+)
 from t2v_helpers.cartoon import judge as judges
 from t2v_helpers.generate import generate_batch
 from t2v_helpers.records import GenerationSpec
@@ -86,6 +98,7 @@ def _plan(options: argparse.Namespace) -> Plan:
             raise ValueError(f"stage {stage!r} is unknown; stages are: {', '.join(STAGES)}.")
     runs = options.runs / "quick" if options.quick else options.runs
     out = options.out or (runs / "model" if options.quick else recipe.MODEL)
+    files.check_target(runs / "latents.safetensors")
     if "ship" in (options.stages or STAGES):
         recipe.check_place(out, runs)
     return Plan.quick(runs, out) if options.quick else Plan(runs, out)

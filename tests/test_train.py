@@ -92,6 +92,12 @@ def test_a_folder_of_other_files_is_refused_before_the_first_stage(tmp_path, mon
     assert os.listdir(tmp_path) == ["thesis"] and os.listdir("thesis") == ["chapter.tex"]
 
 
+def test_runs_below_a_file_are_refused(tmp_path):
+    (tmp_path / "notes").touch()
+    with pytest.raises(NotADirectoryError, match="notes is a file, .*: choose another name"):
+        train.main(["judge", "--runs", str(tmp_path / "notes")])
+
+
 @pytest.mark.parametrize("option", ["--runs", "--out"])
 def test_an_empty_name_is_refused(option, capsys):
     with pytest.raises(SystemExit, match="2"):

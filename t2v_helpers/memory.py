@@ -131,7 +131,8 @@ def parse(memory: str | int) -> int:
     """ "8GiB", "500 MB" -> bytes; a whole number is bytes already. ValueError: no such size."""
     if isinstance(memory, int) and not isinstance(memory, bool) and memory > 0:
         return memory
-    found = re.fullmatch(rf"\s*(\d+(?:\.\d+)?)\s*({'|'.join(UNITS)})\s*", memory) if isinstance(memory, str) else None
+    size = rf"\s*(\d{{1,12}}(?:\.\d+)?)\s*({'|'.join(UNITS)})\s*"  # more digits may be no float
+    found = re.fullmatch(size, memory) if isinstance(memory, str) else None
     if not found or not float(found[1]):
         raise ValueError(f"memory={memory!r} is no size: give a number above 0 with {', '.join(UNITS)}, '8GiB' say.")
     return int(float(found[1]) * UNITS[found[2]])

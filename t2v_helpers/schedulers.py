@@ -33,6 +33,7 @@ _KINDS = {  # of solvers: the default says which others the class has; for the r
     "bh2": ("bh1", "bh2"),
 }
 _SIGMAS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas")  # one at a time
+_ENDS = {"sigma_min", "sigma_max"}  # where those spacings of sigma end; the others do not ask
 _LEADING = {"timestep_spacing": "leading"}
 _LINSPACE = {"timestep_spacing": "linspace"}
 _SDE = {"algorithm_type": "sde-dpmsolver++"}
@@ -173,6 +174,9 @@ def _check_options(name: str, spacing: str | None, options: dict) -> None:
     spaced = [option for option in _SIGMAS if options.get(option)]
     if len(spaced) > 1:
         raise ValueError(f"{' and '.join(spaced)} exclude each other: give one of them.")
+    for option in _ENDS & options.keys():
+        if not spaced and _knows(name, option):
+            raise ValueError(f"{option} would be ignored by {name}: leave it out, or add use_karras_sigmas=True.")
     for option in options:
         if option in _KEPT:
             raise ValueError(f"{option} belongs to the trained model and is kept: leave it out.")

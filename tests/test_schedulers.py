@@ -243,6 +243,7 @@ def test_the_schedulers_of_cogvideox_leave_the_noise_schedule():
             "use_karras_sigmas would be ignored by ddim: .* one of dpm\\+\\+, lms, euler",
         ),
         ("euler_a", {"use_beta_sigmas": True}, "use_beta_sigmas would be ignored by euler_a"),
+        ("euler", {"sigma_min": 0.1}, "sigma_min would be ignored by euler: leave it out, or add use_karras_sigmas"),
         ("euler", {"solver_order": 3}, "solver_order would be ignored by euler: .* one of dpm\\+\\+, unipc"),
         ("euler", {"karras": True}, "karras would be ignored by euler: .* no scheduler here knows it"),
         ("dpm++", {"prediction_type": "sample"}, "prediction_type belongs to the trained model and is kept"),

@@ -68,7 +68,7 @@ class Maps:
             )
         if calls is not None and not (isinstance(calls, Sequence) and all(call in range(self.calls) for call in calls)):
             raise ValueError(
-                f"calls={calls!r} was not recorded: there are {self.calls} calls, counted from 0; list some, or None for all."
+                f"calls={calls!r} was not recorded: there are {self.calls} calls; list some, from 0, or None for all."
             )
         found = [look for look in self.looks if look.kind == kind and layers in look.layer]
         found = [look for look in found if calls is None or look.call in calls]

@@ -129,7 +129,7 @@ def needed(needs: Needs, way: Way) -> int:
 
 def parse(memory: str | int) -> int:
     """ "8GiB", "500 MB" -> bytes; a whole number is bytes already. ValueError: no such size."""
-    if isinstance(memory, int) and not isinstance(memory, bool) and memory > 0:
+    if isinstance(memory, int) and not isinstance(memory, bool) and 0 < memory < 2**63:
         return memory
     size = rf"\s*(\d{{1,12}}(?:\.\d+)?)\s*({'|'.join(UNITS)})\s*"  # more digits may be no float
     found = re.fullmatch(size, memory) if isinstance(memory, str) else None

@@ -30,6 +30,7 @@ from t2v_helpers.folders import LATENT_SCALE, PARTS
 from t2v_helpers.hub import LICENCE, MODELSCOPE, MODELSCOPE_SHAPES, REVISION  # noqa: F401  for those who load
 from t2v_helpers.hub import WEIGHTS as MODELSCOPE_WEIGHTS  # noqa: F401
 from t2v_helpers.pipeline import StandIn, TextToVideoSDPipeline
+from t2v_helpers.tracing import MAX_FRAMES, MAX_PIXELS
 from t2v_helpers.unet import UNet3D, from_diffusers
 
 CARTOON = Path(__file__).parent / "cartoon" / "model"
@@ -110,9 +111,15 @@ def plan(
     unet = skeleton(name)["unet"].config
     own, multiple = unet.sample_size * LATENT_SCALE, LATENT_SCALE * 2 ** (len(unet.block_out_channels) - 1)
     height, width = own if height is None else height, own if width is None else width
-    for what, value, step in (("frames", frames, 1), ("height", height, multiple), ("width", width, multiple)):
-        if not isinstance(value, int) or value < step or value % step:
-            raise ValueError(f"{what}={value!r} is not allowed: use a whole number, {step} or a multiple of it.")
+    pixels = multiple, MAX_PIXELS
+    for what, value, step, most in (
+        ("frames", frames, 1, MAX_FRAMES),
+        ("height", height, *pixels),
+        ("width", width, *pixels),
+    ):
+        if not isinstance(value, int) or isinstance(value, bool) or not step <= value <= most or value % step:
+            allowed = f"a whole number, {step} or a multiple of it, up to {most}"
+            raise ValueError(f"{what}={value!r} is not allowed: use {allowed}.")
     return planning.plan(memory, frames, height, width, lambda *size: needs(name, *size), dtypes, gpu)
 
 

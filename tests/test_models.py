@@ -428,6 +428,10 @@ def test_modelscope_in_too_little(a_gpu, traced, monkeypatch):
     [
         ({"memory": "much"}, "memory='much' is no size"),
         ({"frames": 0}, "frames=0 is not allowed: use a whole number, 1 or a multiple of it"),
+        ({"frames": True}, "frames=True is not allowed"),
+        ({"frames": 10**6}, "frames=1000000 is not allowed: .* up to 1000"),
+        ({"width": 2**20}, "width=1048576 is not allowed: .* up to 8192"),
+        ({"memory": 10**400}, "memory=10+ is no size"),
         ({"height": 65}, "height=65 is not allowed: use a whole number, 16 or a multiple of it"),
         ({"width": 1.5}, "width=1.5 is not allowed"),
         ({"dtype": "int8"}, "dtype='int8' is not allowed"),

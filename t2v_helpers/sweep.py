@@ -53,6 +53,8 @@ def expand(spec: GenerationSpec, **axes: Iterable) -> list[GenerationSpec]:
 
     ValueError: an unknown name, no list, an empty one, more than MAX_VIDEOS, or a value of the wrong type.
     """
+    if not isinstance(spec, GenerationSpec):
+        raise ValueError(f'spec is a {type(spec).__name__}: give GenerationSpec("a dog is dancing").')
     values = [_axis(name, given) for name, given in axes.items()]
     sizes = " x ".join(f"{len(given)} {name}" for name, given in zip(axes, values, strict=True))
     _check_count(math.prod(map(len, values)), sizes)
@@ -105,6 +107,8 @@ def run_sweep(pipe, specs: Sequence[GenerationSpec], out: str | Path, batch_size
     folder where a file should be). What is done is kept when a later error ends it.
     """
     generate.check_kinds(pipe, specs)
+    if not isinstance(out, str | Path):
+        raise ValueError(f"out is a {type(out).__name__}: give the path of a folder.")
     out, state = Path(out), processes(pipe.device)
     specs = _checked(pipe, specs)
     batches = _batches(specs, batch_size)

@@ -501,3 +501,15 @@ def test_a_damaged_row_is_named(tmp_path, text):
     (tmp_path / "table.jsonl").write_text(text)
     with pytest.raises(ValueError, match="line 2 of .*table.jsonl is damaged .*: run the same sweep again"):
         list(sweep.rows(tmp_path / "table.jsonl"))
+
+
+@pytest.mark.parametrize("spec", [None, "a dog is dancing"])
+def test_expanding_what_is_no_spec_is_refused(spec):
+    with pytest.raises(ValueError, match=f"spec is a {type(spec).__name__}: give GenerationSpec"):
+        sweep.expand(spec, steps=[1])
+
+
+@pytest.mark.parametrize("out", [None, 5])
+def test_what_is_no_folder_is_refused(no_computing, out):
+    with pytest.raises(ValueError, match=f"out is a {type(out).__name__}: give the path of a folder"):
+        sweep.run_sweep(no_computing, SMALL, out)

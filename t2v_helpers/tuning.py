@@ -52,10 +52,11 @@ class Settings:
         for name in ("steps", "batch", "frames", "warm_up"):
             if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)!r} is not allowed: use a whole number, 1 or more.")
-        if not self.lr > 0:
+        if not isinstance(self.lr, int | float) or not 0 < self.lr < float("inf"):
             raise ValueError(f"lr={self.lr!r} is not allowed: use a number above 0.")
-        if not 0 <= self.old < 1:
+        if not isinstance(self.old, int | float) or not 0 <= self.old < 1:
             raise ValueError(f"old={self.old!r} is not allowed: use a share of the batch, from 0 to below 1.")
+        seeding.check_seed(self.seed)
 
 
 @torch.no_grad()
@@ -76,6 +77,8 @@ def encode(pipe, videos: Sequence[np.ndarray]) -> Tensor:
 
 def check_clips(pipe, videos: Sequence[np.ndarray]) -> None:
     """What `encode` refuses, before anything is computed. ValueError: see there."""
+    if not isinstance(videos, Sequence | np.ndarray):
+        raise ValueError(f"videos is a {type(videos).__name__}: give a list of clips, uint8 [f h w 3].")
     if len(videos) == 0:
         raise ValueError("videos is empty: give at least one clip, uint8 [f h w 3].")
     for n, clip in enumerate(videos):
@@ -97,7 +100,8 @@ def _shown(clip: object) -> str:
 @torch.no_grad()
 def read(pipe, captions: Sequence[str]) -> Tensor:
     """What the text encoder makes of the captions, float32 [n t d] on the CPU. ValueError: a text, or none."""
-    if isinstance(captions, str) or len(captions) == 0:
+    listed = isinstance(captions, Sequence) and not isinstance(captions, str) and len(captions) > 0
+    if not listed or not all(isinstance(caption, str) for caption in captions):
         raise ValueError(f"captions={captions!r} is not allowed: give a list with the caption of each clip.")
     tokens = pipe.tokenizer(list(captions), padding="max_length", truncation=True, return_tensors="pt").input_ids
     return pipe.text_encoder(tokens.to(pipe._execution_device))[0].float().cpu()  # [n t d]
@@ -120,6 +124,9 @@ def train(
     for examples in filter(None, (new, old)):
         if settings.frames > examples.latents.shape[2]:
             raise ValueError(f"frames={settings.frames} is more than the {examples.latents.shape[2]} of the clips.")
+        if examples.latents.shape[-2:] != new.latents.shape[-2:]:
+            sizes = f"{list(examples.latents.shape)} and {list(new.latents.shape)}"
+            raise ValueError(f"the latents are {sizes}: give old and new clips of one size.")
     return _train(pipe, parameters, new, old, settings)
 
 

@@ -147,6 +147,10 @@ def test_examples_come_in_pairs(latents, text):
         ({"frames": 0}, "frames=0 is not allowed"),
         ({"lr": 0}, "lr=0 is not allowed"),
         ({"lr": float("nan")}, "lr=nan is not allowed"),
+        ({"lr": "x"}, "lr='x' is not allowed"),
+        ({"lr": float("inf")}, "lr=inf is not allowed"),
+        ({"old": "x"}, "old='x' is not allowed"),
+        ({"seed": -1}, "seed=-1 is not allowed"),
         ({"old": 1}, "old=1 is not allowed: use a share of the batch"),
     ],
 )
@@ -160,3 +164,22 @@ def test_nothing_to_learn_and_short_clips_are_refused_before_the_first_step(toy_
         tuning.train(toy_pipe, [], examples())
     with pytest.raises(ValueError, match="frames=3 is more than the 2 of the clips"):
         tuning.train(toy_pipe, list(toy_pipe.unet.parameters()), examples(), None, Settings(frames=3))
+
+
+@pytest.mark.parametrize("captions", [None, 5, [1, 2], ("a dog" for _ in range(2))])
+def test_captions_that_are_no_list_of_texts_are_refused(toy_pipe, captions):
+    with pytest.raises(ValueError, match="captions=.* is not allowed: give a list"):
+        tuning.read(toy_pipe, captions)
+
+
+@pytest.mark.parametrize("videos", [None, 5])
+def test_clips_that_are_no_list_are_refused(toy_pipe, videos):
+    with pytest.raises(ValueError, match="videos is a .*: give a list of clips"):
+        tuning.encode(toy_pipe, videos)
+
+
+def test_old_clips_of_another_size_are_refused(toy_pipe):
+    new = examples()
+    old = tuning.Examples(new.latents[..., :2], new.text)
+    with pytest.raises(ValueError, match="the latents are .*: give old and new clips of one size"):
+        tuning.train(toy_pipe, list(toy_pipe.unet.parameters()), new, old)

@@ -315,3 +315,9 @@ def test_a_clip_needs_clips_of_other_prompts_to_be_searched_for_marks():
     clips = noise_clips(2)
     with pytest.raises(ValueError, match="others hold 0 clips; at least one is needed"):
         ledger.marks(clips, dict.fromkeys(clips, "one prompt"))
+
+
+@pytest.mark.parametrize("theirs", [None, [], np.zeros((2, 8, 8, 3))])
+def test_what_is_no_video_is_not_compared(theirs):
+    with pytest.raises(ValueError, match="uint8"):
+        ledger.compare(np.zeros((2, 8, 8, 3), np.uint8), theirs)

@@ -135,8 +135,9 @@ def make(pipe, run: Run, generator: torch.Generator, draw: int) -> Made:
 def compare(ours: np.ndarray, theirs: np.ndarray, compressed: bool = False) -> tuple[str, str]:
     """(verdict, why) for two videos uint8 [f h w c].
 
-    compressed: one of them went through a lossy file, so that equal pixels cannot be expected.
+    compressed: one of them went through a lossy file, so that equal pixels cannot be expected. ValueError: no videos.
     """
+    ours, theirs = video.check_frames(ours), video.check_frames(theirs)
     if ours.shape != theirs.shape:
         return ANOTHER, f"{_size(ours)} here, {_size(theirs)} there: pixels cannot be compared"
     apart = np.abs(ours.astype(int) - theirs)

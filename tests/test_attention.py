@@ -119,6 +119,7 @@ def test_where_it_is_read_the_video_stays_bright():
     [
         (torch.zeros(3, 8, 8), 0.2, "one picture for 2 frames"),
         (torch.zeros(2, 8), 0.2, "one picture for 2 frames"),
+        (torch.zeros(2, 0, 8), 0.2, "one picture for 2 frames"),
         (torch.full((2, 8, 8), torch.nan), 0.2, "finite numbers"),
         (torch.zeros(2, 8, 8), 1, "shade=1 is out of range"),
     ],

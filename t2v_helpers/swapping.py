@@ -35,16 +35,16 @@ def read_part(cls: type, folder: str | Path, like: nn.Module) -> nn.Module:
         raise FileNotFoundError(f"{folder} is no folder: give the one that a {cls.__name__} was saved in.")
     try:
         with calm(), _errors_alone():
-            part = cls.from_pretrained(folder, local_files_only=True)
+            part = cls.from_pretrained(folder, local_files_only=True).to(like.device, like.dtype)
     except (OSError, ValueError, SafetensorError) as error:
         why = files.reason(error)
         raise ValueError(f"{folder} holds no whole {cls.__name__} ({why}): copy or download it again.") from error
-    return part.to(like.device, like.dtype).requires_grad_(False).eval()
+    return part.requires_grad_(False).eval()
 
 
 @contextmanager
 def _errors_alone() -> Iterator[None]:
-    """No report of weights that stay in the file: the text half of a CLIP leaves the other half there."""
+    """No report of a cast, nor of weights that stay in the file: a CLIP's text half leaves the other half there."""
     levels = [(lib, lib.get_verbosity()) for lib in (diffusers.utils.logging, transformers.utils.logging)]
     for lib, _ in levels:
         lib.set_verbosity_error()

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DModel, UNet3DConditionModel
+from diffusers.utils import logging as diffusers_logging
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
@@ -62,9 +63,12 @@ def test_parts_that_fit_one_another_may_come_together(toy_pipe):
         assert generate.generate(toy_pipe, SPEC).frames.shape == (2, 32, 32, 3)
 
 
-def test_a_part_is_read_as_the_one_that_it_replaces(toy_pipe, tmp_path):
+def test_a_part_is_read_as_the_one_that_it_replaces(toy_pipe, tmp_path, caplog):
     tiny().half().save_pretrained(tmp_path)
+    diffusers_logging.enable_propagation()
     read = read_part(AutoencoderTiny, tmp_path, like=toy_pipe.vae)
+    diffusers_logging.disable_propagation()
+    assert caplog.records == []
     assert read.dtype == torch.float32 and not read.training
     assert not any(p.requires_grad for p in read.parameters())
     check_parts(toy_pipe, vae=read)

@@ -108,8 +108,8 @@ def plan(
     auto = ("float16",) if gpu else ("float32", "bfloat16")
     dtypes = auto if dtype == "auto" else (str(environment.pick_dtype(dtype)).removeprefix("torch."),)
     planning.parse(memory)
-    unet = skeleton(name)["unet"].config
-    own, multiple = unet.sample_size * LATENT_SCALE, LATENT_SCALE * 2 ** (len(unet.block_out_channels) - 1)
+    unet = skeleton(name)["unet"]
+    own, multiple = unet.config.sample_size * LATENT_SCALE, _multiple(unet)
     height, width = own if height is None else height, own if width is None else width
     pixels = multiple, MAX_PIXELS
     for what, value, step, most in (
@@ -185,7 +185,11 @@ def latent_channels(pipe: TextToVideoSDPipeline) -> int:
 
 def size_multiple(pipe: TextToVideoSDPipeline) -> int:
     """Height and width must be multiples of this many pixels: the VAE's factor times the UNet's halvings."""
-    return LATENT_SCALE * 2 ** (len(pipe.unet.config.block_out_channels) - 1)
+    return _multiple(pipe.unet)
+
+
+def _multiple(unet: torch.nn.Module) -> int:
+    return LATENT_SCALE * 2 ** (len(unet.config.block_out_channels) - 1)
 
 
 # --- prompts

@@ -38,19 +38,27 @@ def peaks(parts: Mapping[str, nn.Module], frames: int, latent_height: int, laten
 
     parts: of models.skeleton. latent_height, latent_width: in latent pixels.
     """
-    unet, vae, text = (parts[name] for name in ("unet", "vae", "text_encoder"))
-    tokens, width = text.config.max_position_embeddings, unet.config.cross_attention_dim
-    size = (latent_height, latent_width)
-    with torch.device("meta"):
-        ids = torch.zeros(1, tokens, dtype=torch.long)  # [b t]
-        read = torch.zeros(2, tokens, width, dtype=unet.dtype)  # [b t d]
-        noisy = torch.zeros(2, unet.config.in_channels, frames, *size, dtype=unet.dtype)  # [b c f h w]
-        latents = torch.zeros(1, vae.config.latent_channels, *size, dtype=vae.dtype)  # [b c h w]
+    given = inputs(parts, frames, latent_height, latent_width)
     return {
-        "text_encoder": peak(text, ids),
-        "unet": peak(unet, noisy, 500, encoder_hidden_states=read),
-        "vae": peak(vae, latents, call=vae.decode),
+        "text_encoder": peak(parts["text_encoder"], *given["text_encoder"]),
+        "unet": peak(parts["unet"], *given["unet"]),
+        "vae": peak(parts["vae"], given["vae"][0][:1], call=parts["vae"].decode),
     }
+
+
+def inputs(parts: Mapping[str, nn.Module], frames: int, latent_height: int, latent_width: int) -> dict[str, tuple]:
+    """Part -> what it is given, all zeros on the UNet's device: one prompt, one guided step, the latents of all frames.
+
+    A guided step takes the video twice, with the prompt and without (b = 2).
+    """
+    unet, vae, text = (parts[name] for name in ("unet", "vae", "text_encoder"))
+    tokens, size = text.config.max_position_embeddings, (latent_height, latent_width)
+    with unet.device:
+        ids = torch.zeros(1, tokens, dtype=torch.long)  # [b t]
+        read = torch.zeros(2, tokens, unet.config.cross_attention_dim, dtype=unet.dtype)  # [b t d]
+        noisy = torch.zeros(2, unet.config.in_channels, frames, *size, dtype=unet.dtype)  # [b c f h w]
+        latents = torch.zeros(frames, vae.config.latent_channels, *size, dtype=vae.dtype)  # [f c h w]
+    return {"text_encoder": (ids,), "unet": (noisy, 500, read), "vae": (latents,)}
 
 
 class _Alive(TorchDispatchMode):

@@ -21,12 +21,11 @@ import torch
 from diffusers import SchedulerMixin
 from torch import Tensor
 
-from t2v_helpers import environment, files, layout, machine, models, noise, rocm, schedulers, seeding, video
+from t2v_helpers import environment, files, layout, machine, models, noise, rocm, schedulers, seeding, tracing, video
+from t2v_helpers.models import MAX_FRAMES, MAX_PIXELS
 from t2v_helpers.pipeline import TextToVideoSDPipeline
 from t2v_helpers.records import GenerationRecord, GenerationSpec, frames_hash
 
-MAX_FRAMES = 200  # the 25 s of ModelScope's model card, at 8 frames a second
-MAX_PIXELS = 1024
 MAX_GUIDANCE = 100.0
 SHOWN_PIXELS = 256  # smaller videos are enlarged when they are saved, so that a player shows more than a stamp
 
@@ -128,20 +127,10 @@ def _check_alike(spec: GenerationSpec, first: GenerationSpec) -> None:
 def _check_numbers(pipe: TextToVideoSDPipeline, spec: GenerationSpec) -> None:
     schedulers.check_name(spec.scheduler)
     schedulers.check_steps(spec.scheduler, spec.steps, pipe.scheduler.config)
-    _check_range("frames", spec.frames, 1, MAX_FRAMES)
-    _check_range("guidance", spec.guidance, 1, MAX_GUIDANCE)  # below 1 diffusers would do as for 1, and not say so
-    multiple = models.size_multiple(pipe)
-    for name in ("height", "width"):
-        value = getattr(spec, name)
-        _check_range(name, value, multiple, MAX_PIXELS)
-        if value % multiple:
-            below, above = value // multiple * multiple, -(-value // multiple) * multiple
-            raise ValueError(f"{name}={value} is not a multiple of {multiple} pixels: use {below} or {above}.")
-
-
-def _check_range(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:  # NaN fails this, too
-        raise ValueError(f"{name}={value} is out of range: use {low} to {high:g}.")
+    if not 1 <= spec.guidance <= MAX_GUIDANCE:  # NaN fails this, too; below 1 diffusers would do as for 1, and not say
+        raise ValueError(f"guidance={spec.guidance} is out of range: use 1 to {MAX_GUIDANCE:g}.")
+    size = spec.frames, spec.height, spec.width
+    tracing.check_size(*size, models.size_multiple(pipe), MAX_FRAMES, MAX_PIXELS)
 
 
 def _check_memory(pipe: TextToVideoSDPipeline, spec: GenerationSpec, batch: int) -> None:

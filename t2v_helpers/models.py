@@ -24,19 +24,20 @@ from diffusers import AutoencoderKL, DDIMScheduler
 from huggingface_hub.errors import StrictDataclassError
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from t2v_helpers import allocations, cartoon, environment, files, folders, hub
+from t2v_helpers import allocations, cartoon, environment, files, folders, hub, tracing
 from t2v_helpers import memory as planning
 from t2v_helpers.folders import LATENT_SCALE, PARTS
 from t2v_helpers.hub import LICENCE, MODELSCOPE, MODELSCOPE_SHAPES, REVISION  # noqa: F401  for those who load
 from t2v_helpers.hub import WEIGHTS as MODELSCOPE_WEIGHTS  # noqa: F401
 from t2v_helpers.pipeline import StandIn, TextToVideoSDPipeline
-from t2v_helpers.tracing import MAX_FRAMES, MAX_PIXELS
 from t2v_helpers.unet import UNet3D, from_diffusers
 
 CARTOON = Path(__file__).parent / "cartoon" / "model"
 NAMES = ("cartoon", "modelscope")
 GUIDANCE = {"cartoon": 4.0, "other": 9.0}  # 9 is ModelScope's own (Wang et al. 2023, arXiv 2308.06571)
 FPS = 8
+MAX_FRAMES = 200  # the 25 s of ModelScope's model card, at 8 frames a second
+MAX_PIXELS = 1024
 
 _BUILD = {
     "text_encoder": lambda config: CLIPTextModel(CLIPTextConfig.from_dict(config)),
@@ -111,15 +112,7 @@ def plan(
     unet = skeleton(name)["unet"]
     own, multiple = unet.config.sample_size * LATENT_SCALE, _multiple(unet)
     height, width = own if height is None else height, own if width is None else width
-    pixels = multiple, MAX_PIXELS
-    for what, value, step, most in (
-        ("frames", frames, 1, MAX_FRAMES),
-        ("height", height, *pixels),
-        ("width", width, *pixels),
-    ):
-        if not isinstance(value, int) or isinstance(value, bool) or not step <= value <= most or value % step:
-            allowed = f"a whole number, {step} or a multiple of it, up to {most}"
-            raise ValueError(f"{what}={value!r} is not allowed: use {allowed}.")
+    tracing.check_size(frames, height, width, multiple, MAX_FRAMES, MAX_PIXELS)
     return planning.plan(memory, frames, height, width, lambda *size: needs(name, *size), dtypes, gpu)
 
 
@@ -128,15 +121,12 @@ def needs(name: str | Path, frames: int, height: int, width: int) -> planning.Ne
     parts, size = skeleton(name), (height // LATENT_SCALE, width // LATENT_SCALE)
     unet, vae = parts["unet"], parts["vae"]
     peaks = allocations.peaks(parts, frames, *size)
-    with torch.device("meta"):
-        noisy = torch.zeros(2, unet.config.in_channels, frames, *size)  # [b c f h w]
-        text = torch.zeros(2, parts["text_encoder"].config.max_position_embeddings, unet.config.cross_attention_dim)
-        latents = torch.zeros(frames, vae.config.latent_channels, *size)  # [f c h w]
-    vae_peak = allocations.peak(vae, latents, call=vae.decode)
+    given = allocations.inputs(parts, frames, *size)
+    vae_peak = allocations.peak(vae, *given["vae"], call=vae.decode)
     vae.enable_slicing()
-    vae_sliced = allocations.peak(vae, latents, call=vae.decode)
+    vae_sliced = allocations.peak(vae, *given["vae"], call=vae.decode)
     planning.run_in_pieces(unet)
-    in_pieces = allocations.peak(unet, noisy, 500, encoder_hidden_states=text)
+    in_pieces = allocations.peak(unet, *given["unet"])
     weights = {part: sum(x.nbytes for x in module.parameters()) for part, module in parts.items()}
     return planning.Needs(weights, peaks | {"vae": vae_peak}, in_pieces, vae_sliced)
 

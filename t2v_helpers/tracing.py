@@ -30,6 +30,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from t2v_helpers import allocations
+
 KINDS = {  # kind -> what the names of its modules have in them; the first that fits counts
     "time embedding": "time_emb|time_proj",
     "temporal attention": r"(transformer_in|temp_attentions)\b.*\.attn\d",
@@ -170,31 +172,32 @@ def trace_parts(
     the video twice, with the prompt and without (b = 2). height, width: pixels, None for the model's own.
     ValueError: frames, height or width out of range.
     """
-    unet, vae, text = (parts[name] for name in ("unet", "vae", "text_encoder"))
-    scale, own = 2 ** (len(vae.config.block_out_channels) - 1), unet.config.sample_size
-    if not isinstance(frames, Integral) or not 1 <= frames <= MAX_FRAMES:
-        raise ValueError(f"frames={frames!r} is not allowed: use a whole number from 1 to {MAX_FRAMES}.")
-    h, w = (_latent_size(name, n, own, scale, unet) for name, n in (("height", height), ("width", width)))
-    tokens = text.config.max_position_embeddings
-    with unet.device:
-        ids = torch.zeros(1, tokens, dtype=torch.long)  # [b t]
-        read = torch.zeros(2, tokens, unet.config.cross_attention_dim, dtype=unet.dtype)  # [b t d]
-        noisy = torch.zeros(2, unet.config.in_channels, frames, h, w, dtype=unet.dtype)  # [b c f h w]
+    unet, vae = parts["unet"], parts["vae"]
+    scale = 2 ** (len(vae.config.block_out_channels) - 1)
+    own, multiple = scale * unet.config.sample_size, scale * 2 ** (len(unet.config.block_out_channels) - 1)
+    height, width = own if height is None else height, own if width is None else width
+    check_size(frames, height, width, multiple)
+    given = allocations.inputs(parts, frames, height // scale, width // scale)
     return {
-        "text_encoder": trace(text, ids),
-        "unet": trace(unet, noisy, 500, encoder_hidden_states=read),
-        "vae": trace(vae, noisy[:1, :, 0], call=vae.decode),
+        "text_encoder": trace(parts["text_encoder"], *given["text_encoder"]),
+        "unet": trace(unet, *given["unet"]),
+        "vae": trace(vae, given["vae"][0][:1], call=vae.decode),
     }
 
 
-def _latent_size(name: str, pixels: int | None, own: int, scale: int, unet: nn.Module) -> int:
-    """Pixels, or None for the model's own size -> latent pixels."""
-    multiple = scale * 2 ** (len(unet.config.block_out_channels) - 1)
-    if pixels is None:
-        return own
-    if not isinstance(pixels, Integral) or not 1 <= pixels <= MAX_PIXELS or pixels % multiple:
-        raise ValueError(f"{name}={pixels!r} is not allowed: use a multiple of {multiple} pixels, up to {MAX_PIXELS}.")
-    return pixels // scale
+def check_size(
+    frames: int, height: int, width: int, multiple: int, most_frames: int = MAX_FRAMES, most_pixels: int = MAX_PIXELS
+) -> None:
+    """ValueError unless there are 1 to `most_frames` frames, and height and width are multiples up to `most_pixels`."""
+    pixels = multiple, most_pixels
+    for name, value, step, most in (
+        ("frames", frames, 1, most_frames), ("height", height, *pixels), ("width", width, *pixels)
+    ):  # fmt: skip
+        if not isinstance(value, Integral) or isinstance(value, bool) or not step <= value <= most:
+            raise ValueError(f"{name}={value!r} is not allowed: use a whole number from {step} to {most}.")
+        below = value // step * step
+        if value != below:
+            raise ValueError(f"{name}={value} is not a multiple of {step} pixels: use {below} or {below + step}.")
 
 
 class _Ledger:

@@ -325,7 +325,7 @@ def test_trace_as_json(t2v, toy_folder, toy_pipe):
         (("carton",), "did you mean 'cartoon'?"),
         (("./nowhere",), "is no folder"),
         (("cartoon", "--frames", 0), "frames=0 is not allowed: use a whole number from 1"),
-        (("cartoon", "--height", 60), "height=60 is not allowed: use a multiple of 16 pixels, up to"),
+        (("cartoon", "--height", 60), "height=60 is not a multiple of 16 pixels: use 48 or 64"),
     ],
 )
 def test_trace_refuses_bad_input(t2v, words, sentence):

@@ -101,7 +101,7 @@ def test_only_the_first_video_is_the_same_both_ways(published, controlled):
 
 
 def test_a_run_that_the_model_cannot_take_is_refused_before_computing(toy_pipe):
-    with pytest.raises(ValueError, match="frames=0 is out of range"):
+    with pytest.raises(ValueError, match="frames=0 is not allowed"):
         list(ledger.controlled(toy_pipe, [replace(SHORT[0], frames=0)]))
 
 

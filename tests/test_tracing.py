@@ -296,9 +296,9 @@ def test_an_unknown_row_is_refused():
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        ({"frames": 0}, "frames=0 is not allowed: use a whole number from 1"),
-        ({"height": 60}, "height=60 is not allowed: use a multiple of 16 pixels"),
-        ({"width": 0}, "width=0 is not allowed: use a multiple of 16 pixels"),
+        ({"frames": 0}, "frames=0 is not allowed: use a whole number from 1 to 1000"),
+        ({"height": 60}, "height=60 is not a multiple of 16 pixels: use 48 or 64"),
+        ({"width": 0}, "width=0 is not allowed: use a whole number from 16 to 8192"),
     ],
 )
 def test_what_cannot_be_traced_is_refused(toy_folder, asked, words):

@@ -74,13 +74,13 @@ def load(
     does as HF_HUB_OFFLINE says. Unless quiet, stderr tells size, licence and memory before a download.
     memory: "8GiB" say, in which 16 frames of the model's own size must fit, or a `plan` for others; what was chosen to
     save, and why, is told by print(pipe.plan).
-    Errors: ValueError (unknown name; no pipeline; weights that are cut short, changed or incomplete),
-    FileNotFoundError, ConnectionError (offline, no network), MemoryError and OSError (too little memory, disk).
+    Errors: ValueError (unknown name; no pipeline; weights that are cut short, changed or incomplete; a plan and another
+    dtype), FileNotFoundError, ConnectionError (offline, no network), MemoryError and OSError (too little memory, disk).
     """
     folder = _folder(name)
     device = environment.pick_device(device)
     chosen = memory if isinstance(memory, planning.Plan | None) else plan(name, memory, device, dtype)
-    dtype = environment.pick_dtype(chosen.way.dtype if chosen else dtype, device)
+    dtype = _dtype(dtype, chosen, device)
     if folder is None:
         folder = _modelscope_folder(device, dtype, offline, quiet, chosen)
     pipe = _open(folder, dtype)
@@ -89,6 +89,14 @@ def load(
     pipe.plan = chosen
     way = chosen.way if chosen else planning.Way(str(dtype), vae_slicing=not is_cartoon(pipe))
     return _run_so(pipe, way, device)
+
+
+def _dtype(asked: str | torch.dtype, chosen: planning.Plan | None, device: torch.device) -> torch.dtype:
+    """The plan's dtype where there is a plan. ValueError: another one was asked for."""
+    dtype = environment.pick_dtype(chosen.way.dtype if chosen else asked, device)
+    if asked != "auto" and environment.pick_dtype(asked) != dtype:
+        raise ValueError(f"dtype={asked!r} is not the plan's {chosen.way.dtype}: leave it out, or make a plan with it.")
+    return dtype
 
 
 def plan(

@@ -213,6 +213,12 @@ def test_generate_in_so_much_memory_tells_what_it_chose(t2v, tmp_path):
 )
 def test_memory_that_is_too_little_or_none(t2v, tmp_path, memory, said):
     assert said in refused(t2v("generate", PROMPT, "--memory", memory, "-o", tmp_path / "a.mp4"))
+
+
+@pytest.mark.parametrize("memory", [(), ("--memory", "1GiB")])
+def test_frames_out_of_range_are_refused_in_the_same_words_with_memory_and_without(t2v, tmp_path, memory):
+    asked = ("generate", PROMPT, "--frames", 0, "-o", tmp_path / "a.mp4")
+    assert "frames=0 is not allowed: use a whole number from 1 to 200." in refused(t2v(*asked, *memory))
     assert not list(tmp_path.iterdir())
 
 

@@ -369,6 +369,14 @@ def test_every_way_of_the_cpu_gives_the_same_video(toy_folder):
     assert len(others) == 2 and all(abs(first - other).max() <= 1 for other in others)
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", torch.float16])
+def test_a_plan_and_another_dtype_are_refused(toy_folder, dtype):
+    plan = models.plan(toy_folder, "2GiB", "cpu")
+    assert models.load(toy_folder, "cpu", "float32", memory=plan).unet.dtype == torch.float32  # the plan's own
+    with pytest.raises(ValueError, match=f"dtype='?{dtype}'? is not the plan's float32: leave it out, or make a plan"):
+        models.load(toy_folder, "cpu", dtype, memory=plan)
+
+
 def test_offload_is_left_to_the_pipeline_on_a_gpu(toy_folder, a_gpu, monkeypatch):
     asked = []
     monkeypatch.setattr(TextToVideoSDPipeline, "enable_model_cpu_offload", lambda pipe, device: asked.append(device))

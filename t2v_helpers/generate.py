@@ -23,7 +23,7 @@ from torch import Tensor
 
 from t2v_helpers import environment, files, layout, machine, models, noise, rocm, schedulers, seeding, tracing, video
 from t2v_helpers.models import MAX_FRAMES, MAX_PIXELS
-from t2v_helpers.pipeline import TextToVideoSDPipeline
+from t2v_helpers.pipeline import TextToVideoSDPipeline, check_pipe
 from t2v_helpers.records import GenerationRecord, GenerationSpec, frames_hash
 
 MAX_GUIDANCE = 100.0
@@ -105,8 +105,7 @@ def _check_all(pipe: TextToVideoSDPipeline, specs: Sequence[GenerationSpec], bat
 
 def check_kinds(pipe: TextToVideoSDPipeline, specs: Sequence[GenerationSpec]) -> None:
     """ValueError unless pipe is a text-to-video pipeline, and specs a list of GenerationSpec."""
-    if not isinstance(pipe, TextToVideoSDPipeline):
-        raise ValueError(f'pipe is a {type(pipe).__name__}: give a pipeline, such as models.load("cartoon").')
+    check_pipe(pipe)
     if not isinstance(specs, Sequence):
         raise ValueError(f"specs is a {type(specs).__name__}: give a list of GenerationSpec.")
     for spec in specs:

@@ -25,7 +25,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from t2v_helpers import checkpoints, files, folders, models, training
+from t2v_helpers import checkpoints, files, folders, models, seeding, training
+from t2v_helpers.pipeline import check_pipe
 
 SPATIAL = r".*\.attentions\..*\.(to_q|to_k|to_v|to_out\.0|proj|net\.2|proj_in|proj_out)"
 NAME = "lora"  # what peft calls our one adapter
@@ -64,10 +65,11 @@ def add(
     """Put A and B beside each matching layer of the UNet, freeze all the rest, and give back what is to be learned.
 
     alpha: None takes the rank, so that alpha / r is 1. A is drawn from `seed`, B is zero, both are float32.
-    ValueError: a rank below 1 or above a layer's size, an alpha that is no number above 0, no layer matches, or the
-    pipeline has a LoRA already.
+    ValueError: no pipeline, or it has a LoRA already; a rank below 1 or above a layer's size; an alpha that is no
+    number above 0; no layer matches; no seed (seeding.check_seed).
     """
     check(pipe, rank, alpha, layers)
+    seeding.check_seed(seed)
     names = sorted(matching(pipe.unet, layers))
     config = LoraConfig(r=rank, lora_alpha=rank if alpha is None else alpha, target_modules=names)
     pipe.unet.requires_grad_(False)
@@ -80,9 +82,10 @@ def add(
 
 def check(pipe, rank: int, alpha: float | None = None, layers: str = SPATIAL) -> None:
     """What `add` refuses, before anything is changed. ValueError: see there."""
+    check_pipe(pipe)
     if added(pipe.unet):
         raise ValueError("pipe has a LoRA already: take it away with lora.remove(pipe), or load the model again.")
-    if alpha is not None and not (isinstance(alpha, Real) and 0 < alpha < math.inf):
+    if alpha is not None and not (_is_number(alpha) and 0 < alpha < math.inf):
         raise ValueError(f"alpha={alpha!r} is not allowed: use a number above 0, or None for the rank.")
     if not isinstance(rank, Integral) or isinstance(rank, bool) or rank < 1:
         raise ValueError(f"rank={rank!r} is not allowed: use a whole number, 1 or more.")
@@ -119,7 +122,7 @@ def scaled(pipe, scale: float) -> Iterator[None]:
 
     ValueError: scale is no number, or there is no LoRA.
     """
-    if not isinstance(scale, Real) or not math.isfinite(scale):
+    if not _is_number(scale) or not math.isfinite(scale):
         raise ValueError(f"scale={scale!r} is not allowed: use a number, mostly from 0 to 1.")
     layers = _of(pipe).values()
     before = [dict(layer.scaling) for layer in layers]
@@ -132,7 +135,12 @@ def scaled(pipe, scale: float) -> Iterator[None]:
             layer.scaling.update(old)
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
 def _of(pipe) -> dict[str, LoRALinear]:
+    check_pipe(pipe)
     found = added(pipe.unet)
     if not found:
         raise ValueError("pipe has no LoRA: make one with lora.add(pipe), or load one with lora.load(pipe, folder).")
@@ -185,6 +193,7 @@ def load(pipe, folder: str | Path) -> tuple[str, ...]:
     Everything is looked at before the pipeline is changed. Errors: FileNotFoundError (no such folder), ValueError (no
     LoRA; damaged; made for another model; see `add`).
     """
+    check_pipe(pipe)
     folder = Path(folder)
     rank, alpha, names = _read_config(folder)
     about, stored = _read_weights(folder)

@@ -39,3 +39,9 @@ class StandIn(diffusers.DiffusionPipeline):
 
 
 TextToVideoSDPipeline = getattr(diffusers, "TextToVideoSDPipeline", StandIn)
+
+
+def check_pipe(pipe: TextToVideoSDPipeline) -> None:
+    """ValueError unless pipe is a text-to-video pipeline."""
+    if not isinstance(pipe, TextToVideoSDPipeline | StandIn):
+        raise ValueError(f'pipe is a {type(pipe).__name__}: give a pipeline, such as models.load("cartoon").')

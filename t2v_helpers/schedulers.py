@@ -20,6 +20,7 @@ import diffusers
 import torch
 
 from t2v_helpers.grids import SPACINGS
+from t2v_helpers.pipeline import TextToVideoSDPipeline, check_pipe
 
 _VALUES = {  # of options that diffusers would take as they come
     "final_sigmas_type": ("zero", "sigma_min"),
@@ -244,12 +245,13 @@ def unet_calls(name: str, steps: int) -> int:
 
 @contextmanager
 def swapped(
-    pipe: diffusers.DiffusionPipeline, name: str, spacing: str | None = None, **options
-) -> Iterator[diffusers.DiffusionPipeline]:
+    pipe: TextToVideoSDPipeline, name: str, spacing: str | None = None, **options
+) -> Iterator[TextToVideoSDPipeline]:
     """The pipeline with another scheduler inside the `with`; the old one is back afterwards, also after an error.
 
-    ValueError, ImportError: see `make`.
+    ValueError, ImportError: see `make`; ValueError: no pipeline.
     """
+    check_pipe(pipe)
     before = pipe.scheduler
     pipe.scheduler = make(name, before.config, spacing, **options)
     try:

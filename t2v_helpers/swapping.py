@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from t2v_helpers import files
 from t2v_helpers.models import calm
+from t2v_helpers.pipeline import check_pipe
 
 PARTS = ("text_encoder", "unet", "vae")
 _CLASSES = {"unet": (UNet3DConditionModel,), "vae": (AutoencoderKL, AutoencoderTiny)}
@@ -90,8 +91,8 @@ def swapped_part(pipe: TextToVideoSDPipeline, **parts: nn.Module) -> Iterator[Te
     """The pipeline with other parts inside the `with`; the very same old ones are back afterwards, also after an error.
 
     parts: vae=, unet= or text_encoder=, one or more; they have to fit one another and what stays.
-    Errors, all ValueError: a part of another name or class; latent channels, text width or vocabulary that do not fit;
-    another dtype or device than the pipeline's.
+    Errors, all ValueError: no pipeline; a part of another name or class; latent channels, text width or vocabulary that
+    do not fit; another dtype or device than the pipeline's.
     """
     check_parts(pipe, **parts)
     before = {name: getattr(pipe, name) for name in parts}
@@ -105,7 +106,8 @@ def swapped_part(pipe: TextToVideoSDPipeline, **parts: nn.Module) -> Iterator[Te
 
 
 def check_parts(pipe: TextToVideoSDPipeline, **parts: nn.Module) -> None:
-    """ValueError unless the parts fit into the pipeline by name, class, shapes, dtype and device."""
+    """ValueError unless pipe is a pipeline into which the parts fit by name, class, shapes, dtype and device."""
+    check_pipe(pipe)
     if not parts:
         raise ValueError(f"no part is given: name one of {', '.join(PARTS)}, such as vae=...")
     for name, part in parts.items():

@@ -123,10 +123,24 @@ def test_a_rank_above_the_layer_is_refused(pipe):
         lora.add(pipe, 9)
 
 
-@pytest.mark.parametrize("alpha", [0, -1, math.inf, math.nan, "4"])
+@pytest.mark.parametrize("alpha", [0, -1, math.inf, math.nan, "4", True])
 def test_an_alpha_that_is_no_number_above_0_is_refused(pipe, alpha):
     with pytest.raises(ValueError, match="alpha=.* use a number above 0"):
         lora.add(pipe, 2, alpha)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 1.5, None, True])
+def test_a_seed_that_is_none_is_refused(pipe, seed):
+    with pytest.raises(ValueError, match="seed=.* is not allowed: use a whole number from 0 to 4294967295"):
+        lora.add(pipe, seed=seed)
+    assert lora.added(pipe.unet) == {}
+
+
+@pytest.mark.parametrize("call", [lora.add, lora.remove, lora.merge, lambda pipe: lora.scaled(pipe, 0.5).__enter__(),
+                                  lambda pipe: lora.save(pipe, "x"), lambda pipe: lora.load(pipe, "x")])  # fmt: skip
+def test_without_a_pipeline_there_is_nothing_to_do(call):
+    with pytest.raises(ValueError, match=r"pipe is a NoneType: give a pipeline, such as models\.load"):
+        call(None)
 
 
 def test_layers_that_match_nothing_are_refused(pipe):
@@ -147,7 +161,7 @@ def test_without_a_lora_there_is_nothing_to_do(toy_pipe, call):
         call(toy_pipe)
 
 
-@pytest.mark.parametrize("scale", [math.nan, math.inf, "1", None])
+@pytest.mark.parametrize("scale", [math.nan, math.inf, "1", None, True])
 def test_a_scale_that_is_no_number_is_refused(taught, scale):
     with pytest.raises(ValueError, match="scale=.* is not allowed"), lora.scaled(taught, scale):
         pass

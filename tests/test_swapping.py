@@ -158,3 +158,9 @@ def test_a_scheduler_inside_a_swap_comes_back_too(toy_pipe):
 def test_what_fits_is_not_refused(toy_pipe, hub_pipe):
     check_parts(toy_pipe, vae=tiny())
     check_parts(hub_pipe, vae=tiny(4))
+
+
+def test_without_a_pipeline_nothing_is_swapped():
+    for swap in (swapped_part(None, vae=tiny()), schedulers.swapped(None, "euler")):
+        with pytest.raises(ValueError, match=r"pipe is a NoneType: give a pipeline, such as models\.load"), swap:
+            pass

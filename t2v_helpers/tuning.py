@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from t2v_helpers import layout, models, seeding
 from t2v_helpers.noise import add_noise, snr
+from t2v_helpers.pipeline import check_pipe
 
 MIN_SNR = 5.0
 
@@ -29,6 +30,10 @@ class Examples:
     text: Tensor
 
     def __post_init__(self):
+        for name, axes, maker in (("latents", "n c f h w", "encode"), ("text", "n t d", "read")):
+            x = getattr(self, name)
+            if not isinstance(x, Tensor) or x.ndim != len(axes.split()):
+                raise ValueError(f"{name} is {_shown(x)}, but a tensor [{axes}] is needed: take tuning.{maker}'s.")
         if len(self.latents) != len(self.text) or not len(self.text):
             given = f"{len(self.latents)} latents and {len(self.text)} texts"
             raise ValueError(f"there are {given}: give as many of each, at least 1.")
@@ -50,9 +55,10 @@ class Settings:
 
     def __post_init__(self):
         for name in ("steps", "batch", "frames", "warm_up"):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)!r} is not allowed: use a whole number, 1 or more.")
-        if not isinstance(self.lr, int | float) or not 0 < self.lr < float("inf"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ValueError(f"{name}={value!r} is not allowed: use a whole number, 1 or more.")
+        if not isinstance(self.lr, int | float) or isinstance(self.lr, bool) or not 0 < self.lr < float("inf"):
             raise ValueError(f"lr={self.lr!r} is not allowed: use a number above 0.")
         if not isinstance(self.old, int | float) or not 0 <= self.old < 1:
             raise ValueError(f"old={self.old!r} is not allowed: use a share of the batch, from 0 to below 1.")
@@ -63,7 +69,7 @@ class Settings:
 def encode(pipe, videos: Sequence[np.ndarray]) -> Tensor:
     """Clips, each uint8 [f h w 3] of one size, as the UNet sees them: float32 latents [n c f h w] on the CPU.
 
-    ValueError: no clips, no such arrays, clips of unlike size, or a size that the model cannot halve often enough.
+    ValueError: no pipeline or clips, no such arrays, clips of unlike size, or one that the model cannot halve enough.
     """
     check_clips(pipe, videos)
     device, dtype = pipe._execution_device, pipe.vae.dtype
@@ -77,6 +83,7 @@ def encode(pipe, videos: Sequence[np.ndarray]) -> Tensor:
 
 def check_clips(pipe, videos: Sequence[np.ndarray]) -> None:
     """What `encode` refuses, before anything is computed. ValueError: see there."""
+    check_pipe(pipe)
     if not isinstance(videos, Sequence | np.ndarray):
         raise ValueError(f"videos is a {type(videos).__name__}: give a list of clips, uint8 [f h w 3].")
     if len(videos) == 0:
@@ -93,13 +100,14 @@ def check_clips(pipe, videos: Sequence[np.ndarray]) -> None:
         raise ValueError(f"the clips are of {size} pixels in {len(videos[0])} frames: use multiples of {multiple}.")
 
 
-def _shown(clip: object) -> str:
-    return f"{clip.dtype} {list(clip.shape)}" if isinstance(clip, np.ndarray) else f"a {type(clip).__name__}"
+def _shown(x: object) -> str:
+    return f"{x.dtype} {list(x.shape)}" if isinstance(x, np.ndarray | Tensor) else f"a {type(x).__name__}"
 
 
 @torch.no_grad()
 def read(pipe, captions: Sequence[str]) -> Tensor:
-    """What the text encoder makes of the captions, float32 [n t d] on the CPU. ValueError: a text, or none."""
+    """What the text encoder makes of the captions, float32 [n t d] on the CPU. ValueError: no pipeline, no texts."""
+    check_pipe(pipe)
     listed = isinstance(captions, Sequence) and not isinstance(captions, str) and len(captions) > 0
     if not listed or not all(isinstance(caption, str) for caption in captions):
         raise ValueError(f"captions={captions!r} is not allowed: give a list with the caption of each clip.")
@@ -116,11 +124,11 @@ def train(
 ) -> Iterator[float]:
     """Learn, and yield the loss after each step. AdamW; the norm of the gradient is held to 1.
 
-    Without old examples every batch is new. ValueError: nothing to learn, or clips shorter than settings.frames.
+    Without old examples every batch is new. ValueError: no pipeline, nothing to learn, no Examples or Settings, or
+    clips shorter than settings.frames.
     """
-    settings = settings or Settings()
-    if not parameters:
-        raise ValueError("parameters is empty: first put something beside the UNet, with lora.add(pipe).")
+    settings = Settings() if settings is None else settings
+    _check_kinds(pipe, parameters, new, old, settings)
     for examples in filter(None, (new, old)):
         if settings.frames > examples.latents.shape[2]:
             raise ValueError(f"frames={settings.frames} is more than the {examples.latents.shape[2]} of the clips.")
@@ -128,6 +136,16 @@ def train(
             sizes = f"{list(examples.latents.shape)} and {list(new.latents.shape)}"
             raise ValueError(f"the latents are {sizes}: give old and new clips of one size.")
     return _train(pipe, parameters, new, old, settings)
+
+
+def _check_kinds(pipe, parameters, new, old, settings) -> None:
+    check_pipe(pipe)
+    if not isinstance(parameters, list) or not parameters:
+        raise ValueError("parameters is empty or no list: give what lora.add(pipe) has put beside the UNet.")
+    for name, value, kinds in (("new", new, Examples), ("old", old, Examples | None), ("settings", settings, Settings)):
+        if not isinstance(value, kinds):
+            kind = "Settings(steps=100), say" if name == "settings" else "Examples(latents, text)"
+            raise ValueError(f"{name} is a {type(value).__name__}: give {kind}.")
 
 
 def _train(pipe, parameters, new, old, settings) -> Iterator[float]:

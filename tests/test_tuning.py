@@ -144,6 +144,8 @@ def test_examples_come_in_pairs(latents, text):
     [
         ({"steps": 0}, "steps=0 is not allowed"),
         ({"batch": 1.5}, "batch=1.5 is not allowed"),
+        ({"steps": True}, "steps=True is not allowed"),
+        ({"lr": True}, "lr=True is not allowed"),
         ({"frames": 0}, "frames=0 is not allowed"),
         ({"lr": 0}, "lr=0 is not allowed"),
         ({"lr": float("nan")}, "lr=nan is not allowed"),
@@ -162,8 +164,43 @@ def test_settings_that_make_no_sense_are_refused(values, match):
 def test_nothing_to_learn_and_short_clips_are_refused_before_the_first_step(toy_pipe):
     with pytest.raises(ValueError, match="parameters is empty"):
         tuning.train(toy_pipe, [], examples())
+    with pytest.raises(ValueError, match=r"parameters is empty or no list: give what lora\.add"):
+        tuning.train(toy_pipe, toy_pipe.unet.parameters(), examples())
     with pytest.raises(ValueError, match="frames=3 is more than the 2 of the clips"):
         tuning.train(toy_pipe, list(toy_pipe.unet.parameters()), examples(), None, Settings(frames=3))
+
+
+@pytest.mark.parametrize(
+    ("latents", "text", "match"),
+    [
+        (None, None, r"latents is a NoneType, but a tensor \[n c f h w\] is needed: take tuning.encode's"),
+        (torch.zeros(1, 8, 4, 4), None, r"latents is torch.float32 \[1, 8, 4, 4\], but"),
+        (torch.zeros(1, 8, 1, 4, 4), ["a dog"], r"text is a list, but a tensor \[n t d\] is needed"),
+    ],
+)
+def test_examples_are_tensors(latents, text, match):
+    with pytest.raises(ValueError, match=match):
+        Examples(latents, text)
+
+
+@pytest.mark.parametrize(
+    ("given", "match"),
+    [
+        ({"new": None}, r"new is a NoneType: give Examples\(latents, text\)"),
+        ({"old": []}, r"old is a list: give Examples"),
+        ({"settings": {}}, r"settings is a dict: give Settings\(steps=100\), say"),
+    ],
+)
+def test_other_kinds_are_refused_before_the_first_step(toy_pipe, given, match):
+    with pytest.raises(ValueError, match=match):
+        tuning.train(toy_pipe, list(toy_pipe.unet.parameters()), **{"new": examples()} | given)
+
+
+@pytest.mark.parametrize("call", [lambda: tuning.encode(None, []), lambda: tuning.read(None, ["a dog"]),
+                                  lambda: tuning.train(None, [], examples())])  # fmt: skip
+def test_without_a_pipeline_nothing_is_learned(call):
+    with pytest.raises(ValueError, match="pipe is a NoneType: give a pipeline"):
+        call()
 
 
 @pytest.mark.parametrize("captions", [None, 5, [1, 2], ("a dog" for _ in range(2))])

@@ -116,6 +116,12 @@ def test_a_folder_without_a_clip_is_refused(tmp_path):
         metrics.load_clip(tmp_path)
 
 
+@pytest.mark.parametrize("folder", [5, None, []])
+def test_what_is_no_path_of_a_clip_is_refused(folder):
+    with pytest.raises(ValueError, match="folder=.* is a .*: give the path of a CLIP's folder"):
+        metrics.load_clip(folder)
+
+
 def test_a_clip_that_is_cut_short_is_refused(tmp_path):
     shutil.copytree(metrics.CARTOON, tmp_path / "clip")
     path = tmp_path / "clip" / "model.safetensors"

@@ -278,3 +278,9 @@ def test_differences_that_are_rounding_are_none():
 def test_wilson_counts_whole_videos(k, n):
     with pytest.raises(ValueError, match=f"not k = {k} and n = {n}: count whole videos"):
         metrics.wilson(k, n)
+
+
+@pytest.mark.parametrize("z", [-1, 0, float("nan"), float("inf"), "1.96", None, True])
+def test_wilson_takes_a_z_above_0(z):
+    with pytest.raises(ValueError, match="z=.* is not allowed: give a number above 0, such as 1.96 for 95 %"):
+        metrics.wilson(1, 3, z)

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import sqrt
-from numbers import Integral
+from math import inf, sqrt
+from numbers import Integral, Real
 
 import numpy as np
 from scipy import stats
@@ -45,9 +45,12 @@ class Share:
 def wilson(k: int, n: int, z: float = 1.959964) -> tuple[float, float]:
     """The interval of a share after k of n, 95 % by default, 0 to 1. Wilson (1927), JASA 22, p. 209: centre -+ half.
 
-    Blind to videos that are not independent of each other. ValueError: counts that are no k of n.
+    z: the interval's half in standard deviations. Blind to videos that are not independent of each other.
+    ValueError: counts that are no k of n; a z that is no number above 0.
     """
     _check_counts(k, n)
+    if isinstance(z, bool) or not isinstance(z, Real) or not 0 < z < inf:
+        raise ValueError(f"z={z!r} is not allowed: give a number above 0, such as 1.96 for 95 %.")
     p = k / n
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * sqrt(p * (1 - p) / n + z * z / (4 * n * n))

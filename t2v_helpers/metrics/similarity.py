@@ -52,16 +52,22 @@ def _unit(x: Tensor) -> Tensor:
     return x / x.norm(dim=-1, keepdim=True)
 
 
-@cache
 def load_clip(folder: str | Path = CARTOON) -> Clip:
     """The CLIP of a folder: the cartoon world's own, or any real one (openai/clip-vit-base-patch32, downloaded).
 
-    Errors: FileNotFoundError (no such folder), ValueError (it holds no whole CLIP).
+    It is read once. Errors: FileNotFoundError (no such folder), ValueError (no path, or it holds no whole CLIP).
     """
+    if not isinstance(folder, str | Path):
+        raise ValueError(f"folder={folder!r} is a {type(folder).__name__}: give the path of a CLIP's folder.")
     if not folder or not Path(folder).is_dir():
         raise FileNotFoundError(
             f"{str(folder)!r} is no folder: give the one that a CLIP was saved in, or downloaded to."
         )
+    return _read_clip(Path(folder))
+
+
+@cache
+def _read_clip(folder: Path) -> Clip:
     try:
         model = CLIPModel.from_pretrained(folder, local_files_only=True).float().eval()
         return Clip(model, CLIPProcessor.from_pretrained(folder, local_files_only=True))

@@ -317,6 +317,13 @@ def test_a_clip_needs_clips_of_other_prompts_to_be_searched_for_marks():
         ledger.marks(clips, dict.fromkeys(clips, "one prompt"))
 
 
+@pytest.mark.parametrize("prompts", [None, {}, {"0": "a dog"}])
+def test_a_clip_needs_its_prompt_to_be_searched_for_marks(prompts):
+    clips = dict(zip("01", noise_clips(2).values(), strict=True))
+    with pytest.raises(ValueError, match="prompts lacks .*1: give the prompt of each clip"):
+        ledger.marks(clips, prompts)
+
+
 @pytest.mark.parametrize("theirs", [None, [], np.zeros((2, 8, 8, 3))])
 def test_what_is_no_video_is_not_compared(theirs):
     with pytest.raises(ValueError, match="uint8"):

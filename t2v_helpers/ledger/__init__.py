@@ -231,8 +231,11 @@ def _download(url: str, path: Path) -> None:
 def marks(clips: dict[str, np.ndarray], prompts: dict[str, str]) -> dict[str, video.Band]:
     """For each clip, the still band that it shares with the clips of *other* prompts: a scene is not shared, a mark is.
 
-    ValueError: a clip has no such other.
+    ValueError: a clip has no prompt, or no such other.
     """
+    missing = [name for name in clips if not isinstance(prompts, Mapping) or name not in prompts]
+    if missing:
+        raise ValueError(f"prompts lacks {', '.join(map(str, missing))}: give the prompt of each clip.")
     others = {name: [clip for other, clip in clips.items() if prompts[other] != prompts[name]] for name in clips}
     return {name: video.shared_band(clip, others[name]) for name, clip in clips.items()}
 

@@ -42,6 +42,14 @@ DTYPES = ("float32", "float16", "bfloat16")
 _ROCM_WHEELS = "install PyTorch's ROCm build, as environment.yml says, or use a rocm/pytorch container"
 _HIDING = ("HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES")
 
+_GENERIC = {  # LLVM's User Guide for AMDGPU Backend, table "AMDGPU Generic Processors": target -> the GPUs that run it
+    "gfx9-generic": "gfx90[02469c]",
+    "gfx9-4-generic": "gfx94[012]|gfx950",
+    "gfx10-1-generic": "gfx101[0-3]",
+    "gfx10-3-generic": "gfx103[0-6]",
+    "gfx11-generic": "gfx110[0-3]|gfx115[0-3]",
+    "gfx12-generic": "gfx120[01]",
+}
 
 @dataclass(frozen=True)
 class Problem:
@@ -204,8 +212,7 @@ def _relative(found: TorchFacts) -> str:
 
 def _covers(built: str, gfx: str) -> bool:
     """gfx1101 runs what is built for gfx1101, and for gfx11-generic; gfx942 what is built for gfx9-4-generic."""
-    family = built.removesuffix("-generic")
-    return built == gfx or (family != built and gfx.startswith(family.replace("-", "")))
+    return built == gfx or bool(re.fullmatch(_GENERIC.get(built, ""), gfx))
 
 
 def _unseen_problems(build: str, driver: Driver, hiding: dict[str, str]) -> list[Problem]:

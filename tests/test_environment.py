@@ -177,10 +177,23 @@ def test_a_radeon_may_pass_for_a_near_relative_that_the_build_has():
     assert "HSA_OVERRIDE" not in only(environment.gpu_problems(replace(found, gfx="gfx1151"), AMD, {})).fix
 
 
-@pytest.mark.parametrize("gfx, built", [("gfx1103", "gfx11-generic"), ("gfx942", "gfx9-4-generic")])
-def test_a_generic_build_covers_its_family(gfx, built):
-    assert environment.gpu_problems(replace(MI300X, gfx=gfx, architectures=(built,)), AMD, {}) == []
-    assert environment.gpu_problems(replace(MI300X, gfx="gfx1201", architectures=(built,)), AMD, {}) != []
+@pytest.mark.parametrize(
+    "built, inside, outside",
+    [
+        ("gfx9-generic", ["gfx900", "gfx906", "gfx90c"], ["gfx908", "gfx90a", "gfx942", "gfx950"]),
+        ("gfx9-4-generic", ["gfx940", "gfx942", "gfx950"], ["gfx900", "gfx908", "gfx90a"]),
+        ("gfx10-1-generic", ["gfx1010", "gfx1013"], ["gfx1030"]),
+        ("gfx10-3-generic", ["gfx1030", "gfx1036"], ["gfx1010"]),
+        ("gfx11-generic", ["gfx1100", "gfx1103", "gfx1151"], ["gfx1201"]),
+        ("gfx12-generic", ["gfx1200", "gfx1201"], ["gfx1100", "gfx1250"]),
+        ("gfx13-generic", [], ["gfx1300"]),
+    ],
+)
+def test_a_generic_build_covers_its_family_and_no_other(built, inside, outside):
+    def problems(gfx):
+        return environment.gpu_problems(replace(MI300X, gfx=gfx, architectures=(built,)), AMD, {})
+
+    assert not any(map(problems, inside)) and all(map(problems, outside))
 
 
 def test_a_torch_that_does_not_load():

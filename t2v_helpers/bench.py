@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from t2v_helpers import arguments, cartoon, environment, files, generate, layout, metrics, models, speed, temporal
 from t2v_helpers.cartoon import judge as judges
+from t2v_helpers.machine import in_threads
 from t2v_helpers.measures import Bar, Measure, of_ratios, of_share, of_times, of_values
 from t2v_helpers.records import GenerationSpec
 
@@ -215,7 +216,7 @@ def weights(part: str, model: str = "cartoon") -> str:
 def machine() -> str:
     """The machine that measured: processor, threads, and the versions of Python and torch."""
     seen = environment.look()
-    return f"{seen.cpu}, {seen.threads} threads, Python {seen.python}, torch {torch.__version__}"
+    return f"{seen.cpu}, {in_threads(seen.threads)}, Python {seen.python}, torch {torch.__version__}"
 
 
 def command(part: str, options: argparse.Namespace) -> str:

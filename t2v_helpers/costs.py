@@ -15,6 +15,7 @@ from pathlib import Path
 
 from t2v_helpers import environment
 from t2v_helpers.files import write_text
+from t2v_helpers.machine import in_threads
 
 ROOT = Path(__file__).parents[1]
 TABLE = ROOT / "benchmarks" / "notebooks.json"
@@ -100,7 +101,7 @@ def _machine() -> dict:
 
 
 def _short(machine: dict) -> str:
-    return machine["device"] if machine["device"] != "CPU" else f"{machine['threads']} CPU threads"
+    return machine["device"] if machine["device"] != "CPU" else in_threads(machine["threads"], "CPU thread")
 
 
 def _minutes(cost: dict) -> str:

@@ -27,6 +27,7 @@ from t2v_helpers.machine import (
     cgroup_memory,
     cpu_name,
     find_driver,
+    in_threads,
     look_at_torch,
     peak_resident_bytes,
     reset_peak,
@@ -41,7 +42,6 @@ ENOUGH_MEMORY_GIB, ENOUGH_DISK_GIB = 2.0, 1.0  # Python, torch, diffusers and th
 DTYPES = ("float32", "float16", "bfloat16")
 _ROCM_WHEELS = "install PyTorch's ROCm build, as environment.yml says, or use a rocm/pytorch container"
 _HIDING = ("HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES")
-
 _GENERIC = {  # LLVM's User Guide for AMDGPU Backend, table "AMDGPU Generic Processors": target -> the GPUs that run it
     "gfx9-generic": "gfx90[02469c]",
     "gfx9-4-generic": "gfx94[012]|gfx950",
@@ -50,6 +50,7 @@ _GENERIC = {  # LLVM's User Guide for AMDGPU Backend, table "AMDGPU Generic Proc
     "gfx11-generic": "gfx110[0-3]|gfx115[0-3]",
     "gfx12-generic": "gfx120[01]",
 }
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -83,7 +84,7 @@ class Environment:
         packages = ", ".join(f"{name}={version}" for name, version in self.versions.items() if name != "python")
         rows = {
             "Python": f"{self.python} on {self.platform}",
-            "CPU": f"{self.cpu}, {self.threads} threads",
+            "CPU": f"{self.cpu}, {in_threads(self.threads)}",
             "memory": f"{self.memory_gib:.1f} GiB",
             "free disk": f"{self.free_disk_gib:.1f} GiB",
             "torch build": self.build,

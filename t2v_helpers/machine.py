@@ -39,6 +39,11 @@ class TorchFacts:
     tf32: bool = False
 
 
+def in_threads(count: int, one: str = "thread") -> str:
+    """ "1 thread", "2 threads"."""
+    return f"{count} {one}" if count == 1 else f"{count} {one}s"
+
+
 def look_at_torch() -> TorchFacts:
     """Ask torch for its build, and for the first GPU that it sees."""
     try:

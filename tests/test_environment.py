@@ -255,6 +255,10 @@ def test_the_table_of_a_sound_machine():
     ]
 
 
+def test_one_thread_is_told_as_one():
+    assert "a CPU, 1 thread\n" in str(replace(FOUND, threads=1))
+
+
 def test_the_table_says_what_to_mend():
     problems = [Problem("scipy is missing", 'pip install "scipy"'), Problem("a", "b")]
     found = replace(FOUND, device="cpu", problems=problems)

@@ -135,7 +135,7 @@ def _about(settings: Settings, dtype: torch.dtype, step: dict, many: dict) -> di
         "dtype": str(dtype).removeprefix("torch."),
         "video": f"{settings.frames} frames of {settings.pixels}x{settings.pixels}, the first of {stages.STEPS} steps",
         "tokenizer": str(settings.tokenizer or "built for this"),
-        "machine": f"{machine.cpu_name()}, {step['threads']} threads, torch {torch.__version__}",
+        "machine": f"{machine.cpu_name()}, {machine.in_threads(step['threads'])}, torch {torch.__version__}",
         "baseline": f"{step['baseline'] / environment.GIB:.2f} GiB: Python and the libraries, part of each number",
         "four sets": f"in bfloat16, {many['how']}",
     }

@@ -3,6 +3,7 @@
     toy_folder, toy_pipe   the cartoon's layout: 8 latent channels, 64x64 pixels, 24 tokens, weights stored in fp16
     hub_folder, hub_pipe   the hub's ModelScope layout, file by file: two variants, old names of the weights, a text
                            encoder that says torch_dtype float16
+    solution               a function out of the solution of an exercise
 
 The pipelines are shared by the whole run: a test that changes one puts it back, or loads its own from the folder.
 """
@@ -20,6 +21,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from t2v_helpers import cartoon, files
 
+SOLUTIONS = Path(__file__).parents[1] / "notebooks" / "solutions"
 START, END = "<|startoftext|>", "<|endoftext|>"
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 
@@ -137,6 +139,18 @@ def age_tokenizer(folder: Path, tokenizer: CLIPTokenizer) -> None:
         "add_prefix_space": False, "do_lower_case": True, "errors": "replace", "model_max_length": 77,
         "pad_token": END, "special_tokens_map_file": "./special_tokens_map.json", "tokenizer_class": "CLIPTokenizer",
     }))  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def solution():
+    """solution("05_1", "video_flops"): that function, from the repository's own notebooks/solutions/05_1.py."""
+
+    def function(name: str, wanted: str):
+        there = {"torch": torch}  # as in the notebook
+        exec((SOLUTIONS / f"{name}.py").read_text(), there)
+        return there[wanted]
+
+    return function
 
 
 @pytest.fixture(scope="session")

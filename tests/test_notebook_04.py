@@ -12,7 +12,6 @@ from t2v_helpers import attention, cartoon, generate, knowledge, layout, metrics
 from t2v_helpers.records import GenerationSpec
 
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "04_prompt_knowledge.ipynb"
-SOLUTIONS = NOTEBOOK.parent / "solutions"
 PROMPT = "a dog is dancing in times square"
 
 
@@ -33,12 +32,6 @@ def namespace(**names) -> dict:
     here |= names
     exec(functions(), here)  # the repository's own notebook
     return here
-
-
-def solution(name: str, function: str):
-    here = {"torch": torch}
-    exec((SOLUTIONS / f"{name}.py").read_text(), here)
-    return here[function]
 
 
 HERE = namespace()
@@ -106,7 +99,7 @@ def test_its_pieces_are_the_tokens_between_start_and_end(toy_pipe):
 # --- the exercises
 
 
-def test_the_map_of_exercise_3_is_the_packages(toy_pipe):
+def test_the_map_of_exercise_3_is_the_packages(toy_pipe, solution):
     spec = GenerationSpec(PROMPT, steps=1, frames=2, height=32, width=32)
     with attention.recorded(toy_pipe, "down_blocks.0") as maps:
         generate.generate(toy_pipe, spec)
@@ -116,7 +109,7 @@ def test_the_map_of_exercise_3_is_the_packages(toy_pipe):
     torch.testing.assert_close(written, maps.of_word(toy_pipe.tokenizer, PROMPT, "times square"))
 
 
-def test_the_swap_of_exercise_2_is_the_packages(toy_pipe):
+def test_the_swap_of_exercise_2_is_the_packages(toy_pipe, solution):
     s = knowledge.sentence(1)
     a, b = (generate.encode_prompt(toy_pipe, knowledge.spec_of(s, p)) for p in (s.prompt, s.replaced("subject")))
     (row,) = attention.tokens_of(toy_pipe.tokenizer, s.prompt, s.labels.subject)

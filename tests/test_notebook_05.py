@@ -12,7 +12,6 @@ from t2v_helpers import cartoon, generate, knobs, measures, metrics, models, tra
 from t2v_helpers.records import GenerationSpec
 
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "05_steps_frames_guidance.ipynb"
-SOLUTIONS = NOTEBOOK.parent / "solutions"
 
 
 def functions() -> str:
@@ -32,12 +31,6 @@ def namespace(**names) -> dict:
     here |= {"tracing": tracing} | names
     exec(functions(), here)  # the repository's own notebook
     return here
-
-
-def solution(name: str, function: str):
-    here = {}
-    exec((SOLUTIONS / f"{name}.py").read_text(), here)
-    return here[function]
 
 
 HERE = namespace()
@@ -88,7 +81,7 @@ def test_its_shares_of_kinds_add_up():
 # --- the exercises
 
 
-def test_the_price_of_exercise_1_is_the_packages_without_the_text():
+def test_the_price_of_exercise_1_is_the_packages_without_the_text(solution):
     traces = HERE["traced"](4, 32)
     unet, vae, text = (traces[part].total.flops for part in ("unet", "vae", "text_encoder"))
     for guidance in (1, 4):
@@ -96,7 +89,7 @@ def test_the_price_of_exercise_1_is_the_packages_without_the_text():
         assert written == pytest.approx(knobs.video_flops(traces, 7, 4, guidance) - 2 * text)
 
 
-def test_the_attention_of_exercise_2_is_what_the_trace_counts():
+def test_the_attention_of_exercise_2_is_what_the_trace_counts(solution):
     class Attend(torch.nn.Module):
         def forward(self, x):
             return torch.nn.functional.scaled_dot_product_attention(x, x, x)
@@ -107,7 +100,7 @@ def test_the_attention_of_exercise_2_is_what_the_trace_counts():
     assert list(solution("05_2", "attention_flops")(frames, pixels, channels)) == counted
 
 
-def test_the_first_that_is_enough_of_exercise_3_is_the_packages():
+def test_the_first_that_is_enough_of_exercise_3_is_the_packages(solution):
     rng = np.random.default_rng(0)
     for _ in range(50):
         found = [measures.of_share(metrics.Share(int(k), 32)) for k in rng.integers(0, 33, size=6)]

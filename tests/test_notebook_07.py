@@ -14,7 +14,6 @@ from t2v_helpers import cartoon, lora, metrics, models, newword, teaching, tunin
 from t2v_helpers.noise import add_noise, snr
 
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "07_teach_it_a_new_word.ipynb"
-SOLUTIONS = NOTEBOOK.parent / "solutions"
 
 
 def definitions() -> str:
@@ -34,12 +33,6 @@ def namespace(**names) -> dict:
     here |= {"DARK": newword.DARK, "LIGHT": newword.LIGHT, "LUMA": newword.LUMA, "FRAMES": 8, "last": "2"} | names
     exec(definitions(), here)  # the repository's own notebook
     return here
-
-
-def solution(name: str, function: str):
-    here = {}
-    exec((SOLUTIONS / f"{name}.py").read_text(), here)
-    return here[function]
 
 
 HERE = namespace()
@@ -107,7 +100,7 @@ def test_what_moved_is_paired_by_seed():
 # --- the exercises
 
 
-def test_the_merge_of_exercise_1_is_the_packages(pipe):
+def test_the_merge_of_exercise_1_is_the_packages(pipe, solution):
     for p in lora.add(pipe, rank=2, alpha=3):
         p.data.normal_()
     name, layer = next(iter(lora.added(pipe.unet).items()))
@@ -117,7 +110,7 @@ def test_the_merge_of_exercise_1_is_the_packages(pipe):
     torch.testing.assert_close(pipe.unet.get_submodule(name).weight, wanted)
 
 
-def test_the_count_of_exercise_2_is_what_is_learned(pipe):
+def test_the_count_of_exercise_2_is_what_is_learned(pipe, solution):
     shapes = [layer.weight.shape for layer in lora.matching(pipe.unet).values()]
     learned = sum(p.numel() for p in lora.add(pipe, rank=3))
     assert solution("07_2", "lora_parameters")(shapes, 3) == learned

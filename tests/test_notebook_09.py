@@ -14,7 +14,6 @@ from t2v_helpers import cartoon, comparison, metrics
 from t2v_helpers.metrics import broken, power
 
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "09_measuring_video.ipynb"
-SOLUTIONS = NOTEBOOK.parent / "solutions"
 CLIP = cartoon.render(cartoon.Labels("dog", "walking right", "forest"), 5, frames=6)[0]
 
 
@@ -24,12 +23,6 @@ def functions() -> str:
     code = [c.source for c in cells if c.cell_type == "code" and "exercise" not in c.metadata.get("tags", [])]
     found = [node for source in code for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
     return "\n".join(map(ast.unparse, found))
-
-
-def solution(name: str, function: str):
-    here = {}
-    exec((SOLUTIONS / f"{name}.py").read_text(), here)
-    return here[function]
 
 
 HERE = {"np": np, "cv2": cv2, "NormalDist": NormalDist, "metrics": metrics, "cartoon": cartoon, "broken": broken,
@@ -97,7 +90,7 @@ def test_its_words_follow_the_direction():
 # --- the exercises
 
 
-def test_the_reading_of_exercise_1_says_what_the_table_says():
+def test_the_reading_of_exercise_1_says_what_the_table_says(solution):
     read, said = solution("09_1", "read_aloud"), {"better": "**FOOLED**", "worse": "noticed", "cannot tell": "*blind*"}
     for low, high in ((1, 2), (-2, -1), (-1, 2), (0, 1)):
         for measure in ("adherence", "flicker"):
@@ -105,18 +98,18 @@ def test_the_reading_of_exercise_1_says_what_the_table_says():
             assert said[read(low, high, measure in HERE["HIGHER"])] == HERE["word"](m, measure)
 
 
-def test_the_similarity_of_exercise_2_is_the_packages():
+def test_the_similarity_of_exercise_2_is_the_packages(solution):
     clip = metrics.load_clip()
     v, t = HERE["raw_vectors"](clip, CLIP, "a dog")
     with torch.no_grad():
         assert solution("09_2", "clipsim")(v, t) == pytest.approx(metrics.clip_similarity(CLIP, "a dog"), abs=1e-5)
 
 
-def test_exercise_3_fools_the_warped_error_on_other_clips_too():
+def test_exercise_3_fools_the_warped_error_on_other_clips_too(solution):
     assert metrics.warped_error(solution("09_3", "fool")(CLIP)) < metrics.warped_error(CLIP)
 
 
-def test_the_formula_of_exercise_4_is_near_the_simulation():
+def test_the_formula_of_exercise_4_is_near_the_simulation(solution):
     a, b = HERE["log_distances"]("dpm++_2s", 10), HERE["log_distances"]("dpm++", 10)
     n = solution("09_4", "videos_for")(a, b)
     assert n == np.ceil(HERE["normal_guess"](a, b)) and n <= power.seeds_needed(a, b) <= 1.5 * n

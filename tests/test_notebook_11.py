@@ -15,7 +15,6 @@ from t2v_helpers import generate, ledger, metrics, models, video
 from t2v_helpers.records import GenerationSpec
 
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "11_reproduce_the_blog.ipynb"
-SOLUTIONS = NOTEBOOK.parent / "solutions"
 
 
 def functions() -> str:
@@ -36,13 +35,7 @@ def namespace(**names) -> dict:
     return here
 
 
-def solution(name: str, function: str):
-    here = {}
-    exec((SOLUTIONS / f"{name}.py").read_text(), here)
-    return here[function]
-
-
-def test_its_draws_are_those_that_the_blogs_videos_start_from():
+def test_its_draws_are_those_that_the_blogs_videos_start_from(solution):
     shape = (1, 4, 2, 3, 3)  # [b c f h w]
     all_six = namespace()["draws"](6, shape)
     start_of = solution("11_2", "start_of")
@@ -51,12 +44,12 @@ def test_its_draws_are_those_that_the_blogs_videos_start_from():
 
 
 @pytest.mark.parametrize("more", [0, 1, 2, 3, 100])
-def test_its_verdict_is_the_packages(more):
+def test_its_verdict_is_the_packages(more, solution):
     first = np.full((2, 3, 3, 3), 100, np.uint8)  # [f h w c]
     assert solution("11_1", "verdict_of")(first, first + np.uint8(more)) == ledger.compare(first, first + more)[0]
 
 
-def test_its_still_edges_are_the_packages():
+def test_its_still_edges_are_the_packages(solution):
     clip = np.random.default_rng(0).integers(0, 256, (5, 8, 9, 3), np.uint8)  # [f h w c]
     grey = clip @ np.array(video.LUMA)  # [f h w]
     usual = np.abs(np.diff(grey, axis=2)).mean(axis=0) + 1  # [h w-1]

@@ -23,6 +23,12 @@ def path(text: str) -> Path:
     return Path(text)
 
 
+def check_suffix(out: Path, *allowed: str) -> None:
+    """ValueError unless the file that --out names ends in one of `allowed`."""
+    if out.suffix.lower() not in allowed:
+        raise ValueError(f"--out {str(out)!r} does not end in {' or '.join(allowed)}: give the file that ending.")
+
+
 def whole(most: int | None = None, least: int = 1) -> Callable[[str], int]:
     """A kind of value: whole numbers from `least`, to `most` where it is given. ArgumentTypeError: anything else."""
     allowed = f"a whole number from {least} to {most:,}" if most else f"a whole number, at least {least}"

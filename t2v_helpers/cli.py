@@ -212,7 +212,7 @@ def world(options: argparse.Namespace) -> int:
     """Draw a sheet of the cartoon world. ValueError: a number out of range, an unknown split or kind of file."""
     from t2v_helpers import cartoon
 
-    _check_suffix(options.out, ".png", ".gif", ".mp4")
+    arguments.check_suffix(options.out, ".png", ".gif", ".mp4")
     files.check_target(options.out)
     items = [cartoon.item(options.seed, i, split=options.split) for i in range(options.count)]
     _write_sheet(items, options.out, options.columns)
@@ -253,7 +253,7 @@ def _check_out(path: Path) -> None:
     """All three files can be written, and replace no other program's. ValueError, OSError; nothing is made."""
     from t2v_helpers.records import GenerationRecord
 
-    _check_suffix(path, ".mp4")
+    arguments.check_suffix(path, ".mp4")
     beside = [path.with_suffix(suffix) for suffix in SUFFIXES]
     for one in beside:
         files.check_target(one)
@@ -265,11 +265,6 @@ def _check_out(path: Path) -> None:
             f"--out {str(path)!r} would replace {beside[1].name} and {beside[2].name}, which are no "
             f"filmstrip and record of a video ({error}): choose another name."
         ) from error
-
-
-def _check_suffix(path: Path, *allowed: str) -> None:
-    if path.suffix.lower() not in allowed:
-        raise ValueError(f"--out {str(path)!r} does not end in {' or '.join(allowed)}: give the file that ending.")
 
 
 def _with_bar(work):

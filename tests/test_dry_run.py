@@ -356,3 +356,24 @@ def test_bad_words_are_refused(words_, said, capsys):
     with pytest.raises(SystemExit, match="2"):
         dry_run.main(words_)
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name, held, said", [
+    ("x.txt", None, "does not end in .json: give the file that ending"),
+    ("thesis.json", '{"title": "mine"}', "would replace a file that is no report of a dry run: give another name"),
+    ("notes.json", "[1]", "would replace a file that is no report"),
+    ("cut.json", "{", "would replace a file that is no report"),
+])  # fmt: skip
+def test_a_report_takes_no_other_files_place(tmp_path, monkeypatch, name, held, said):
+    monkeypatch.setattr(dry_run, "run", lambda settings: pytest.fail("it ran before --out was looked at"))
+    if held:
+        (tmp_path / name).write_text(held)
+    with pytest.raises(ValueError, match=said):
+        dry_run.main(["--out", str(tmp_path / name)])
+    assert [path.read_text() for path in tmp_path.iterdir()] == [held] * bool(held)
+
+
+def test_a_report_may_take_an_older_ones_place(tmp_path):
+    out = tmp_path / "x.json"
+    out.write_text(json.dumps(report.to_dict({}, report.Parts({}, {}, {}), [], [])))
+    dry_run._check_out(out)

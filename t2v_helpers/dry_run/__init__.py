@@ -141,6 +141,14 @@ def _about(settings: Settings, dtype: torch.dtype, step: dict, many: dict) -> di
     }
 
 
+def _check_out(path: Path) -> None:
+    """The report can be written, and replaces nothing but an older one. Errors: ValueError; files.check_target."""
+    arguments.check_suffix(path, ".json")
+    files.check_target(path)
+    if path.exists() and not report.is_one(path):
+        raise ValueError(f"--out {str(path)!r} would replace a file that is no report of a dry run: give another name.")
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run, print the tables, leave the report. Exit status 0 where all checks hold, 1 where not, 2 for bad input."""
     p = arguments.Parser(prog="t2v dry-run", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -150,7 +158,7 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("--folder", type=arguments.path, default=FOLDER, help="where the weights are kept (%(default)s)")
     p.add_argument("--out", type=arguments.path, default=OUT, help="the report, .json (%(default)s)")
     options = p.parse_args(argv)
-    files.check_target(options.out)
+    _check_out(options.out)
     try:
         made = run(Settings(folder.Cache(options.folder), options.dtype, options.frames, tokenizer=options.tokenizer))
     except RuntimeError as error:

@@ -1,7 +1,9 @@
 """What the memory should be, what it was, and whether each check holds."""
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import torch
 
@@ -148,6 +150,14 @@ def to_dict(about: dict, parts: Parts, made: list[Row], held: list[Check]) -> di
     """For JSON: bytes and seconds."""
     peaks = [asdict(row) | {"off": row.off} for row in made]
     return {"about": about, "parts": asdict(parts), "memory": peaks, "checks": [asdict(check) for check in held]}
+
+
+def is_one(path: Path) -> bool:
+    """Whether a file holds what `to_dict` gives."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8")).keys() >= {"about", "parts", "memory", "checks"}
+    except (ValueError, AttributeError):  # no JSON, or no keys
+        return False
 
 
 def text(about: dict, parts: Parts, made: list[Row], held: list[Check]) -> str:

@@ -5,7 +5,7 @@ Floors are numbered, and an import goes down at least one floor, never sideways,
 
     floor 0  ground           layout seeding files machine gpus checkpoints noise arguments losses allocations
     floor 1  the machine      environment rocm memory hub pipeline folders
-    floor 1  mathematics      records muon grids video cartoon tracing unet measures
+    floor 1  mathematics      records muon grids video cartoon tracing unet measures shortcuts
     floor 2  one guest each   models samplers schedulers metrics display training temporal words dataset pages diagrams
     floor 2  looks            attention
     floor 3  verbs            generate checks recipe judging speed tables contrastive distilling trials

@@ -25,6 +25,8 @@ from t2v_helpers import environment, files, layout, machine, models, noise, rocm
 from t2v_helpers.models import MAX_FRAMES, MAX_PIXELS
 from t2v_helpers.pipeline import TextToVideoSDPipeline, check_pipe
 from t2v_helpers.records import GenerationRecord, GenerationSpec, frames_hash
+from t2v_helpers.shortcuts import Predict
+from t2v_helpers.shortcuts import guided as both_halves
 
 MAX_GUIDANCE = 100.0
 SHOWN_PIXELS = 256  # smaller videos are enlarged when they are saved, so that a player shows more than a stamp
@@ -195,12 +197,14 @@ def _loop(pipe: TextToVideoSDPipeline, specs: list[GenerationSpec]) -> Iterator[
     spec, device = specs[0], pipe._execution_device
     scheduler = schedulers.make(spec.scheduler, pipe.scheduler.config)
     scheduler.set_timesteps(spec.steps, device=device)
-    text = torch.stack([encode_prompt(pipe, one) for one in specs], dim=1)  # [2 b t d]
+    predict = [predictor(pipe, encode_prompt(pipe, one), spec.guidance) for one in specs]  # text [2 t d] each
     latents = initial_latents(pipe, specs) * scheduler.init_noise_sigma  # [b c f h w]
     extra = _step_noise(specs, latents)
     for index, t in enumerate(scheduler.timesteps):
         x_t = scheduler.scale_model_input(latents, t)
-        noise_pred = _guided_noise(pipe, x_t, t, text, spec.guidance)
+        # One sample at a time: in a larger batch the matrix products add in another order, and a video would depend
+        # on its neighbours.
+        noise_pred = torch.cat([one(x, t) for one, x in zip(predict, x_t.split(1), strict=True)])  # [b c f h w]
         if index == 0:
             _check_first_step(pipe, noise_pred)
         latents = _step(scheduler, noise_pred, t, latents, extra)
@@ -218,13 +222,9 @@ def _check_first_step(pipe: TextToVideoSDPipeline, noise_pred: Tensor) -> None:
         )
 
 
-def _guided_noise(pipe: TextToVideoSDPipeline, x_t: Tensor, t: Tensor, text: Tensor, guidance: float) -> Tensor:
-    """Guided noise [b c f h w] for text [2 b t d], one sample at a time.
-
-    In a larger batch the matrix products add in another order, and a video would depend on its neighbours.
-    """
-    samples = zip(x_t.split(1), text.unbind(1), strict=True)
-    return torch.cat([_guided_noise_of_one(pipe, x, t, words, guidance) for x, words in samples])
+def predictor(pipe: TextToVideoSDPipeline, text: Tensor, guidance: float) -> Predict:
+    """How this pipeline predicts the guided noise of one video, for text [2 t d]: `pipe.predictor`, if it has one."""
+    return getattr(pipe, "predictor", both_halves)(pipe.unet, text, guidance)
 
 
 def guided(pipe: TextToVideoSDPipeline, spec: GenerationSpec) -> Callable[[Tensor, float], Tensor]:
@@ -233,22 +233,13 @@ def guided(pipe: TextToVideoSDPipeline, spec: GenerationSpec) -> Callable[[Tenso
     The words and the guidance are the spec's; the text is encoded once, here. Errors: see `check`.
     """
     spec = check(pipe, spec)
-    text = encode_prompt(pipe, spec)  # [2 t d]
+    predict = predictor(pipe, encode_prompt(pipe, spec), spec.guidance)
 
     @torch.no_grad()
-    def predict(x_t: Tensor, t: float) -> Tensor:
-        return _guided_noise_of_one(pipe, x_t, torch.as_tensor(t, device=x_t.device), text, spec.guidance)
+    def guided_noise(x_t: Tensor, t: float) -> Tensor:
+        return predict(x_t, torch.as_tensor(t, device=x_t.device))
 
-    return predict
-
-
-def _guided_noise_of_one(pipe: TextToVideoSDPipeline, x_t: Tensor, t: Tensor, text: Tensor, guidance: float) -> Tensor:
-    """eps = eps_negative + w (eps_prompt - eps_negative); at w = 1 the first half is not computed. text is [2 t d]."""
-    if guidance == 1:
-        return pipe.unet(x_t, t, encoder_hidden_states=text[1:], return_dict=False)[0]  # [1 c f h w]
-    both = pipe.unet(torch.cat([x_t, x_t]), t, encoder_hidden_states=text, return_dict=False)[0]
-    negative, prompt = both.chunk(2)
-    return negative + guidance * (prompt - negative)  # [1 c f h w]
+    return guided_noise
 
 
 def _step(scheduler: SchedulerMixin, noise_pred: Tensor, t: Tensor, latents: Tensor, extra: dict) -> Tensor:

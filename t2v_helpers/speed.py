@@ -17,7 +17,7 @@ from math import isqrt
 import torch
 from torch import Tensor, nn
 
-from t2v_helpers import arguments, models, temporal, unet
+from t2v_helpers import arguments, models, shortcuts, temporal, unet
 from t2v_helpers.measures import Bar, Measure, of_ratios, of_times
 
 BARS = {
@@ -48,7 +48,7 @@ def measure_unet(theirs: nn.Module, repeats: int = 20, frames: int = 16) -> dict
         **conv_runs(ours, x_t, text),
         **text_runs(ours, text, frames),
     }
-    with unet.text_kept(keeps, text):
+    with shortcuts.text_kept(keeps, text):
         seconds = in_turns(runs, repeats)
     ratios = [a / b for a, b in zip(seconds["ours"], seconds["diffusers"], strict=True)]
     return {f"unet/{name}": of_times(found) for name, found in seconds.items()} | {"unet/ratio": of_ratios(ratios)}

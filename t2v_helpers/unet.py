@@ -14,8 +14,7 @@ as a sequence, [(b h w) f c]. Wherever a video is unfolded, `batch` says how man
 
 import math
 from collections import namedtuple
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -117,7 +116,7 @@ class Attention(nn.Module):
     Vaswani et al. 2017, arXiv 1706.03762, section 3.2. Each of b texts is asked by all the frames of its video at once.
     """
 
-    kept: tuple[Tensor, Tensor, Tensor] | None = None  # a text with its keys and values, see text_kept
+    kept: tuple[Tensor, Tensor, Tensor] | None = None  # a text with its keys and values, see shortcuts.text_kept
 
     def __init__(self, channels: int, heads: int, text: int | None = None):
         super().__init__()
@@ -318,17 +317,24 @@ class UNet3D(nn.Module):
         """
         self._check_inputs(sample, encoder_hidden_states, others)
         text = self._kept(encoder_hidden_states)  # [b t d]
-        t = torch.as_tensor(timestep, device=sample.device).expand(len(sample))  # [b]
-        time = self.time_embedding(sinusoidal(t, self.config.block_out_channels[0]).to(self.dtype))  # [b e]
-        x = self.transformer_in(self.conv_in(fold_frames(sample)), len(sample))  # [(b f) c h w]
+        x, time = self.enter(sample, timestep)
         skips = [x]
         for block in self.down_blocks:
             x = block(x, time, text, skips)  # [(b f) c h w], smaller and smaller
         x = self.mid_block(x, time, text)
         for block in self.up_blocks:
             x = block(x, time, text, skips)  # [(b f) c h w], and larger again
-        x = self.conv_out(F.silu(self.conv_norm_out(x)))  # [(b f) c h w]
-        return Output(unfold_frames(x, len(sample)))  # [b c f h w]
+        return Output(self.leave(x, len(sample)))
+
+    def enter(self, sample: Tensor, timestep) -> tuple[Tensor, Tensor]:
+        """What comes before all blocks: the first features [(b f) c h w], and the embedding of the time [b e]."""
+        t = torch.as_tensor(timestep, device=sample.device).expand(len(sample))  # [b]
+        time = self.time_embedding(sinusoidal(t, self.config.block_out_channels[0]).to(self.dtype))  # [b e]
+        return self.transformer_in(self.conv_in(fold_frames(sample)), len(sample)), time
+
+    def leave(self, x: Tensor, batch: int) -> Tensor:
+        """What comes after all blocks: the last features [(b f) c h w] become the noise [b c f h w]."""
+        return unfold_frames(self.conv_out(F.silu(self.conv_norm_out(x))), batch)
 
     def _build_down(self, c: SimpleNamespace) -> list[int]:
         """The down blocks; returns the channels of every skip, which the up blocks will read."""
@@ -361,25 +367,6 @@ class UNet3D(nn.Module):
             raise ValueError(f"encoder_hidden_states has shape {list(text.shape)}, but [{b} t {d}] is needed.")
         for name in (name for name, value in others.items() if value is not None):
             raise ValueError(f"{name} is not known to UNet3D: leave it away, or take diffusers' UNet3DConditionModel.")
-
-
-@contextmanager
-def text_kept(unet: UNet3D, encoder_hidden_states: Tensor) -> Iterator[None]:
-    """Within this context the keys and values of this text [b t d] are computed once, not in every step.
-
-    Any other text is computed as ever, so nothing is ever read off the wrong text. The weights must stay as they are.
-    """
-    readers = [part for part in unet.modules() if isinstance(part, Attention) and part.text]
-    before = unet.kept_text, [part.kept for part in readers]
-    unet.kept_text = text = encoder_hidden_states.clone()  # a copy: what the caller does to theirs changes nothing
-    for part in readers:
-        part.kept = (text, *part.keys_and_values(text))
-    try:
-        yield
-    finally:
-        unet.kept_text = before[0]
-        for part, kept in zip(readers, before[1], strict=True):
-            part.kept = kept
 
 
 def from_diffusers(source: str | Path | nn.Module, variant: str | None = None) -> UNet3D:

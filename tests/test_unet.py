@@ -12,7 +12,7 @@ from diffusers.models.embeddings import Timesteps
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from t2v_helpers import checkpoints, models, unet
+from t2v_helpers import checkpoints, models, shortcuts, unet
 from t2v_helpers.generate import generate
 from t2v_helpers.records import GenerationSpec
 
@@ -318,7 +318,7 @@ def count(ours):
 def test_a_kept_text_is_computed_once_and_gives_the_same(ours, count):
     x_t, text = inputs(ours.config)
     wanted = ours(x_t, 500, text).sample
-    with unet.text_kept(ours, text):
+    with shortcuts.text_kept(ours, text):
         assert torch.equal(ours(x_t, 500, text).sample, wanted)
         ours(x_t, 400, text.clone())
         assert count() == 2  # before the context, and as it began
@@ -330,7 +330,7 @@ def test_a_kept_text_is_computed_once_and_gives_the_same(ours, count):
 @torch.no_grad()
 def test_another_text_is_never_answered_with_the_kept_one(ours, change):
     x_t, text = inputs(ours.config)
-    with unet.text_kept(ours, text):
+    with shortcuts.text_kept(ours, text):
         other = change(text)
         found = ours(x_t, 500, other).sample
     assert torch.equal(found, ours(x_t, 500, other).sample)
@@ -339,7 +339,7 @@ def test_another_text_is_never_answered_with_the_kept_one(ours, change):
 @torch.no_grad()
 def test_a_block_alone_is_never_answered_with_the_kept_text(ours):
     x, time, text, other = noise(2, 128, 4, 4), noise(1, 256), noise(1, 4, 128), noise(1, 4, 128, seed=3)
-    with unet.text_kept(ours, text):
+    with shortcuts.text_kept(ours, text):
         found = ours.mid_block(x, time, other)
     assert torch.equal(found, ours.mid_block(x, time, other))
 
@@ -347,8 +347,8 @@ def test_a_block_alone_is_never_answered_with_the_kept_text(ours):
 @torch.no_grad()
 def test_nothing_is_kept_after_an_error_and_the_outer_text_comes_back(ours, count):
     x_t, text = inputs(ours.config)
-    with unet.text_kept(ours, text):
-        with pytest.raises(RuntimeError, match="on purpose"), unet.text_kept(ours, text + 1):
+    with shortcuts.text_kept(ours, text):
+        with pytest.raises(RuntimeError, match="on purpose"), shortcuts.text_kept(ours, text + 1):
             raise RuntimeError("on purpose")
         ours(x_t, 500, text)
         assert count() == 2  # one for each context, none for the call

@@ -6,7 +6,7 @@ its own, because some viewers (GitHub's among them) drop videos. Both are kept s
 
 import math
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 import numpy as np
@@ -102,6 +102,46 @@ def axes(xlabel: str, ylabel: str, title: str = "", size: tuple[float, float] = 
     ax.grid(color="0.9")
     ax.spines[["top", "right"]].set_visible(False)
     return figure, ax
+
+
+def matrix(ax: Axes, values: np.ndarray, rows: Sequence[str], columns: Sequence[str], vmin: float, vmax: float) -> None:
+    """Draw a table of numbers as colours, from vmin (dark blue) to vmax (yellow), with the numbers written in.
+
+    Errors: ValueError (values are not [rows columns]).
+    """
+    if np.shape(values) != (len(rows), len(columns)):
+        given, names = list(np.shape(values)), [len(rows), len(columns)]
+        raise ValueError(f"values are {given}, but there are names for {names}: give one for each row and column.")
+    ax.imshow(values, cmap="cividis", aspect="auto", vmin=vmin, vmax=vmax)
+    ax.set_xticks(range(len(columns)), columns)
+    ax.set_yticks(range(len(rows)), rows)
+    for (i, j), value in np.ndenumerate(values):
+        shade = "white" if value < (vmin + vmax) / 2 else "black"
+        ax.text(j, i, f"{value:.2f}".replace("-0.00", "0.00"), ha="center", va="center", fontsize=8, color=shade)
+
+
+def show_maps(clip, maps: Mapping[str, np.ndarray], title: str) -> None:
+    """Show the frames of a clip in a row, and each map [f h w] in a row below, on its own scale, named with its mean.
+
+    clip: uint8 [f h w 3] or a Generation. maps: name -> numbers, or a tensor on the CPU; bright is much.
+    Errors: ValueError (frames; a map of another number of frames).
+    """
+    frames = _frames(clip)
+    if wrong := [name for name, one in maps.items() if np.ndim(one) != 3 or len(one) != len(frames)]:
+        raise ValueError(f"the map of {wrong[0]!r} must be [f h w] with f = {len(frames)}, as the clip has frames.")
+    named = {f"{name}\nmean {float(one.mean()):.2f}": np.asarray(one) for name, one in maps.items()}
+    size = (len(frames), 0.9 * (len(maps) + 1))  # inches
+    figure, rows = plt.subplots(len(maps) + 1, len(frames), figsize=size, layout="constrained", squeeze=False)
+    for row, (name, pictures) in zip(rows, {"the video": frames, **named}.items(), strict=True):
+        row[0].set_ylabel(name, rotation=0, ha="right", va="center")
+        for ax, picture in zip(row, pictures, strict=True):
+            ax.imshow(picture, cmap="cividis", vmin=pictures.min(), vmax=pictures.max())
+            ax.set(xticks=[], yticks=[])
+    for j, ax in enumerate(rows[-1]):
+        ax.set_xlabel(f"frame {j}")
+    figure.suptitle(title, fontsize=9)
+    show_figure(figure, f"{title}; rows: the video, {', '.join(maps)}")
+    plt.close(figure)
 
 
 # --- captions and HTML

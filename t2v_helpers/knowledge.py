@@ -226,6 +226,11 @@ def share(lines: Sequence[dict], way: str, part: str, wanted: str = "labels") ->
     return metrics.Share(sum(a == b for a, b in zip(asked, seen, strict=True)), len(lines))
 
 
+def told(lines: Sequence[dict], way: str, part: str, wanted: str = "labels") -> str:
+    """`share` with its interval, as text. ValueError: see there."""
+    return share(lines, way, part, wanted).told
+
+
 def main(argv: list[str] | None = None) -> int:
     """Make the table, and print how often each part is read as asked after each way of changing."""
     p = arguments.Parser(prog=COMMAND, description="Change one thing in a prompt; goes on where it was stopped.")

@@ -260,6 +260,33 @@ def test_the_palette_is_told_apart_without_colour_vision():
     assert gaps.min() > 0.05
 
 
+def test_a_matrix_is_written_in_its_colours():
+    figure, ax = plt.subplots()
+    display.matrix(ax, np.array([[0.0, 1.0, -0.001]]), ["one"], ["a", "b", "c"], 0, 1)
+    plt.close(figure)
+    assert [(text.get_text(), text.get_color()) for text in ax.texts] == [
+        ("0.00", "white"), ("1.00", "black"), ("0.00", "white")]  # fmt: skip
+    assert [text.get_text() for text in (*ax.get_yticklabels(), *ax.get_xticklabels())] == ["one", "a", "b", "c"]
+
+
+def test_a_matrix_without_all_names_is_refused():
+    with pytest.raises(ValueError, match=r"values are \[1, 2\], but there are names for \[1, 1\]: give one for each"):
+        display.matrix(None, np.zeros((1, 2)), ["one"], ["a"], 0, 1)
+
+
+def test_maps_stand_below_the_frames(shown):
+    maps = {"dog": np.eye(8)[None].repeat(2, 0), "is": np.ones((2, 8, 8))}
+    ((data, _),) = shown(display.show_maps, a_video(f=2), maps, "two words")
+    assert data["text/plain"] == "two words; rows: the video, dog, is"
+    assert picture(base64.b64decode(data["image/png"])).std() > 10 and not plt.get_fignums()
+
+
+@pytest.mark.parametrize("one", [np.zeros((3, 8, 8)), np.zeros((2, 8))])
+def test_a_map_that_does_not_fit_the_clip_is_refused(one):
+    with pytest.raises(ValueError, match=r"the map of 'dog' must be \[f h w\] with f = 2, as the clip has frames"):
+        display.show_maps(a_video(f=2), {"dog": one}, "")
+
+
 def test_a_figure_is_a_small_picture_with_a_description(shown):
     figure, ax = plt.subplots(figsize=(4, 3), dpi=50)
     ax.plot([1, 2])

@@ -36,6 +36,10 @@ def test_an_impossible_share_is_refused(k, n):
         metrics.Share(k, n)
 
 
+def test_a_share_is_told_with_its_interval():
+    assert metrics.Share(16, 16).told == "16 of 16 (81%-100%)" and metrics.Share(1, 16).told == " 1 of 16 (1%-28%)"
+
+
 def test_adherence_counts_each_label_and_all_four():
     counted = metrics.adherence([A, B, MIXED], [A, B, A], {})
     assert {name: counted[name].k for name in (*metrics.LABELS, "all four")} == {

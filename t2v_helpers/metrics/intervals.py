@@ -33,6 +33,12 @@ class Share:
         """Wilson's 95 % interval of the share."""
         return wilson(self.k, self.n)
 
+    @property
+    def told(self) -> str:
+        """Such as "16 of 16 (81%-100%)", for a sentence."""
+        low, high = self.interval
+        return f"{self.k:2} of {self.n} ({low:.0%}-{high:.0%})"
+
     def to_dict(self) -> dict:
         """k, n, share and interval, ready for JSON."""
         return {"k": self.k, "n": self.n, "share": self.share, "interval": list(self.interval)}

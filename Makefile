@@ -14,7 +14,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help run test units nbval lab train bench dry-run drift-oldest drift-newest clean
+.PHONY: help run test lint units nbval lab train bench dry-run tolerances drift-oldest drift-newest clean
 
 PYTHON ?= python3
 TORCH ?= torch
@@ -32,10 +32,12 @@ help:  ## say what there is to make
 run: $(VENV)/.ready  ## run every notebook: pages, videos and an index in outputs/
 	$(VENV)/bin/t2v run $(ARGS)
 
-test: units $(if $(TESTS),,nbval)  ## lint, unit tests, and every notebook against its stored outputs
+test: lint units $(if $(TESTS),,nbval)  ## lint, unit tests, and every notebook against its stored outputs
+
+lint: $(VENV)/.ready
+	$(PY) -m ruff check .
 
 units: $(VENV)/.ready $(VENV)/.actionlint
-	$(PY) -m ruff check .
 	$(PY) -m pytest $(TESTS) $(ARGS)
 
 nbval: $(VENV)/.ready
@@ -58,8 +60,11 @@ bench: $(VENV)/.ready  ## measure the shipped model, and make the tables behind 
 dry-run: $(VENV)/.ready  ## load and run the real model with random weights, on a CPU: what it takes of memory, before a GPU is there
 	$(VENV)/bin/t2v dry-run $(ARGS)
 
-# The two ends of what pyproject.toml allows, each in an environment of its own, made anew. After a failed unit
-# test the notebooks are run too (-k). drift/ keeps the logs.
+tolerances: $(VENV)/.ready  ## hold what `make run` left in outputs/ against benchmarks/tolerances.json
+	$(PY) -m t2v_helpers.tolerances $(ARGS)
+
+# The two ends of what pyproject.toml allows, each in an environment of its own, made anew. What fails does
+# not stop the rest (-k). drift/ keeps the logs.
 drift-oldest:  ## all of `make test` with the oldest packages that pyproject.toml allows, in .venv-oldest
 	@mkdir -p drift
 	sed -nE 's/^ +"([A-Za-z0-9_-]+)>=([0-9.]+).*/\1==\2/p' pyproject.toml > drift/oldest.txt

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 import sys
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -65,6 +66,14 @@ def test_every_dependency_is_a_range_and_its_pin_lies_inside():
         (pin,) = pins[name].specifier
         assert any(part.operator == ">=" for part in requirement.specifier), f"{name} has no lower bound"
         assert requirement.specifier.contains(pin.version), f"{requirement} does not allow {pin.version}"
+
+
+def test_the_drift_takes_the_lower_bound_of_each_dependency():
+    recipe = re.search(r"^\t(sed .+) > drift/oldest.txt$", (ROOT / "Makefile").read_text(), re.M)[1]
+    written = subprocess.run(recipe, shell=True, capture_output=True, text=True, cwd=ROOT).stdout.split()
+    bounds = {name: r.specifier for name, r in by_name(PROJECT["dependencies"] + DEV).items()}
+    lower = [f"{name}=={part.version}" for name, parts in bounds.items() for part in parts if part.operator == ">="]
+    assert written == lower
 
 
 def test_constraints_are_exact_and_name_no_build_of_torch():

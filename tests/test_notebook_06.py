@@ -149,9 +149,8 @@ def test_its_error_is_that_of_the_shapes(toy_pipe, here, capsys):
     here["attempt"]("this UNet", lambda: here["ask"](toy_pipe.unet, some(1, 24, 31)))
     here["attempt"]("this UNet", lambda: here["ask"](toy_pipe.unet, some(1, 24, 32)))
     said = capsys.readouterr().out
-    assert (
-        said.startswith("this UNet: RuntimeError: mat1 and mat2 shapes cannot be multiplied") and said.count("\n") == 1
-    )
+    assert said.startswith("this UNet: RuntimeError: ") and said.count("\n") == 1
+    assert "mat1 and mat2 shapes cannot be multiplied" in said  # torch 2.15 names the operator before it
 
 
 def test_the_training_through_the_unet_moves_the_adapter_alone(toy_pipe):

@@ -1,6 +1,7 @@
 """The two additions to nbval: what is sanitised (and what must not be), and the comparison of pictures and videos."""
 
 import base64
+import importlib.util
 import os
 import re
 import shutil
@@ -11,9 +12,12 @@ from xml.etree import ElementTree
 
 import cv2
 import imageio.v3 as iio
+import matplotlib
 import nbformat
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from nbval.plugin import get_sanitize_patterns
 
 ROOT = Path(__file__).parents[1]
@@ -125,7 +129,8 @@ CASES = {
 def verdicts(tmp_path_factory) -> dict[str, str]:
     """What nbval said of each case: the failure's text, or nothing."""
     folder = tmp_path_factory.mktemp("nbval")
-    shutil.copy(ROOT / "conftest.py", folder)
+    for name in ("conftest.py", "constraints.txt"):
+        shutil.copy(ROOT / name, folder)
     nbformat.write(nbformat.v4.new_notebook(cells=[cell for cell, _ in CASES.values()]), folder / "cases.ipynb")
     command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", "--nbval-sanitize-with", SANITIZE]
     command += ["--nbval-kernel-startup-timeout", "300"]
@@ -141,3 +146,50 @@ def verdicts(tmp_path_factory) -> dict[str, str]:
 def test_pictures_and_videos_are_compared(verdicts, case):
     expected = CASES[case][1]
     assert expected in verdicts[case] and bool(expected) == bool(verdicts[case])
+
+
+# --- plots, where another matplotlib draws the letters
+
+
+def plot(letters: float, heights: tuple[int, ...] = (1, 3, 2)) -> np.ndarray:
+    """A bar chart with labels of that size, uint8 [1 h w c]."""
+    figure = Figure(figsize=(6, 3), layout="constrained")
+    ax = figure.add_subplot()
+    ax.bar(range(len(heights)), heights)
+    ax.set_title("how far a scheduler is from where fifty steps arrive", fontsize=letters)
+    ax.set_xlabel("scheduler", fontsize=letters)
+    ax.set_ylabel("grey levels", fontsize=letters)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[None, ..., :3]
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    """The repository's conftest.py as a module."""
+    spec = importlib.util.spec_from_file_location("pictures", ROOT / "conftest.py")
+    spec.loader.exec_module(module := importlib.util.module_from_spec(spec))
+    return module
+
+
+def test_other_letters_are_forgiven_where_matplotlib_is_another_and_only_there(pictures):
+    assert pictures.difference(plot(10), plot(10.5), rough=True) == ""
+    assert "further off" in pictures.difference(plot(10), plot(10.5))
+
+
+def test_another_plot_is_not_forgiven(pictures):
+    assert "rough squares" in pictures.difference(plot(10), plot(10, (3, 1, 2)), rough=True)
+    assert "stored as" in pictures.difference(plot(10), plot(10)[:, :-20], rough=True)
+
+
+def test_the_stored_plots_are_those_of_the_pinned_matplotlib(pictures):
+    assert pictures.OTHER_LETTERS != matplotlib.__version__.startswith(f"{pictures._PINNED}.")
+    for path in ROOT.glob("notebooks/*.ipynb"):
+        found = re.findall(rb"Matplotlib version(\d+\.\d+)", b"".join(pngs_of(path)))
+        assert set(found) <= {pictures._PINNED.encode()}, path.name
+
+
+def pngs_of(path: Path) -> list[bytes]:
+    cells = nbformat.read(path, as_version=4).cells
+    data = [output.get("data", {}) for cell in cells for output in cell.get("outputs", [])]
+    return [base64.b64decode(one["image/png"]) for one in data if "image/png" in one]

@@ -43,6 +43,7 @@ def sanitized(text: str) -> str:
         ("frames 3f2a9c0011bb…", "frames 77aa00ffeedd…"),
         ("sha256 " + "0a" * 32, "sha256 " + "b1" * 32),
         ("<Video at 0x7f00aa12bc>", "<Video at 0x7f11aa12bc>"),
+        ("RuntimeError: mat1 and mat2 shapes", "RuntimeError: mm: mat1 and mat2 shapes"),
         ("wrote /a/b/outputs/dog.mp4", "wrote /somewhere/else/dog.mp4"),
         ("CPU                      one, 2 threads\nseed 1", "CPU                      another, 8 threads\nseed 1"),
         ("max abs diff 4.77e-07", "max abs diff 9e-06"),

@@ -15,6 +15,7 @@ Floors are numbered, and an import goes down at least one floor, never sideways,
     floor 4  roof             cli course bench playground figures costs train sweep comparison knobs ledger dry_run
     floor 4  new words        teaching
     floor 4  prompts          knowledge
+    floor 4  speed            acceleration
     floor 5  the whole run    tolerances
 
 Importing the package itself takes milliseconds: it loads neither torch nor diffusers.

@@ -10,6 +10,7 @@ import base64
 import re
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import matplotlib
@@ -37,6 +38,12 @@ def pytest_runtest_call(item):
         if problem:
             item.raise_cell_error("Cell pictures differ", problem)
     return result
+
+
+@pytest.fixture(scope="session")
+def likeness() -> SimpleNamespace:
+    """How pictures are compared, for the tests of other pictures than a notebook's."""
+    return SimpleNamespace(difference=difference, squares=squares, other_letters=OTHER_LETTERS, pinned=_PINNED)
 
 
 def pictures(outputs: list[dict]) -> list[tuple[str, bytes]]:

@@ -318,7 +318,7 @@ def is_whole(path: str | Path) -> bool:
         return data.startswith(b"\x89PNG") and data[-8:-4] == b"IEND"
     place = 0
     while 0 <= place < len(data):  # an mp4 is a row of boxes, each of which begins with its length and its name
-        size = int.from_bytes(data[place : place + 4])
+        size = int.from_bytes(data[place : place + 4], "big")
         place += size if size >= 8 and data[place + 4 : place + 8].isalpha() else len(data) + 1
     return data[4:8] == b"ftyp" and place == len(data)
 

@@ -4,7 +4,8 @@ import ast
 import re
 import subprocess
 import sys
-from importlib.metadata import packages_distributions
+from collections import defaultdict
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
@@ -22,12 +23,20 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 DEV = PROJECT["optional-dependencies"]["dev"]
 CONDA = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
 PINS = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and not line.startswith("#")]
-HOMES = packages_distributions()  # import name -> the distributions it comes from
 MODULES = sorted((ROOT / "t2v_helpers").rglob("*.py"))
 
 
 def by_name(lines) -> dict[str, Requirement]:
     return {canonicalize_name(requirement.name): requirement for requirement in map(Requirement, lines)}
+
+
+def homes() -> dict[str, set[str]]:
+    """Import name -> the distributions it comes from, by their files (packages_distributions does so from 3.11 on)."""
+    found = defaultdict(set)
+    for distribution in distributions():
+        for file in distribution.files or []:
+            found[file.parts[0].removesuffix(".py")].add(distribution.name)
+    return found
 
 
 def conda_pip() -> list[str]:
@@ -43,6 +52,9 @@ def imported(path: Path) -> set[str]:
         if isinstance(node, ast.ImportFrom) and not node.level:
             names.add(node.module)
     return {name.split(".")[0] for name in names}
+
+
+HOMES = homes()
 
 
 def test_environment_yml_lists_what_pyproject_lists():

@@ -51,11 +51,12 @@ def test_the_manifest_names_the_command_and_the_specs(name):
 
 
 @pytest.mark.parametrize("name", ["world.png", "blog_robot.gif", "unet.png", "layer.png", "shares.png"])
-def test_a_picture_made_again_is_the_same_picture(name, tmp_path):
+def test_a_picture_made_again_is_the_same_picture(name, tmp_path, likeness):
     (again,) = figures.make([name], tmp_path)
     committed, new = pixels(figures.IMAGES / name), pixels(again)
     assert committed.shape == new.shape
-    assert abs(committed - new).mean() < TOLERANCE
+    looks = likeness.squares if likeness.other_letters else np.asarray  # of letters that matplotlib draws otherwise
+    assert abs(looks(committed) - looks(new)).mean() < TOLERANCE
     assert json.loads((tmp_path / files.MANIFEST).read_text())["files"][name]["specs"] == MANIFEST[name]["specs"]
 
 

@@ -1,7 +1,6 @@
 """The two additions to nbval: what is sanitised (and what must not be), and the comparison of pictures and videos."""
 
 import base64
-import importlib.util
 import os
 import re
 import shutil
@@ -165,29 +164,21 @@ def plot(letters: float, heights: tuple[int, ...] = (1, 3, 2)) -> np.ndarray:
     return np.asarray(canvas.buffer_rgba())[None, ..., :3]
 
 
-@pytest.fixture(scope="module")
-def pictures():
-    """The repository's conftest.py as a module."""
-    spec = importlib.util.spec_from_file_location("pictures", ROOT / "conftest.py")
-    spec.loader.exec_module(module := importlib.util.module_from_spec(spec))
-    return module
+def test_other_letters_are_forgiven_where_matplotlib_is_another_and_only_there(likeness):
+    assert likeness.difference(plot(10), plot(10.5), rough=True) == ""
+    assert "further off" in likeness.difference(plot(10), plot(10.5))
 
 
-def test_other_letters_are_forgiven_where_matplotlib_is_another_and_only_there(pictures):
-    assert pictures.difference(plot(10), plot(10.5), rough=True) == ""
-    assert "further off" in pictures.difference(plot(10), plot(10.5))
+def test_another_plot_is_not_forgiven(likeness):
+    assert "rough squares" in likeness.difference(plot(10), plot(10, (3, 1, 2)), rough=True)
+    assert "stored as" in likeness.difference(plot(10), plot(10)[:, :-20], rough=True)
 
 
-def test_another_plot_is_not_forgiven(pictures):
-    assert "rough squares" in pictures.difference(plot(10), plot(10, (3, 1, 2)), rough=True)
-    assert "stored as" in pictures.difference(plot(10), plot(10)[:, :-20], rough=True)
-
-
-def test_the_stored_plots_are_those_of_the_pinned_matplotlib(pictures):
-    assert pictures.OTHER_LETTERS != matplotlib.__version__.startswith(f"{pictures._PINNED}.")
+def test_the_stored_plots_are_those_of_the_pinned_matplotlib(likeness):
+    assert likeness.other_letters != matplotlib.__version__.startswith(f"{likeness.pinned}.")
     for path in ROOT.glob("notebooks/*.ipynb"):
         found = re.findall(rb"Matplotlib version(\d+\.\d+)", b"".join(pngs_of(path)))
-        assert set(found) <= {pictures._PINNED.encode()}, path.name
+        assert set(found) <= {likeness.pinned.encode()}, path.name
 
 
 def pngs_of(path: Path) -> list[bytes]:

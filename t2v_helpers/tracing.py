@@ -7,8 +7,9 @@
 
 Every module is a row, named as in the module tree. A row counts what the module does itself; what its children do
 stands in their rows, so that rows can be added up. FLOPs are torch's own count: a multiplication and an addition are
-two. Bytes are what the operations read and write, each from and to memory, an attention being one operation.
-On the meta device nothing is computed: a model of any size is traced in seconds, without its weights.
+two. Bytes are what the operations read and write, each from and to memory, an attention or a
+group norm being one operation. On the meta device nothing is computed: a model of any size is traced in seconds,
+without its weights.
 
 The kinds go by the module names of diffusers' UNet3DConditionModel (the course's UNet3D has the same) and
 AutoencoderKL, and of transformers' CLIPTextModel.
@@ -24,7 +25,7 @@ from time import perf_counter
 
 import torch
 from torch import nn
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import group_norm, scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -212,7 +213,7 @@ class _Ledger:
             FlopCounterMode(display=False, custom_mapping={CPU_ATTENTION: _attention_flops}),
             _Bytes(),
         )
-        self.counters = [self.flops, self.bytes, _FusedAttention(self.bytes)] if counting else []
+        self.counters = [self.flops, self.bytes, _Fused(self.bytes)] if counting else []
         self.work, self.calls, self.shapes = defaultdict(Work), Counter(), {}
         self.running = [""]  # the names of the modules that are running, the innermost last
         self.last = Work()
@@ -278,8 +279,11 @@ class _Bytes(TorchDispatchMode):
         return out
 
 
-class _FusedAttention(TorchFunctionMode):
-    """Counts an attention as one operation, also where the device computes it in several."""
+class _Fused(TorchFunctionMode):
+    """Counts an attention as one operation, also where the device computes it in several.
+
+    So too a group norm: before 2.15, torch makes a copy first where a video lies in memory otherwise.
+    """
 
     def __init__(self, meter: _Bytes):
         super().__init__()
@@ -288,7 +292,7 @@ class _FusedAttention(TorchFunctionMode):
     def __torch_function__(self, func, types, args=(), kwargs=None):
         before = self.meter.total
         out = func(*args, **(kwargs or {}))
-        if func is scaled_dot_product_attention:
+        if func in (scaled_dot_product_attention, group_norm):
             self.meter.total = before + _nbytes((args, kwargs, out))
         return out
 

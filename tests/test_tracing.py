@@ -118,6 +118,12 @@ def test_an_attention_counts_the_same_on_every_device(device):
     assert row.work.bytes == 4 * 4 * (2 * 3 * 16 * 8)  # three read, one written
 
 
+@pytest.mark.parametrize("layout", [torch.zeros(2, 8, 4, 3), torch.zeros(2, 4, 8, 3).transpose(1, 2)])
+def test_a_group_norm_counts_the_same_however_its_input_lies_in_memory(layout):
+    row = trace(nn.GroupNorm(4, 8), layout).rows[0]  # from [b c h w]
+    assert row.work.bytes == 4 * (2 * 2 * 8 * 4 * 3 + 8 + 8)  # read and written; weights
+
+
 def test_a_model_counts_the_same_with_weights_and_without(toy_pipe, toy, toy_folder):
     unet, (sample, t, text) = toy
     bare = models.skeleton(toy_folder)["unet"]

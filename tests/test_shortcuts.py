@@ -1,4 +1,4 @@
-"""Shortcuts: the same numbers where nothing is left out, what is left out elsewhere, and nothing kept between videos."""
+"""Shortcuts: the same numbers where nothing is left out, what is left out elsewhere; nothing goes between videos."""
 
 from contextlib import contextmanager
 

@@ -56,6 +56,7 @@ bench: $(VENV)/.ready  ## measure the shipped model, and make the tables behind 
 	$(PY) -m t2v_helpers.knobs
 	$(PY) -m t2v_helpers.teaching
 	$(PY) -m t2v_helpers.knowledge
+	$(PY) -m t2v_helpers.acceleration
 
 dry-run: $(VENV)/.ready  ## load and run the real model with random weights, on a CPU: what it takes of memory, before a GPU is there
 	$(VENV)/bin/t2v dry-run $(ARGS)

@@ -44,7 +44,7 @@ from t2v_helpers.shortcuts import Shortcuts
 TABLE = Path(__file__).resolve().parents[1] / "benchmarks" / "acceleration.jsonl"
 COMMAND = "python -m t2v_helpers.acceleration"
 PLAIN = "as it is"
-SEEDS, TIMED = 32, 12
+SEEDS, TIMED = 24, 12
 BATCH = 4
 SENTENCES = 20_510  # the seed of the prompts; training and the other tables use other streams
 Way = Callable[[object, GenerationSpec], object]  # a context in which pipe works so

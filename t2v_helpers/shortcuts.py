@@ -83,7 +83,8 @@ class Shortcuts:
         return ", ".join(filter(None, told)) or "none"
 
 
-FAST = Shortcuts(reuse=3)  # of models.load(..., fast=True): chosen by the table of the notebook 10_speed
+# of models.load(..., fast=True), chosen by the table of the notebook 10_speed
+FAST = Shortcuts(reuse=5, guided_above=500)
 
 
 class _Video:

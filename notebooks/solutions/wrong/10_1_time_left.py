@@ -1,0 +1,3 @@
+# helpful word: one over it
+def amdahl(share, times):
+    return (1 - share) + share / times

@@ -1,0 +1,3 @@
+# helpful word: does not vanish
+def amdahl(share, times):
+    return 1 / (1 - share)

@@ -1,0 +1,59 @@
+"""The checks of notebook 10: how fast can it go?"""
+
+from collections.abc import Callable
+
+from t2v_helpers.checks.advice import Verdict, not_yet, number_advice, right
+
+
+def check_10_1(amdahl: Callable) -> Verdict:
+    """`amdahl(share, times)`: how many times faster the whole gets."""
+    for share, times in ((0.8, 3.0), (0.5, 100.0), (0.25, 2.0)):
+        left = (1 - share) + share / times
+        mistakes = {
+            "That is what is left of the time. How many times faster is one over it.": left,
+            "The rest stays as it is: add the time of the rest, 1 - share.": times / share,
+            "That takes the part alone. The rest of the time is still there.": times,
+            "The faster part does not vanish: share / times of it is left.": 1 / (1 - share),
+            "That adds up speeds. Add up times: of the part, and of the rest.": (1 - share) + share * times,
+        }
+        if advice := number_advice("amdahl", amdahl(share, times), 1 / left, mistakes):
+            return not_yet(advice)
+    return right("What is small cannot gain much, however fast it becomes: look for the large share first.")
+
+
+def check_10_2(attainable: Callable) -> Verdict:
+    """`attainable(intensity, peak, bandwidth)`: the roofline, in FLOP/s."""
+    for intensity, peak, bandwidth in ((0.5, 100.0, 20.0), (50.0, 100.0, 20.0), (2.0, 100.0, 20.0)):
+        slope = intensity * bandwidth
+        steep = {"That is the slope alone. No layer is faster than the peak.": slope} if slope > peak else {}
+        mistakes = steep | {
+            "That is the larger of the two. Whichever is slower holds the layer back.": max(peak, slope),
+            "FLOP for each byte, times bytes a second: multiply, do not divide.": min(peak, bandwidth / intensity),
+            "That is the flat part alone. With few FLOP for each byte, moving takes longer.": peak,
+            "Moving and computing go on at the same time: their times do not add up.": 1 / (1 / peak + 1 / slope),
+        }
+        given = attainable(intensity, peak, bandwidth)
+        if advice := number_advice("attainable", given, min(peak, slope), mistakes):
+            return not_yet(advice)
+    return right("Left of the ridge, only fewer bytes help; right of it, only fewer operations.")
+
+
+def check_10_3(price: Callable) -> Verdict:
+    """`price(steps, every, whole, last)`: seconds, where each `every`-th step from the first computes all layers."""
+    for steps, every in ((25, 3), (10, 5), (7, 1)):
+        whole, last = 4.0, 1.0
+        full = -(-steps // every)
+        mistakes = {
+            "The first step computes all layers, and so does the last group that is cut short: round up.":
+                steps // every * whole + (steps - steps // every) * last,
+            "Steps are whole: there is no third of a full step. Round up.":
+                steps / every * whole + (steps - steps / every) * last,
+            "The steps in between still compute the last layer.": full * whole,
+            "A full step computes the last layer as part of all: do not pay it twice.": full * whole + steps * last,
+            "The two are swapped: few steps compute all layers, most the last one alone.":
+                full * last + (steps - full) * whole,
+        }  # fmt: skip
+        if advice := number_advice("price", price(steps, every, whole, last), full * whole + (steps - full) * last,
+                                   mistakes):  # fmt: skip
+            return not_yet(advice)
+    return right("With a large interval nearly all steps cost `last`: no interval makes them cheaper than that.")

@@ -177,8 +177,12 @@ def _hooks(unet: nn.Module, maps: Maps, shape: dict[str, int]) -> Iterator[tuple
 
 
 def _attentions(unet: nn.Module, layers: str) -> list[tuple[str, Attention, str]]:
-    """(name, attention, kind) of each that is recorded. ValueError: no layer's name holds `layers`."""
+    """(name, attention, kind) of each that is recorded. ValueError: no layer's name holds `layers`, or none at all."""
     found = {name: module for name, module in unet.named_modules() if isinstance(module, TRANSFORMERS)}
+    if not found:
+        raise ValueError(
+            f"unet is a {type(unet).__name__} without diffusers' attentions: load the model without fast=True."
+        )
     if not any(layers in name for name in found):
         raise ValueError(f"layers={layers!r} is in no layer's name: use a part of one of {', '.join(found)}.")
     attentions = []

@@ -81,6 +81,8 @@ def load(
     Errors: ValueError (unknown name; no pipeline; weights that are cut short, changed or incomplete; a plan and another
     dtype), FileNotFoundError, ConnectionError (offline, no network), MemoryError and OSError (too little memory, disk).
     """
+    if not isinstance(fast, bool):
+        raise ValueError(f"fast={fast!r} is a {type(fast).__name__}: use True or False.")
     folder = _folder(name)
     device = environment.pick_device(device)
     chosen = memory if isinstance(memory, planning.Plan | None) else plan(name, memory, device, dtype)

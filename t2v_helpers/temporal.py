@@ -20,13 +20,18 @@ ALONG_TIME = {"kernel_size": (3, 1, 1), "padding": (1, 0, 0), "stride": (1, 1, 1
 def temporal_layers(unet: UNet3DConditionModel, kinds: tuple[str, ...] = tuple(KINDS)) -> list[nn.Module]:
     """The temporal layers of these kinds, in the order of the module tree.
 
-    Raises ValueError for a kind other than "convolution" and "attention".
+    ValueError: a kind other than "convolution" and "attention"; a UNet without such layers, the course's own say.
     """
     strange = [kind for kind in kinds if kind not in KINDS]
     if strange:
         raise ValueError(f"kinds has {strange[0]!r}, but allowed are: {', '.join(KINDS)}.")
     wanted = tuple(KINDS[kind] for kind in kinds)
-    return [module for module in unet.modules() if isinstance(module, wanted)]
+    found = [module for module in unet.modules() if isinstance(module, wanted)]
+    if kinds and not found:
+        raise ValueError(
+            f"unet is a {type(unet).__name__} without diffusers' temporal layers: load the model without fast=True."
+        )
+    return found
 
 
 @contextmanager

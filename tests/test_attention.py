@@ -7,7 +7,7 @@ import pytest
 import torch
 from diffusers.models.attention_processor import AttnProcessor
 
-from t2v_helpers import attention, generate, models
+from t2v_helpers import attention, generate, models, unet
 from t2v_helpers.records import GenerationSpec
 
 SPEC = GenerationSpec("a dog is dancing in times square", steps=2, frames=3, height=32, width=48)
@@ -219,3 +219,13 @@ def test_a_heat_that_learns_can_be_shown():
 def test_a_word_is_not_found_in_the_end_of_another_one(toy_pipe, prompt, word, places):
     assert attention.tokens_of(toy_pipe.tokenizer, prompt, word) == places
     assert toy_pipe.tokenizer("a zebra").input_ids.count(toy_pipe.tokenizer("a").input_ids[1]) == 2, "its last letter"
+
+
+def test_a_unet_without_diffusers_attentions_is_refused(toy_pipe):
+    before, toy_pipe.unet = toy_pipe.unet, unet.from_diffusers(toy_pipe.unet)
+    try:
+        with pytest.raises(ValueError, match="unet is a UNet3D without diffusers' attentions: load the model without"):
+            with attention.recorded(toy_pipe):
+                pass
+    finally:
+        toy_pipe.unet = before

@@ -186,3 +186,8 @@ def test_a_shortcut_out_of_range_is_refused(bad):
 def test_shortcuts_want_the_courses_unet(toy_pipe):
     with pytest.raises(ValueError, match="unet is a UNet3DConditionModel: Shortcuts need unet.from_diffusers"):
         Shortcuts(2)(toy_pipe.unet, torch.zeros(2, 5, 32), 4.0)
+
+
+def test_fast_is_yes_or_no(toy_folder):
+    with pytest.raises(ValueError, match="fast='yes' is a str: use True or False"):
+        models.load(toy_folder, fast="yes")

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from t2v_helpers import recipe, temporal
+from t2v_helpers.unet import from_diffusers
 
 
 @pytest.fixture(scope="module")
@@ -108,3 +109,12 @@ def test_a_new_unet_starts_as_an_image_model():
 def test_an_unknown_kind_is_refused(unet):
     with pytest.raises(ValueError, match="kinds has 'spatial', but allowed are: convolution, attention"):
         temporal.temporal_layers(unet, ("spatial",))
+
+
+def test_a_unet_without_diffusers_layers_is_refused(toy_pipe):
+    own = from_diffusers(toy_pipe.unet)
+    with pytest.raises(ValueError, match="unet is a UNet3D without diffusers' temporal layers: load"):
+        with temporal.temporal_layers_off(own):
+            pass
+    with temporal.temporal_layers_off(own, ()):
+        pass

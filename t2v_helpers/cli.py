@@ -94,6 +94,7 @@ def _generate_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--device", default="auto", help="auto, cpu, cuda (also for ROCm) or cuda:1")
     p.add_argument("--dtype", default="auto", help="auto, float32, float16 or bfloat16")
     p.add_argument("--memory", help="8GiB, say: choose what to save so that the video fits; what was chosen is told")
+    p.add_argument("--fast", action="store_true", help="some times faster, and another video (see notebook 10_speed)")
     p.add_argument("--offline", action="store_true", default=None, help="download nothing")
     asked = {"default": argparse.SUPPRESS}  # what is not given is left to GenerationSpec
     pixels = "pixels, a multiple of 16 for the cartoon, up to 1024 (the model's own)"
@@ -149,9 +150,10 @@ def generate(options: argparse.Namespace) -> int:
 
     given = {f.name: getattr(options, f.name) for f in fields(GenerationSpec) if hasattr(options, f.name)}
     spec = GenerationSpec(**given)
-    path = options.out or Path("outputs", f"{_name(options.model, spec)}.mp4")
+    path = options.out or Path("outputs", f"{_name(options.model, spec)}{'-fast' * options.fast}.mp4")
     _check_out(path)
-    pipe = models.load(options.model, options.device, options.dtype, options.offline, memory=_plan(options, spec))
+    chosen = {"memory": _plan(options, spec), "fast": options.fast}
+    pipe = models.load(options.model, options.device, options.dtype, options.offline, **chosen)
     if models.is_cartoon(pipe):
         models.refuse_unknown_words(f"{spec.prompt} {spec.negative_prompt}")
     generate.check(pipe, spec)

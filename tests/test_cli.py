@@ -93,6 +93,14 @@ def test_generate_names_the_file_after_what_was_asked(t2v, toy_folder, tmp_path,
     assert {path.name for path in (tmp_path / "outputs").iterdir()} == {name + suffix for suffix in cli.SUFFIXES}
 
 
+def test_generate_fast_says_so_in_the_name_and_in_the_record(t2v, toy_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ("--model", toy_folder, "--device", "cpu", "--steps", 2, "--frames", 1)
+    assert t2v("generate", PROMPT, *words, "--fast")[0] == 0
+    (path,) = (tmp_path / "outputs").glob("*.mp4")
+    assert path.stem.endswith("-fast") and GenerationRecord.load(path).model == "toy (fast)"
+
+
 def test_another_video_has_another_name_and_no_name_is_too_long():
     changes = [{}, {"seed": 1}, {"steps": 5}, {"guidance": 4.5}, {"guidance": 45.0}, {"negative_prompt": "a cat"},
                {"scheduler": "ddim"}, {"scheduler": "dpm++_2s"}, {"scheduler": "dpm++_sde"}]  # fmt: skip

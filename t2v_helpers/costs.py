@@ -22,6 +22,7 @@ TABLE = ROOT / "benchmarks" / "notebooks.json"
 README = ROOT / "README.md"
 COMMAND = "python -m t2v_helpers.costs"
 BEGIN, END = "<!-- notebooks: begin -->", "<!-- notebooks: end -->"
+LIST_BEGIN, LIST_END = "<!-- not run here: begin -->", "<!-- not run here: end -->"
 MODELS = {"cartoon": "a laptop, no GPU", "modelscope": "a ROCm or CUDA GPU"}  # and the hardware that it asks for
 
 
@@ -72,13 +73,24 @@ def readme_table(table: str | Path = TABLE, notebooks: str | Path = ROOT / "note
     return "\n".join(rows)
 
 
+def not_run_here() -> str:
+    """The list of what was written to be run and was not seen, in Markdown: what README and notebook 10 show."""
+    return Path(__file__).with_name("not_run_here.md").read_text(encoding="utf-8").strip()
+
+
 def write_readme(readme: str | Path = README, table: str | Path = TABLE) -> Path:
-    """Put the table between its two marks in the README. ValueError: the marks are missing."""
-    before, begin, rest = Path(readme).read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not end:
-        raise ValueError(f"{readme} lacks the marks {BEGIN} and {END}: put them where the table belongs.")
-    return write_text(readme, f"{before}{begin}\n{readme_table(table)}\n{end}{after}")
+    """Put the table and the list, each between its two marks, in the README. ValueError: marks are missing."""
+    text = Path(readme).read_text(encoding="utf-8")
+    text = _between(text, BEGIN, END, readme_table(table), readme)
+    return write_text(readme, _between(text, LIST_BEGIN, LIST_END, not_run_here(), readme))
+
+
+def _between(text: str, begin: str, end: str, part: str, readme: str | Path) -> str:
+    before, found, rest = text.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not (found and closed):
+        raise ValueError(f"{readme} lacks the marks {begin} and {end}: put them where the table or list belongs.")
+    return f"{before}{begin}\n{part}\n{end}{after}"
 
 
 # --- small parts

@@ -55,18 +55,29 @@ def test_the_readme_gets_a_row_for_each_notebook(table, tmp_path):
 
 def test_only_what_stands_between_the_marks_is_changed(table, tmp_path):
     readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{costs.BEGIN}\nold\n{costs.END}\nafter\n")
+    marks = f"{costs.LIST_BEGIN}\nold\n{costs.LIST_END}"
+    readme.write_text(f"before\n{costs.BEGIN}\nold\n{costs.END}\nafter\n{marks}\nend\n")
     costs.write_readme(readme, table)
     text = readme.read_text()
-    assert text.startswith(f"before\n{costs.BEGIN}\n| notebook |") and text.endswith(f"|\n{costs.END}\nafter\n")
+    shown = f"{costs.LIST_BEGIN}\n{costs.not_run_here()}\n{costs.LIST_END}"
+    assert text.startswith(f"before\n{costs.BEGIN}\n| notebook |")
+    assert text.endswith(f"{costs.END}\nafter\n{shown}\nend\n")
     costs.write_readme(readme, table)
     assert readme.read_text() == text
 
 
-def test_a_readme_without_marks_is_refused(table, tmp_path):
-    (tmp_path / "README.md").write_text("no marks")
-    with pytest.raises(ValueError, match="lacks the marks"):
+@pytest.mark.parametrize("text, missing", [("no marks", costs.BEGIN), (f"{costs.BEGIN}{costs.END}", costs.LIST_BEGIN)])
+def test_a_readme_without_marks_is_refused(table, tmp_path, text, missing):
+    (tmp_path / "README.md").write_text(text)
+    with pytest.raises(ValueError, match=f"lacks the marks {missing}"):
         costs.write_readme(tmp_path / "README.md", table)
+    assert (tmp_path / "README.md").read_text() == text
+
+
+def test_what_was_not_run_is_a_list_that_names_the_commands():
+    bullets = [line for line in costs.not_run_here().splitlines() if not line.startswith(" ")]
+    assert len(bullets) >= 8 and all(line.startswith("- ") for line in bullets)
+    assert all(command in costs.not_run_here() for command in ("make dry-run", "t2v info", "T2V_MODEL=modelscope"))
 
 
 def test_a_run_that_failed_is_refused(tmp_path):

@@ -87,3 +87,7 @@ def test_the_seeds_of_the_first_picture_are_those_that_the_words_say():
 
 def test_the_licence_of_the_real_model_and_the_version_are_said():
     assert "CC-BY-NC 4.0, not for commercial use" in TEXT and f"Version {__version__}" in TEXT
+
+
+def test_the_list_of_what_was_not_run_is_the_one_that_the_notebook_shows():
+    assert TEXT.partition(costs.LIST_BEGIN)[2].partition(costs.LIST_END)[0].strip() == costs.not_run_here()

@@ -77,12 +77,12 @@ def load(
     memory: "8GiB" say, in which 16 frames of the model's own size must fit, or a `plan` for others; what was chosen to
     save, and why, is told by print(pipe.plan).
     fast: with the course's UNet, and FAST: another video, as good by the judge (the notebook 10_speed; measured with
-    the cartoon alone). `pipe(...)` itself gains by the UNet alone; attention maps and LoRA want a model without it.
+    the cartoon alone). `pipe(...)` itself gains by the UNet alone; attention maps want a model without it.
     Errors: ValueError (unknown name; no pipeline; weights that are cut short, changed or incomplete; a plan and another
     dtype), FileNotFoundError, ConnectionError (offline, no network), MemoryError and OSError (too little memory, disk).
     """
     if not isinstance(fast, bool):
-        raise ValueError(f"fast={fast!r} is a {type(fast).__name__}: use True or False.")
+        raise ValueError(f"fast={fast!r} is not allowed: use True or False.")
     folder = _folder(name)
     device = environment.pick_device(device)
     chosen = memory if isinstance(memory, planning.Plan | None) else plan(name, memory, device, dtype)

@@ -116,6 +116,20 @@ def test_measures_are_of_the_rows_that_have_them():
     assert acceleration.largest(lines, "bfloat16") == 3
 
 
+def test_nothing_is_chosen_where_nobody_judged():
+    lines = [row(0, SECONDS)]
+    lines[0]["found"][PLAIN]["as_asked"] = None
+    with pytest.raises(ValueError, match="not of the judge's world, so no option can be chosen: look at the videos"):
+        acceleration.fastest(lines)
+
+
+def test_a_stalled_run_does_not_move_the_ratio():
+    lines = [row(seed, SECONDS) for seed in range(12)]
+    lines[3]["found"]["bfloat16"]["seconds"] = 60.0
+    found = acceleration.times_faster(lines, "bfloat16")
+    assert (found.value, found.low, found.high) == pytest.approx((6, 6, 6))
+
+
 def test_no_adherence_where_nobody_judged_and_no_psnr_where_all_are_equal():
     lines = [row(0, SECONDS)]
     lines[0]["found"][PLAIN] |= {"as_asked": None, "psnr": None}

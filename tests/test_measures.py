@@ -1,8 +1,9 @@
 """Measures and bars: a value in its unit, an interval, a verdict."""
 
+import numpy as np
 import pytest
 
-from t2v_helpers.measures import Bar, Measure, of_ratios
+from t2v_helpers.measures import Bar, Measure, of_median, of_ratios
 
 
 @pytest.mark.parametrize(
@@ -24,3 +25,12 @@ def test_a_row_has_bar_aim_and_verdict():
 
 def test_one_ratio_is_not_sure_of_anything():
     assert of_ratios([2.0]).high == float("inf")
+
+
+def test_the_interval_of_a_median_is_that_of_the_sign_test():
+    found = of_median([float(i) for i in range(12, 0, -1)])
+    assert (found.value, found.low, found.high, found.n) == (6.5, 3, 10, 12)  # 96 %: the 3rd and the 10th of 12
+    assert of_median([5.0, 1.0, 2.0]) == Measure(2.0, 1.0, 5.0, 3)
+    rng = np.random.default_rng(0)
+    inside = [m.low <= 0 <= m.high for m in (of_median(list(rng.normal(size=12))) for _ in range(2000))]
+    assert 0.945 <= np.mean(inside) <= 0.98

@@ -189,5 +189,5 @@ def test_shortcuts_want_the_courses_unet(toy_pipe):
 
 
 def test_fast_is_yes_or_no(toy_folder):
-    with pytest.raises(ValueError, match="fast='yes' is a str: use True or False"):
+    with pytest.raises(ValueError, match="fast='yes' is not allowed: use True or False"):
         models.load(toy_folder, fast="yes")

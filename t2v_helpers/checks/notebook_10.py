@@ -16,7 +16,7 @@ def check_10_1(amdahl: Callable) -> Verdict:
             "The faster part does not vanish: share / times of it is left.": 1 / (1 - share),
             "That adds up speeds. Add up times: of the part, and of the rest.": (1 - share) + share * times,
         }
-        if advice := number_advice("amdahl", amdahl(share, times), 1 / left, mistakes):
+        if advice := number_advice(f"amdahl({share:g}, {times:g})", amdahl(share, times), 1 / left, mistakes):
             return not_yet(advice)
     return right("What is small cannot gain much, however fast it becomes: look for the large share first.")
 
@@ -33,7 +33,8 @@ def check_10_2(attainable: Callable) -> Verdict:
             "Moving and computing go on at the same time: their times do not add up.": 1 / (1 / peak + 1 / slope),
         }
         given = attainable(intensity, peak, bandwidth)
-        if advice := number_advice("attainable", given, min(peak, slope), mistakes):
+        call = f"attainable({intensity:g}, {peak:g}, {bandwidth:g})"
+        if advice := number_advice(call, given, min(peak, slope), mistakes):
             return not_yet(advice)
     return right("Left of the ridge, only fewer bytes help; right of it, only fewer operations.")
 
@@ -53,7 +54,7 @@ def check_10_3(price: Callable) -> Verdict:
             "The two are swapped: few steps compute all layers, most the last one alone.":
                 full * last + (steps - full) * whole,
         }  # fmt: skip
-        if advice := number_advice("price", price(steps, every, whole, last), full * whole + (steps - full) * last,
-                                   mistakes):  # fmt: skip
+        if advice := number_advice(f"price({steps}, {every}, {whole:g}, {last:g})", price(steps, every, whole, last),
+                                   full * whole + (steps - full) * last, mistakes):  # fmt: skip
             return not_yet(advice)
     return right("With a large interval nearly all steps cost `last`: no interval makes them cheaper than that.")

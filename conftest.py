@@ -20,7 +20,7 @@ from nbval.plugin import IPyNbCell, coalesce_streams
 
 MEAN_DIFFERENCE = 2.0  # of 255 grey levels, over all pixels
 FAR, FAR_SHARE = 48, 0.01  # at most 1 % of the values may be further off than 48 grey levels
-ROUGH, ROUGH_MEAN = 32, 7.0  # squares a side, grey levels: the same plot has 5.6 at most, another one 12 or more
+ROUGH, ROUGH_MEAN = 32, 3.0  # squares a side, grey levels: the same plot has 1.3 at most, another one 12 or more
 _PINNED = re.search(r"^matplotlib==(\d+\.\d+)", Path(__file__).with_name("constraints.txt").read_text(), re.M)[1]
 OTHER_LETTERS = matplotlib.__version__.split(".")[:2] != _PINNED.split(".")
 _SUFFIX = {"image/png": ".png", "image/jpeg": ".jpg", "image/gif": ".gif", "video/mp4": ".mp4"}

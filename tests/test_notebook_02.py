@@ -1,33 +1,24 @@
 """Notebook 02 computes what the package, diffusers and transformers compute: its functions are taken out and run."""
 
-import ast
 import json
 import math
 from pathlib import Path
 
-import nbformat
 import numpy as np
 import pytest
 import torch
 from diffusers import DDIMScheduler
+from notebook_functions import functions, source
 
 from t2v_helpers import layout, noise, seeding
 
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "02_basic_generation.ipynb"
 
 
-def functions() -> str:
-    """The source of every function that the notebook defines, exercises left out."""
-    cells = nbformat.read(NOTEBOOK, as_version=4).cells
-    code = [c.source for c in cells if c.cell_type == "code" and "exercise" not in c.metadata.get("tags", [])]
-    found = [node for source in code for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
-    return "\n".join(map(ast.unparse, found))
-
-
 def namespace(pipe=None) -> dict:
     """The notebook's functions, and the few names that they look up."""
     names = {"json": json, "layout": layout, "math": math, "np": np, "torch": torch, "pipe": pipe, "device": "cpu"}
-    exec(functions(), names)  # the repository's own notebook
+    exec(source(functions(NOTEBOOK)), names)  # the repository's own notebook
     names["abar"] = names["alphas_cumprod"]()
     if pipe is not None:
         names["table"] = json.loads(pipe.tokenizer.backend_tokenizer.to_str())["model"]

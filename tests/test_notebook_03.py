@@ -1,14 +1,13 @@
 """Notebook 03 computes what the package computes: its functions are taken out and run."""
 
-import ast
 import math
 from math import expm1, inf
 from pathlib import Path
 
-import nbformat
 import numpy as np
 import pytest
 import torch
+from notebook_functions import functions, source
 
 from t2v_helpers import comparison, grids, noise, samplers
 
@@ -21,18 +20,10 @@ LINES = [
 ]  # fmt: skip
 
 
-def functions() -> str:
-    """The source of every function that the notebook defines, exercises left out."""
-    cells = nbformat.read(NOTEBOOK, as_version=4).cells
-    code = [c.source for c in cells if c.cell_type == "code" and "exercise" not in c.metadata.get("tags", [])]
-    found = [node for source in code for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
-    return "\n".join(map(ast.unparse, found))
-
-
 HERE = {"W": 0.5, "abar": ABAR, "ALL_CALLS": comparison.CALLS, "comparison": comparison, "expm1": expm1, "inf": inf,
         "lines": LINES, "math": math, "np": np, "PROMPT": "",
         "grids": grids, "samplers": samplers, "torch": torch}  # fmt: skip
-exec(functions(), HERE)  # the repository's own notebook
+exec(source(functions(NOTEBOOK)), HERE)  # the repository's own notebook
 
 
 def network(x_t, t):

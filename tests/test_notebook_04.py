@@ -1,26 +1,17 @@
 """Notebook 04 computes what the package computes: its functions are taken out and run."""
 
-import ast
 from pathlib import Path
 
-import nbformat
 import numpy as np
 import pytest
 import torch
+from notebook_functions import functions, source
 
 from t2v_helpers import attention, cartoon, generate, knowledge, layout, metrics, models, schedulers
 from t2v_helpers.records import GenerationSpec
 
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "04_prompt_knowledge.ipynb"
 PROMPT = "a dog is dancing in times square"
-
-
-def functions() -> str:
-    """The source of every function that the notebook defines, exercises left out."""
-    cells = nbformat.read(NOTEBOOK, as_version=4).cells
-    code = [c.source for c in cells if c.cell_type == "code" and "exercise" not in c.metadata.get("tags", [])]
-    found = [node for source in code for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
-    return "\n".join(map(ast.unparse, found))
 
 
 def namespace(**names) -> dict:
@@ -30,7 +21,7 @@ def namespace(**names) -> dict:
     for module in (attention, cartoon, generate, knowledge, layout, metrics, models):
         here[module.__name__.split(".")[-1]] = module
     here |= names
-    exec(functions(), here)  # the repository's own notebook
+    exec(source(functions(NOTEBOOK)), here)  # the repository's own notebook
     return here
 
 

@@ -1,9 +1,8 @@
 """Notebook 05 computes what the package computes: its functions are taken out and run; its numbers hold together."""
 
-import ast
 from pathlib import Path
 
-import nbformat
+import notebook_functions
 import numpy as np
 import pytest
 import torch
@@ -15,13 +14,11 @@ NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "05_steps_frames_guidance.i
 
 
 def functions() -> str:
-    """The source of every function that the notebook defines, exercises left out."""
-    cells = nbformat.read(NOTEBOOK, as_version=4).cells
-    code = [c.source for c in cells if c.cell_type == "code" and "exercise" not in c.metadata.get("tags", [])]
-    found = [node for source in code for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
+    """The source of the notebook's functions, without their decorators."""
+    found = notebook_functions.functions(NOTEBOOK)
     for node in found:
         node.decorator_list = []
-    return "\n".join(map(ast.unparse, found))
+    return notebook_functions.source(found)
 
 
 def namespace(**names) -> dict:

@@ -1,13 +1,12 @@
 """Notebook 06 computes what the package and the libraries compute: its functions are held against them."""
 
-import ast
 import copy
 from pathlib import Path
 
-import nbformat
 import numpy as np
 import pytest
 import torch
+from notebook_functions import functions, source
 from torch import nn
 from torch.nn import functional as F
 
@@ -19,14 +18,6 @@ NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "06_swapping_components.ipy
 SPEC = GenerationSpec("a dog is dancing", steps=2, frames=2, height=32, width=32)
 
 
-def functions() -> str:
-    """The source of every function that the notebook defines, exercises left out."""
-    cells = nbformat.read(NOTEBOOK, as_version=4).cells
-    code = [c.source for c in cells if c.cell_type == "code" and "exercise" not in c.metadata.get("tags", [])]
-    found = [node for source in code for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
-    return "\n".join(map(ast.unparse, found))
-
-
 def namespace(pipe, **names) -> dict:
     """The notebook's functions for a pipeline, and the names that they look up."""
     here = {"np": np, "torch": torch, "copy": copy, "F": F, "N": 1, "pipe": pipe, "IS_CARTOON": True}
@@ -34,7 +25,7 @@ def namespace(pipe, **names) -> dict:
     here |= {"noise": noise, "Adapted": Adapted, "check_parts": check_parts, "hidden": hidden}
     here |= {"swapped_part": swapped_part, "GenerationSpec": GenerationSpec} | names
     here["own"] = {name: getattr(pipe, name) for name in ("vae", "unet", "text_encoder")}
-    exec(functions(), here)  # the repository's own notebook
+    exec(source(functions(NOTEBOOK)), here)  # the repository's own notebook
     return here
 
 

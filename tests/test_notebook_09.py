@@ -1,14 +1,13 @@
 """Notebook 09 builds what the package builds: its functions are taken out, run, and held against the package's."""
 
-import ast
 from pathlib import Path
 from statistics import NormalDist
 
 import cv2
-import nbformat
 import numpy as np
 import pytest
 import torch
+from notebook_functions import functions, source
 
 from t2v_helpers import cartoon, comparison, metrics
 from t2v_helpers.metrics import broken, power
@@ -17,18 +16,10 @@ NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "09_measuring_video.ipynb"
 CLIP = cartoon.render(cartoon.Labels("dog", "walking right", "forest"), 5, frames=6)[0]
 
 
-def functions() -> str:
-    """The source of every function that the notebook defines, exercises left out."""
-    cells = nbformat.read(NOTEBOOK, as_version=4).cells
-    code = [c.source for c in cells if c.cell_type == "code" and "exercise" not in c.metadata.get("tags", [])]
-    found = [node for source in code for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
-    return "\n".join(map(ast.unparse, found))
-
-
 HERE = {"np": np, "cv2": cv2, "NormalDist": NormalDist, "metrics": metrics, "cartoon": cartoon, "broken": broken,
         "STREAM": 2009, "NUMBERED": {"shuffled": broken.shuffled, "noise": broken.noisy}, "lines": comparison.load(),
         "HIGHER": {"adherence"}}  # fmt: skip
-exec(functions(), HERE)  # the repository's own notebook
+exec(source(functions(NOTEBOOK)), HERE)  # the repository's own notebook
 
 
 def test_its_interval_of_a_share_is_the_packages():

@@ -1,12 +1,12 @@
 """Notebook 10 computes what the package computes: its functions are taken out, run, and held against it."""
 
-import ast
 from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
 import torch
+from notebook_functions import functions, source
 
 from t2v_helpers import acceleration, costs, generate, shortcuts, unet
 from t2v_helpers.records import GenerationSpec
@@ -19,19 +19,12 @@ def cells() -> list:
     return nbformat.read(NOTEBOOK, as_version=4).cells
 
 
-def functions() -> str:
-    """The source of every function that the notebook defines, exercises left out."""
-    code = [c.source for c in cells() if c.cell_type == "code" and "exercise" not in c.metadata.get("tags", [])]
-    found = [node for source in code for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
-    return "\n".join(map(ast.unparse, found))
-
-
 @pytest.fixture(scope="module")
 def here(toy_pipe) -> dict:
     """The notebook's functions, and the names that they look up."""
     names = {"np": np, "torch": torch, "generate": generate, "shortcuts": shortcuts, "acceleration": acceleration}
     names |= {"time": __import__("time"), "F": torch.nn.functional, "pipe": toy_pipe, "spec": SPEC}
-    exec(functions(), names)  # the repository's own notebook
+    exec(source(functions(NOTEBOOK)), names)  # the repository's own notebook
     return names
 
 

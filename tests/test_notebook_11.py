@@ -5,7 +5,7 @@ import os
 import re
 from pathlib import Path
 
-import nbformat
+import notebook_functions
 import numpy as np
 import pytest
 import torch
@@ -19,11 +19,9 @@ NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "11_reproduce_the_blog.ipyn
 
 def functions() -> str:
     """The source of every function that the notebook defines, and of KINDS; exercises left out."""
-    cells = nbformat.read(NOTEBOOK, as_version=4).cells
-    code = [c.source for c in cells if c.cell_type == "code" and "exercise" not in c.metadata.get("tags", [])]
-    nodes = [node for source in code for node in ast.parse(source).body]
+    nodes = notebook_functions.nodes(NOTEBOOK)
     kinds = [node for node in nodes if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "KINDS"]
-    return "\n".join(map(ast.unparse, kinds + [node for node in nodes if isinstance(node, ast.FunctionDef)]))
+    return notebook_functions.source(kinds + notebook_functions.functions(NOTEBOOK))
 
 
 def namespace(**names) -> dict:

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -36,7 +36,8 @@ from t2v_helpers import (
     tables,
     temporal,
     unet,
-)  # fmt: skip
+)
+from t2v_helpers.machine import in_threads
 from t2v_helpers.measures import Measure, of_median, of_share, of_times, of_values
 from t2v_helpers.records import GenerationSpec
 from t2v_helpers.shortcuts import Shortcuts
@@ -82,9 +83,8 @@ def _changed(pipe, **parts) -> Iterator[None]:
         vars(pipe).pop("predictor", None)
 
 
-@contextmanager
-def _plain(pipe, spec) -> Iterator[None]:
-    yield
+def _plain(pipe, spec):
+    return nullcontext()
 
 
 def _bfloat16(pipe, spec):
@@ -233,8 +233,11 @@ def _alone(pipe, name: str) -> dict:
 # --- the table
 
 
-def line(pipe, seed: int, device: str = "auto") -> dict:
-    """What each option gives for one seed: {"seed", "prompt", "found": {option: `cell`}}; of seed 0 `alone`, too."""
+def line(pipe, seed: int, model: str, device: str) -> dict:
+    """What each option gives for one seed: {"seed", "prompt", "found": {option: `cell`}}; of seed 0 `alone`, too.
+
+    model, device: what models.load was given for the pipeline.
+    """
     spec, found, wanted = spec_of(seed), {}, None
     for option in OPTIONS.values():
         if seed < TIMED or not option.exact or option.what == PLAIN:
@@ -244,7 +247,7 @@ def line(pipe, seed: int, device: str = "auto") -> dict:
             if seed < TIMED:
                 found[option.what]["seconds"] = round(seconds, 4)
             if seed == 0:
-                found[option.what] |= alone(pipe.model_name, device, option.what)
+                found[option.what] |= alone(model, device, option.what)
     return {"seed": seed, "prompt": spec.prompt, "found": found}
 
 
@@ -262,21 +265,21 @@ def cell(pipe, seed: int, wanted: np.ndarray, frames: np.ndarray) -> dict:
     }
 
 
-def make(pipe, seeds: Iterable[int], device: str = "auto", table: Path = TABLE) -> Path:
-    """Add the line of every seed that the table lacks. Errors: those of `tables.make`."""
+def make(pipe, seeds: Iterable[int], model: str = "cartoon", device: str = "auto", table: Path = TABLE) -> Path:
+    """Add the line of every seed that the table lacks; model, device: see `line`. Errors: those of `tables.make`."""
     head = {"command": COMMAND, "model": pipe.model_name, "weights": tables.weights(), "machine": _machine(pipe)}
     warm = cache(lambda: [made(pipe, option, spec_of(0)) for option in OPTIONS.values()])  # later runs need less
 
     def one(seed: int) -> dict:
         warm()
-        return line(pipe, seed, device)
+        return line(pipe, seed, model, device)
 
     return tables.make(table, head, seeds, one, "options")
 
 
 def _machine(pipe) -> str:
     seen = environment.look()
-    return f"{seen.cpu}, {seen.threads} threads, torch {torch.__version__}, on {seen.device_name or pipe.device}"
+    return f"{seen.cpu}, {in_threads(seen.threads)}, torch {torch.__version__}, on {seen.device_name or pipe.device}"
 
 
 def about(table: Path = TABLE) -> dict:
@@ -374,7 +377,7 @@ def main(argv: list[str] | None = None) -> int:
         if options.alone:
             print(json.dumps(_alone(pipe, options.alone)))
         else:
-            print(text(load(make(pipe, range(options.seeds), options.device, options.table))))
+            print(text(load(make(pipe, range(options.seeds), options.model, options.device, options.table))))
     except (OSError, ValueError, RuntimeError) as error:
         p.error(str(error))
     return 0

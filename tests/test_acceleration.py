@@ -145,9 +145,11 @@ def test_the_table_is_made_seed_by_seed_and_only_the_first_are_timed(toy_pipe, t
     few = {name: acceleration.replace(OPTIONS[name], steps=2) for name in (PLAIN, "Conv3d as Conv2d", "6 steps")}
     monkeypatch.setattr(acceleration, "OPTIONS", few)
     monkeypatch.setattr(acceleration, "TIMED", 1)
-    monkeypatch.setattr(acceleration, "alone", lambda model, device, name: {"first": 1.0, "peak_mib": 2.0})
+    asked = []
+    monkeypatch.setattr(acceleration, "alone", lambda *words: asked.append(words) or {"first": 1.0, "peak_mib": 2.0})
     toy_pipe.model_name = "toy"
-    table = acceleration.make(toy_pipe, range(2), table=tmp_path / "table.jsonl")
+    table = acceleration.make(toy_pipe, range(2), "a/folder/toy", "cpu", tmp_path / "table.jsonl")
+    assert asked == [("a/folder/toy", "cpu", name) for name in few]  # what was asked for, not the folder's last name
     first, second = acceleration.load(table)
     assert set(first["found"]) == set(few) and set(second["found"]) == {PLAIN, "6 steps"}
     assert all({"seconds", "first", "peak_mib"} <= cell.keys() for cell in first["found"].values())

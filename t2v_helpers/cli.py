@@ -94,7 +94,7 @@ def _generate_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--device", default="auto", help="auto, cpu, cuda (also for ROCm) or cuda:1")
     p.add_argument("--dtype", default="auto", help="auto, float32, float16 or bfloat16")
     p.add_argument("--memory", help="8GiB, say: choose what to save so that the video fits; what was chosen is told")
-    p.add_argument("--fast", action="store_true", help="some times faster, and another video (see notebook 10_speed)")
+    p.add_argument("--fast", action="store_true", help="several times faster, and another video: see 10_speed")
     p.add_argument("--offline", action="store_true", default=None, help="download nothing")
     asked = {"default": argparse.SUPPRESS}  # what is not given is left to GenerationSpec
     pixels = "pixels, a multiple of 16 for the cartoon, up to 1024 (the model's own)"

@@ -2,10 +2,12 @@
 
 import time
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.ndimage import map_coordinates
 
 from t2v_helpers import cartoon
 from t2v_helpers.cartoon import grammar, styles
@@ -112,6 +114,15 @@ def test_styles_differ_in_colour():
     assert styles.pencil_sketch(frames).mean() > 150
     assert np.array_equal(styles.plain(frames), frames)
     assert not np.array_equal(styles.van_gogh(frames), frames)
+
+
+def test_the_swirls_are_interpolated_exactly():
+    """OpenCV before 5 rounds the places to 1/32 of a pixel: other drawings than those that the model learned from."""
+    (frame,), _ = cartoon.render(cartoon.Labels("horse", "spinning", "beach"), 0, 1)
+    x, y, _ = styles._swirls(*frame.shape[:2])
+    warped = cv2.remap(frame, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    exact = [map_coordinates(channel, [y, x], float, order=1, mode="reflect") for channel in np.moveaxis(frame, -1, 0)]
+    assert abs(np.stack(exact, axis=-1) - warped).max() <= 0.5 + 1e-4
 
 
 def test_rendering_keeps_up_with_training():

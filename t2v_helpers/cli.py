@@ -95,6 +95,7 @@ def _generate_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--dtype", default="auto", help="auto, float32, float16 or bfloat16")
     p.add_argument("--memory", help="8GiB, say: choose what to save so that the video fits; what was chosen is told")
     p.add_argument("--fast", action="store_true", help="several times faster, and another video: see 10_speed")
+    p.add_argument("--lora", type=arguments.path, help="a folder with words that a LoRA has learned: see notebook 07")
     p.add_argument("--offline", action="store_true", default=None, help="download nothing")
     asked = {"default": argparse.SUPPRESS}  # what is not given is left to GenerationSpec
     pixels = "pixels, a multiple of 16 for the cartoon, up to 1024 (the model's own)"
@@ -144,18 +145,17 @@ def _json_option(p: argparse.ArgumentParser) -> None:
 
 
 def generate(options: argparse.Namespace) -> int:
-    """Make a video. Errors: of models.load and generate.generate; ValueError: words that the cartoon does not know."""
+    """Make a video. Errors: of models.load, lora.load and generate.generate; ValueError: words that are not known."""
     from t2v_helpers import generate, models
     from t2v_helpers.records import GenerationSpec
 
     given = {f.name: getattr(options, f.name) for f in fields(GenerationSpec) if hasattr(options, f.name)}
     spec = GenerationSpec(**given)
-    path = options.out or Path("outputs", f"{_name(options.model, spec)}{'-fast' * options.fast}.mp4")
+    path = options.out or _default_out(options, spec)
     _check_out(path)
-    chosen = {"memory": _plan(options, spec), "fast": options.fast}
-    pipe = models.load(options.model, options.device, options.dtype, options.offline, **chosen)
+    pipe = _load(options, spec)
     if models.is_cartoon(pipe):
-        models.refuse_unknown_words(f"{spec.prompt} {spec.negative_prompt}")
+        models.refuse_unknown_words(f"{spec.prompt} {spec.negative_prompt}", getattr(pipe, "new_words", ()))
     generate.check(pipe, spec)
     made = _with_bar(lambda progress: generate.generate(pipe, spec, progress))
     generate.save(made, path, models.defaults(pipe).fps)
@@ -163,6 +163,25 @@ def generate(options: argparse.Namespace) -> int:
     words = f"{path}: {record.seconds:.1f} s, {record.peak_memory_mib:.0f} MiB; what was asked is in {path.stem}.json"
     _print({"path": str(path), "record": asdict(record)} if options.json else words)
     return 0
+
+
+def _default_out(options: argparse.Namespace, spec) -> Path:
+    added = ["fast"] * options.fast + ([options.lora.resolve().name] if options.lora else [])
+    return Path("outputs", "-".join([_name(options.model, spec), *added]) + ".mp4")
+
+
+def _load(options: argparse.Namespace, spec):
+    """The pipeline that the options name, with its LoRA; the record of a video names both."""
+    from t2v_helpers import models
+
+    chosen = {"memory": _plan(options, spec), "fast": options.fast}
+    pipe = models.load(options.model, options.device, options.dtype, options.offline, **chosen)
+    if options.lora is not None:
+        from t2v_helpers import lora
+
+        lora.load(pipe, options.lora)
+        pipe.model_name += f" with {options.lora.resolve().name}"
+    return pipe
 
 
 def _plan(options: argparse.Namespace, spec):

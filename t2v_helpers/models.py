@@ -11,7 +11,7 @@ one, today's transformers reads the hub's text encoder in half precision and dif
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -224,11 +224,11 @@ def check_prompt(pipe: TextToVideoSDPipeline, prompt: str, argument: str = "prom
         warnings.warn(f"{argument} has words unknown to this model: {_shown(unknown)}; it knows {known}.", stacklevel=3)
 
 
-def refuse_unknown_words(prompt: str) -> None:
-    """ValueError where the cartoon world has never heard a word of the prompt: names it, and lists the known ones."""
-    unknown = cartoon.unknown_words(prompt)
+def refuse_unknown_words(prompt: str, taught: Sequence[str] = ()) -> None:
+    """ValueError where a word is not of the cartoon world, nor `taught` by a LoRA: names it, and lists those known."""
+    unknown = [word for word in cartoon.unknown_words(prompt) if word not in taught]
     if unknown:
-        known = ", ".join(cartoon.vocabulary())
+        known = ", ".join([*cartoon.vocabulary(), *taught])
         raise ValueError(f"the cartoon model does not know {', '.join(map(repr, unknown))}: it knows {known}.")
 
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import t2v_helpers
-from t2v_helpers import arguments, cli, environment, machine, schedulers, trials, video
+from t2v_helpers import arguments, cli, environment, lora, machine, models, schedulers, trials, video
 from t2v_helpers.generate import MAX_FRAMES
 from t2v_helpers.machine import TorchFacts
 from t2v_helpers.records import GenerationRecord, GenerationSpec
@@ -99,6 +99,39 @@ def test_generate_fast_says_so_in_the_name_and_in_the_record(t2v, toy_folder, tm
     assert t2v("generate", PROMPT, *words, "--fast")[0] == 0
     (path,) = (tmp_path / "outputs").glob("*.mp4")
     assert path.stem.endswith("-fast") and GenerationRecord.load(path).model == "toy (fast)"
+
+
+@pytest.fixture
+def sepia(toy_folder, tmp_path):
+    """The folder of a LoRA that teaches the toy a word."""
+    pipe = models.load(toy_folder, device="cpu", dtype="float32")
+    for p in lora.add(pipe):
+        p.data.fill_(0.1)
+    return lora.save(pipe, tmp_path / "sepia", ["sepia"])
+
+
+@pytest.mark.parametrize("fast", [[], ["--fast"]])
+def test_generate_takes_a_lora_and_its_word(generate, tmp_path, sepia, fast):
+    hashes = set()
+    for words in ([], ["--lora", sepia]):
+        assert generate(PROMPT, *fast, *words)[0] == 0
+        hashes.add(GenerationRecord.load(tmp_path / "a.mp4").frames_sha256)
+    assert len(hashes) == 2
+    assert generate(f"{PROMPT} in sepia style", *fast, "--lora", sepia)[0] == 0
+    assert GenerationRecord.load(tmp_path / "a.mp4").model == f"toy{' (fast)' * len(fast)} with sepia"
+
+
+def test_generate_names_the_file_after_its_lora(t2v, toy_folder, tmp_path, sepia, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ("--model", toy_folder, "--device", "cpu", "--steps", 1, "--frames", 1, "--lora", "sepia")
+    assert t2v("generate", PROMPT, *words)[0] == 0
+    (path,) = (tmp_path / "outputs").glob("*.mp4")
+    assert path.stem.endswith("-sepia")
+
+
+def test_generate_refuses_what_is_no_lora(generate, tmp_path):
+    assert "is no folder: give a folder that lora.save" in refused(generate(PROMPT, "--lora", tmp_path / "no"))
+    assert "is no LoRA" in refused(generate(PROMPT, "--lora", tmp_path))
 
 
 def test_another_video_has_another_name_and_no_name_is_too_long():

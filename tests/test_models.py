@@ -323,6 +323,8 @@ def test_unknown_words_can_be_refused():
     models.refuse_unknown_words("a dog is dancing on the moon")
     with pytest.raises(ValueError, match="the cartoon model does not know 'unicorn', 'tractor': it knows a, an, "):
         models.refuse_unknown_words("a unicorn on a tractor")
+    with pytest.raises(ValueError, match="does not know 'tractor': it knows .*, unicorn"):
+        models.refuse_unknown_words("a unicorn on a tractor", ["unicorn"])
 
 
 # --- in so much memory

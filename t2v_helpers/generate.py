@@ -106,8 +106,11 @@ def _check_all(pipe: TextToVideoSDPipeline, specs: Sequence[GenerationSpec], bat
 
 
 def check_kinds(pipe: TextToVideoSDPipeline, specs: Sequence[GenerationSpec]) -> None:
-    """ValueError unless pipe is a text-to-video pipeline, and specs a list of GenerationSpec."""
+    """ValueError unless pipe is a text-to-video pipeline, its predictor is one, and specs a list of GenerationSpec."""
     check_pipe(pipe)
+    made = getattr(pipe, "predictor", both_halves)
+    if not callable(made) or isinstance(made, type):
+        raise ValueError(f"pipe.predictor={made!r} is no predictor: give Shortcuts(reuse=3), or del pipe.predictor.")
     if not isinstance(specs, Sequence):
         raise ValueError(f"specs is a {type(specs).__name__}: give a list of GenerationSpec.")
     for spec in specs:

@@ -151,6 +151,12 @@ def test_a_sampler_gets_the_same_prediction_as_the_loop(toy_pipe, net):
         assert torch.equal(generate.guided(toy_pipe, SPEC)(x_t, step.timestep), step.noise_pred)
 
 
+@pytest.mark.parametrize("given", ["fast", None, Shortcuts], ids=str)
+def test_what_is_no_predictor_is_refused_before_any_computing(toy_pipe, net, given):
+    with working(toy_pipe, net, given), pytest.raises(ValueError, match=r"pipe\.predictor=.* give Shortcuts"):
+        generate.denoise(toy_pipe, SPEC)
+
+
 def test_fast_is_loaded_and_recorded_and_a_loaded_model_without_it_is_as_ever(toy_folder):
     pipe = models.load(toy_folder, device="cpu", fast=True)
     assert type(pipe.unet) is unet.UNet3D and pipe.predictor is shortcuts.FAST

@@ -267,7 +267,7 @@ def cell(pipe, seed: int, wanted: np.ndarray, frames: np.ndarray) -> dict:
 
 def make(pipe, seeds: Iterable[int], model: str = "cartoon", device: str = "auto", table: Path = TABLE) -> Path:
     """Add the line of every seed that the table lacks; model, device: see `line`. Errors: those of `tables.make`."""
-    head = {"command": COMMAND, "model": pipe.model_name, "weights": tables.weights(), "machine": _machine(pipe)}
+    head = {"command": COMMAND, "model": pipe.model_name, "weights": tables.weights(model), "machine": _machine(pipe)}
     warm = cache(lambda: [made(pipe, option, spec_of(0)) for option in OPTIONS.values()])  # later runs need less
 
     def one(seed: int) -> dict:

@@ -22,7 +22,19 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from t2v_helpers import arguments, cartoon, environment, files, generate, layout, metrics, models, speed, temporal
+from t2v_helpers import (
+    arguments,
+    cartoon,
+    environment,
+    files,
+    generate,
+    layout,
+    metrics,
+    models,
+    speed,
+    tables,
+    temporal,
+)
 from t2v_helpers.cartoon import judge as judges
 from t2v_helpers.machine import in_threads
 from t2v_helpers.measures import Bar, Measure, of_ratios, of_share, of_times, of_values
@@ -206,11 +218,7 @@ def weights(part: str, model: str = "cartoon") -> str:
 
     FileNotFoundError: the folder has no manifest.
     """
-    folder = models.CARTOON if model == "cartoon" else Path(model)
-    path = judges.WEIGHTS if part == "judge" else folder / files.MANIFEST
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist, and it names the weights: files.write_manifest makes it.")
-    return files.sha256(path)
+    return files.sha256(judges.WEIGHTS) if part == "judge" else tables.weights(model)
 
 
 def machine() -> str:

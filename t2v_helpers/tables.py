@@ -53,6 +53,14 @@ def _line(table: Path, n: int, text: str) -> dict:
         raise ValueError(f"line {n} of {table} is damaged ({error}): {how}.") from error
 
 
-def weights() -> str:
-    """SHA-256 of the shipped model's manifest: a table belongs to these weights."""
-    return files.sha256(models.CARTOON / "manifest.json")
+def weights(model: str = "cartoon") -> str:
+    """What tells a model's weights from others: SHA-256 of its folder's manifest, or the revision on the hub.
+
+    FileNotFoundError: the folder has no manifest.
+    """
+    if model == "modelscope":
+        return models.REVISION
+    path = (models.CARTOON if model == "cartoon" else Path(model)) / files.MANIFEST
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist, and it names the weights: files.write_manifest makes it.")
+    return files.sha256(path)

@@ -141,20 +141,22 @@ def test_an_option_that_the_table_lacks_is_refused():
         acceleration.cells([row(0, SECONDS)], "warp")
 
 
-def test_the_table_is_made_seed_by_seed_and_only_the_first_are_timed(toy_pipe, tmp_path, monkeypatch):
+def test_the_table_is_made_seed_by_seed_and_only_the_first_are_timed(toy_pipe, toy_folder, tmp_path, monkeypatch):
     few = {name: acceleration.replace(OPTIONS[name], steps=2) for name in (PLAIN, "Conv3d as Conv2d", "6 steps")}
     monkeypatch.setattr(acceleration, "OPTIONS", few)
     monkeypatch.setattr(acceleration, "TIMED", 1)
     asked = []
     monkeypatch.setattr(acceleration, "alone", lambda *words: asked.append(words) or {"first": 1.0, "peak_mib": 2.0})
     toy_pipe.model_name = "toy"
-    table = acceleration.make(toy_pipe, range(2), "a/folder/toy", "cpu", tmp_path / "table.jsonl")
-    assert asked == [("a/folder/toy", "cpu", name) for name in few]  # what was asked for, not the folder's last name
+    table = acceleration.make(toy_pipe, range(2), str(toy_folder), "cpu", tmp_path / "table.jsonl")
+    assert asked == [(str(toy_folder), "cpu", name) for name in few]  # what was asked for, not the folder's last name
     first, second = acceleration.load(table)
     assert set(first["found"]) == set(few) and set(second["found"]) == {PLAIN, "6 steps"}
     assert all({"seconds", "first", "peak_mib"} <= cell.keys() for cell in first["found"].values())
     assert not any({"seconds", "first"} & cell.keys() for cell in second["found"].values())
-    assert acceleration.about(table)["model"] == "toy" and "6 steps" in acceleration.text([first, second])
+    about = acceleration.about(table)
+    assert (about["model"], about["weights"]) == ("toy", tables.weights(toy_folder))
+    assert "6 steps" in acceleration.text([first, second])
 
 
 def test_the_committed_table_is_of_the_shipped_weights_and_has_every_option():

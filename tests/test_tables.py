@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from t2v_helpers import tables
+from t2v_helpers import models, tables
 
 HEAD = {"command": "python -m toy", "weights": "w"}
 
@@ -55,3 +55,4 @@ def test_no_table_says_how_to_make_one(tmp_path):
 
 def test_the_weights_are_told_by_a_hash():
     assert len(tables.weights()) == 64
+    assert tables.weights("modelscope") == models.REVISION

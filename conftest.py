@@ -88,7 +88,7 @@ def apart(stored: np.ndarray, new: np.ndarray) -> float:
     uint8 [f h w c], as many frames; the mean over all pixels, of the worse direction. 0 for one that moved so far.
     """
     size = stored.shape[2:0:-1]
-    pairs = [(a, cv2.resize(b, size, interpolation=cv2.INTER_AREA)) for a, b in zip(stored, new, strict=True)]
+    pairs = [(a, cv2.resize(b, size, interpolation=cv2.INTER_NEAREST)) for a, b in zip(stored, new, strict=True)]
     return max(np.mean([_beyond(a, b) for a, b in pairs]), np.mean([_beyond(b, a) for a, b in pairs]))
 
 

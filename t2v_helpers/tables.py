@@ -53,7 +53,7 @@ def _line(table: Path, n: int, text: str) -> dict:
         raise ValueError(f"line {n} of {table} is damaged ({error}): {how}.") from error
 
 
-def weights(model: str = "cartoon") -> str:
+def weights(model: str | Path = "cartoon") -> str:
     """What tells a model's weights from others: SHA-256 of its folder's manifest, or the revision on the hub.
 
     FileNotFoundError: the folder has no manifest.

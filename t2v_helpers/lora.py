@@ -32,7 +32,7 @@ SPATIAL = r".*\.attentions\..*\.(to_q|to_k|to_v|to_out\.0|proj|net\.2|proj_in|pr
 NAME = "lora"  # what peft calls our one adapter
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 SAME = 1e-3  # of a layer's norm: half precision rounds by less, and another training ends elsewhere
-AGAIN = "give a folder that lora.save has written"
+AGAIN = "give a folder that lora.save has written (notebook 07)"
 
 
 # --- beside the layers

@@ -134,12 +134,15 @@ def parse(memory: str | int) -> int:
     size = rf"\s*(\d{{1,12}}(?:\.\d+)?)\s*({'|'.join(UNITS)})\s*"  # more digits may be no float
     found = re.fullmatch(size, memory) if isinstance(memory, str) else None
     if not found or not float(found[1]):
-        raise ValueError(f"memory={memory!r} is no size: give a number above 0 with {', '.join(UNITS)}, '8GiB' say.")
+        units = ", ".join(UNITS)
+        raise ValueError(f"memory={memory!r} is no size: give a number above 0 and a unit ({units}), '8GiB' say.")
     return int(float(found[1]) * UNITS[found[2]])
 
 
 def told_size(size: int, up: bool = False) -> str:
-    """Bytes as GiB with one decimal; rounded up where less would not do."""
+    """Bytes as GiB with one decimal, rounded up where less would not do; what is less than that, as MiB."""
+    if size < 0.1 * 2**30:
+        return f"{size / 2**20:.0f} MiB"
     tenths = math.ceil(10 * size / 2**30) if up else round(10 * size / 2**30)
     return f"{tenths / 10:.1f} GiB"
 

@@ -10,6 +10,7 @@ one, today's transformers reads the hub's text encoder in half precision and dif
 """
 
 import logging
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -75,7 +76,7 @@ def load(
     device, dtype: see environment.pick_device and pick_dtype. offline=True takes what was downloaded before, and None
     does as HF_HUB_OFFLINE says. Unless quiet, stderr tells size, licence and memory before a download.
     memory: "8GiB" say, in which 16 frames of the model's own size must fit, or a `plan` for others; what was chosen to
-    save, and why, is told by print(pipe.plan).
+    save, and why, is told by print(pipe.plan). None does as the variable T2V_MEMORY says, as for the notebooks.
     fast: with the course's UNet, and FAST: another video, as good by the judge (the notebook 10_speed; measured with
     the cartoon alone). `pipe(...)` itself gains by the UNet alone; attention maps want a model without it.
     Errors: ValueError (unknown name; no pipeline; weights that are cut short, changed or incomplete; a plan and another
@@ -85,6 +86,7 @@ def load(
         raise ValueError(f"fast={fast!r} is not allowed: use True or False.")
     folder = _folder(name)
     device = environment.pick_device(device)
+    memory = os.environ.get("T2V_MEMORY") or None if memory is None else memory
     chosen = memory if isinstance(memory, planning.Plan | None) else plan(name, memory, device, dtype)
     dtype = _dtype(dtype, chosen, device)
     if folder is None:
@@ -275,6 +277,8 @@ def _folder(name: str | Path) -> Path | None:
         return None
     if name != "" and Path(name).is_dir():  # Path("") is the working folder
         return Path(name)
+    if name == MODELSCOPE:
+        raise ValueError(f"model={name!r} has a name of its own here: use 'modelscope'.")
     if isinstance(name, Path) or "/" in name or "\\" in name:
         raise FileNotFoundError(f"{str(name)!r} is no folder: give the path of a folder with a model_index.json in it.")
     meant = get_close_matches(name.lower(), NAMES, n=1)
@@ -293,7 +297,8 @@ def _modelscope_folder(
         if free < needed:
             raise MemoryError(
                 f"{MODELSCOPE} needs {needed / 2**30:.1f} GiB of memory on {where}, but {free / 2**30:.1f} are free: "
-                "close other programs and notebooks, take the dtype float16, or use the model 'cartoon'."
+                f"close other programs and notebooks, name what there is (memory='{free >> 20}MiB'), or use the model "
+                "'cartoon'."
             )
     return hub.folder(dtype, offline, working, quiet)
 

@@ -88,7 +88,7 @@ def test_sizes(size, bytes_):
     "size", ["8", "8gb", "", "0GiB", "-1GiB", "GiB", "nanGiB", f"{'9' * 400}GiB", 0, -1, 1.5, True, None]
 )
 def test_no_sizes(size):
-    with pytest.raises(ValueError, match="is no size: give a number above 0 with GiB, MiB, GB, MB, '8GiB' say"):
+    with pytest.raises(ValueError, match="is no size: give a number above 0 and a unit .GiB, MiB, GB, MB., '8GiB'"):
         memory.parse(size)
 
 

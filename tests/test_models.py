@@ -427,6 +427,21 @@ def test_the_traced_needs_of_modelscope(traced):
     assert [round(size / 2**30, 2) for size in gib] == [1.3, 3.0, 0.2, 6.84]
 
 
+def test_the_hubs_name_of_the_real_model_leads_to_ours():
+    with pytest.raises(ValueError, match="has a name of its own here: use 'modelscope'"):
+        models.load(models.MODELSCOPE)
+
+
+def test_the_variable_says_the_memory_where_the_argument_does_not(toy_folder, monkeypatch):
+    monkeypatch.setenv("T2V_MEMORY", "3GiB")
+    assert models.load(toy_folder, device="cpu").plan.memory == 3 << 30
+    assert models.load(toy_folder, device="cpu", memory="2GiB").plan.memory == 2 << 30
+    with pytest.raises(ValueError, match="memory=0 is no size"):
+        models.load(toy_folder, device="cpu", memory=0)
+    monkeypatch.setenv("T2V_MEMORY", "")
+    assert models.load(toy_folder, device="cpu").plan is None
+
+
 def test_modelscope_in_too_little(a_gpu, traced, monkeypatch):
     monkeypatch.setattr(models, "needs", lambda *_: traced)
     with pytest.raises(MemoryError, match="too little for 16 frames of 256x256: the least is 3.8 GiB .float16, VAE"):

@@ -40,7 +40,7 @@ DISTRIBUTION = "t2v_helpers"
 GIB, MIB = 2**30, 2**20
 ENOUGH_MEMORY_GIB, ENOUGH_DISK_GIB = 2.0, 1.0  # Python, torch, diffusers and the cartoon model together stay below
 DTYPES = ("float32", "float16", "bfloat16")
-_ROCM_WHEELS = "install PyTorch's ROCm build, as environment.yml says, or use a rocm/pytorch container"
+_ROCM_WHEELS = "remove .venv and install PyTorch's ROCm build, as environment.yml says, or use a rocm/pytorch container"
 _HIDING = ("HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES")
 _GENERIC = {  # LLVM's User Guide for AMDGPU Backend, table "AMDGPU Generic Processors": target -> the GPUs that run it
     "gfx9-generic": "gfx90[02469c]",

@@ -75,6 +75,7 @@ def parser() -> arguments.Parser:
     _trace_options(
         commands.add_parser("trace", help="what is inside a model: parameters and FLOPs, without its weights")
     )
+    _download_options(commands.add_parser("download", help="fetch the real model, for later or for other seats"))
     commands.add_parser(
         "sweep", help="make a grid of videos: prompts, schedulers, steps, seeds; goes on where it stopped"
     )
@@ -134,6 +135,13 @@ def _trace_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--frames", type=int, default=16, help="(%(default)s)")
     p.add_argument("--height", type=int, help="pixels (the model's own)")
     p.add_argument("--width", type=int, help="pixels (the model's own)")
+    _json_option(p)
+
+
+def _download_options(p: argparse.ArgumentParser) -> None:
+    p.set_defaults(command=download)
+    kinds = "float16 for a GPU; float32 for a processor, and for notebook 11 (%(default)s)"
+    p.add_argument("--dtype", choices=("float16", "float32"), default="float16", help=kinds)
     _json_option(p)
 
 
@@ -253,6 +261,18 @@ def trace(options: argparse.Namespace) -> int:
         _print({"parts": {name: t.to_dict() for name, t in traces.items()}, "ideal_step_seconds": gpus.ideal(step)})
     else:
         _print(f"{tracing.report(traces)}\n\na guided step at the published peaks of GPUs\n{gpus.table(step)}")
+    return 0
+
+
+def download(options: argparse.Namespace) -> int:
+    """Fetch the real model into the cache, load nothing, and print the folder. Errors: hub.folder's."""
+    import torch
+
+    from t2v_helpers import hub, models
+
+    dtype = getattr(torch, options.dtype)
+    path = str(hub.folder(dtype, None, int(models.WORKING * hub.size(dtype)), quiet=False))
+    _print({"path": path} if options.json else path)
     return 0
 
 

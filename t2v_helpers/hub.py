@@ -78,8 +78,8 @@ def _cached(name: str) -> Path | None:
 def _check_online(missing: list[str], offline: bool | None) -> None:
     if constants.HF_HUB_OFFLINE if offline is None else offline:
         raise ConnectionError(
-            f"{len(missing)} files of {MODELSCOPE} are not on this machine and offline is set: load it once with a "
-            "network and without offline (HF_HUB_OFFLINE, too), or use the model 'cartoon'."
+            f"{len(missing)} files of {MODELSCOPE} are not in {constants.HF_HUB_CACHE}, and offline is set: fetch them "
+            "with `t2v download`, with a network and without HF_HUB_OFFLINE, or use the model 'cartoon'."
         )
 
 

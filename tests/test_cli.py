@@ -21,7 +21,7 @@ from t2v_helpers.records import GenerationRecord, GenerationSpec
 from t2v_helpers.seeding import MAX_SEED
 
 PROMPT = "a dog is dancing on the moon"
-COMMANDS = ("generate", "info", "world", "trace", "sweep", "run", "train", "bench")
+COMMANDS = ("generate", "info", "world", "trace", "download", "sweep", "run", "train", "bench")
 
 
 @pytest.fixture
@@ -250,7 +250,7 @@ def test_generate_in_so_much_memory_tells_what_it_chose(t2v, tmp_path):
 
 @pytest.mark.parametrize(
     "memory, said",
-    [("100MiB", "memory=0.1 GiB is too little for 16 frames of 64x64: the least is"), ("a lot", "is no size: give")],
+    [("100MiB", "memory=100 MiB is too little for 16 frames of 64x64: the least is"), ("a lot", "is no size: give")],
 )
 def test_memory_that_is_too_little_or_none(t2v, tmp_path, memory, said):
     assert said in refused(t2v("generate", PROMPT, "--memory", memory, "-o", tmp_path / "a.mp4"))

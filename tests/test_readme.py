@@ -67,6 +67,12 @@ def test_every_file_in_code_marks_is_there_or_is_made_by_make_run(word):
     assert Path(word).name in known
 
 
+def test_the_variables_it_names_are_those_that_are_read():
+    paths = [*ROOT.glob("notebooks/*.ipynb"), *ROOT.rglob("t2v_helpers/**/*.py")]
+    read = {name for path in paths for name in re.findall(r"\bT2V_[A-Z_]+", path.read_text(encoding="utf-8"))}
+    assert set(re.findall(r"\bT2V_[A-Z_]+", TEXT)) == read - {"T2V_HEADLESS"}  # that one `make run` sets by itself
+
+
 def test_the_table_is_the_one_that_the_committed_numbers_give():
     assert table(TEXT) == costs.readme_table()
 

@@ -1,7 +1,7 @@
 """`make dry-run`: the real model's pipeline without the real weights, on a CPU.
 
     t2v dry-run                      in bfloat16 where the CPU computes in it, else in float32
-    t2v dry-run --dtype float32      more memory and disk: 8 GiB and 11 GB
+    t2v dry-run --dtype float32      more memory and disk: 9 GiB and 11 GB
 
 It fills the published configuration of ModelScopeT2V with random numbers, in a folder as the hub's, and loads it as the
 real model is loaded. Then it makes one guided step, decodes a few frames, and holds the memory that it took against

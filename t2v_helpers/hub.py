@@ -58,7 +58,7 @@ def folder(dtype: torch.dtype, offline: bool | None, working: int, quiet: bool) 
     needed = weights(dtype)
     missing = [name for name in (*needed, *CONFIGS) if _cached(name) is None]
     if missing:
-        _check_online(missing, offline)
+        _check_online(missing, offline, "float16" if dtype.itemsize == 2 else "float32")
         _check_disk(missing_bytes := sum(needed[name]["bytes"] for name in missing if name in needed))
         if not quiet:
             print(f"Downloading {missing_bytes / 1e9:.2f} GB of {MODELSCOPE} (licence {LICENCE}) to "
@@ -75,11 +75,11 @@ def _cached(name: str) -> Path | None:
     return Path(found) if isinstance(found, str) else None
 
 
-def _check_online(missing: list[str], offline: bool | None) -> None:
+def _check_online(missing: list[str], offline: bool | None, dtype: str) -> None:
     if constants.HF_HUB_OFFLINE if offline is None else offline:
         raise ConnectionError(
             f"{len(missing)} files of {MODELSCOPE} are not in {constants.HF_HUB_CACHE}, and offline is set: fetch them "
-            "with `t2v download`, with a network and without HF_HUB_OFFLINE, or use the model 'cartoon'."
+            f"with `t2v download --dtype {dtype}`, with a network and HF_HUB_OFFLINE unset, or use 'cartoon'."
         )
 
 

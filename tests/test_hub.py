@@ -164,7 +164,7 @@ def test_it_can_be_fetched_without_being_loaded(server, empty_cache, capsys, mon
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert load().model_name == "modelscope"
     assert cli.main(["download", "--dtype", "float32"]) == 2
-    assert "and offline is set: fetch them with `t2v download`" in capsys.readouterr().err
+    assert "offline is set: fetch them with `t2v download --dtype float32`, with a" in capsys.readouterr().err
 
 
 def test_a_cache_half_filled_is_filled(server, empty_cache):

@@ -36,7 +36,6 @@ class TorchFacts:
     memory_bytes: int = 0
     architectures: tuple[str, ...] = ()
     threads: int = field(default_factory=lambda: os.cpu_count() or 1)
-    tf32: bool = False
 
 
 def in_threads(count: int, one: str = "thread") -> str:
@@ -64,7 +63,6 @@ def look_at_torch() -> TorchFacts:
         memory_bytes=properties.total_memory,
         architectures=tuple(torch.cuda.get_arch_list()),
         threads=torch.get_num_threads(),
-        tf32=torch.backends.cuda.matmul.allow_tf32,
     )
 
 

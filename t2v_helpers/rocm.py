@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from t2v_helpers.machine import TorchFacts
 
 INSTINCT = ("gfx908", "gfx90a", "gfx942", "gfx950")  # MI100; MI210, MI250; MI300; MI350
-TF32 = "torch.backends.cuda.matmul.allow_tf32"
 EXPANDABLE = "expandable_segments:True"
 
 
@@ -55,8 +54,7 @@ def settings(found: TorchFacts, environ: Mapping[str, str]) -> list[Setting]:
     """What matters on this GPU; nothing where torch sees no AMD GPU. What an unknown one may need is told, too."""
     if not found.build.startswith("ROCm") or not found.count:
         return []
-    known = {**environ, TF32: str(found.tf32)}
-    return [_judge(rule, known) for rule in _RULES if rule.applies(found)]
+    return [_judge(rule, environ) for rule in _RULES if rule.applies(found)]
 
 
 def text(settings: list[Setting]) -> str:
@@ -72,9 +70,9 @@ def explain(error: str, gfx: str) -> str:
     return ""
 
 
-def _judge(rule: _Rule, known: Mapping[str, str]) -> Setting:
-    name = next((name for name in rule.names if known.get(name)), rule.names[0])
-    now = known.get(name, "")
+def _judge(rule: _Rule, environ: Mapping[str, str]) -> Setting:
+    name = next((name for name in rule.names if environ.get(name)), rule.names[0])
+    now = environ.get(name, "")
     return Setting(name, now, rule.wanted, rule.fits(now), rule.why, rule.source)
 
 
@@ -110,9 +108,9 @@ _RULES = (
         "unslothai/unsloth#8821, #10415",
     ),
     _Rule(
-        (TF32,), "True", lambda now: now == "True", lambda found: found.gfx == "gfx942",
-        "Only for dtype float32: matrix products of MI300 are faster with numbers rounded to 10 bits after the point. "
-        "Leave it False to compare numbers with another machine.",
+        ("TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",), "1", lambda now: now == "1", lambda found: found.gfx == "gfx942",
+        "Only for dtype float32: matrix products of MI300 are faster with numbers rounded to 10 bits after the point "
+        "(torch.backends.cuda.matmul.allow_tf32). Leave it out to compare numbers with another machine.",
         "PyTorch, notes on HIP",
     ),
     _Rule(

@@ -1,5 +1,8 @@
 """rocm: what to set on which GPU, judged from facts that are written here; no AMD GPU is needed."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -13,6 +16,7 @@ RADEON = replace(MI300X, name="AMD Radeon RX 7900 XTX", gfx="gfx1100")
 UNKNOWN = replace(MI300X, gfx="gfx1300x")
 FIND, DB, ALLOC = "MIOPEN_FIND_MODE", "MIOPEN_USER_DB_PATH", "PYTORCH_ALLOC_CONF"
 AOTRITON, HSA = "TORCH_ROCM_AOTRITON_ENABLE_EXPERIMENTAL", "HSA_OVERRIDE_GFX_VERSION"
+TF32 = "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE"
 
 
 def judged(found: TorchFacts, **environ: str) -> dict[str, rocm.Setting]:
@@ -31,7 +35,7 @@ def test_families(gfx, family):
 @pytest.mark.parametrize(
     "found, names",
     [
-        (MI300X, {FIND, DB, ALLOC, rocm.TF32, HSA}),
+        (MI300X, {FIND, DB, ALLOC, TF32, HSA}),
         (MI250, {FIND, DB, ALLOC, HSA}),
         (RADEON, {FIND, DB, ALLOC, AOTRITON}),
         (UNKNOWN, {FIND, DB, ALLOC, AOTRITON}),
@@ -68,7 +72,16 @@ def test_older_names_of_the_allocators_variable_count(name):
 
 def test_attention_on_a_radeon_and_tf32_on_mi300():
     assert judged(RADEON, **{AOTRITON: "1"})[AOTRITON].fits and not judged(RADEON, **{AOTRITON: "0"})[AOTRITON].fits
-    assert judged(replace(MI300X, tf32=True))[rocm.TF32].fits and not judged(MI300X)[rocm.TF32].fits
+    assert judged(MI300X, **{TF32: "1"})[TF32].fits and not judged(MI300X, **{TF32: "0"})[TF32].fits
+
+
+@pytest.mark.parametrize("value, allowed", [("1", True), ("0", False), (None, False)])
+def test_the_variable_for_tf32_sets_what_its_reason_names(value, allowed):
+    attribute = "torch.backends.cuda.matmul.allow_tf32"
+    assert attribute in judged(MI300X)[TF32].why
+    environ = {name: there for name, there in os.environ.items() if name != TF32} | ({TF32: value} if value else {})
+    call = [sys.executable, "-c", f"import torch; print({attribute})"]
+    assert subprocess.run(call, env=environ, capture_output=True, text=True).stdout == f"{allowed}\n"
 
 
 def test_every_setting_has_its_reason_and_its_source():

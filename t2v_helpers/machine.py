@@ -36,6 +36,7 @@ class TorchFacts:
     memory_bytes: int = 0
     architectures: tuple[str, ...] = ()
     threads: int = field(default_factory=lambda: os.cpu_count() or 1)
+    version: str = ""
 
 
 def in_threads(count: int, one: str = "thread") -> str:
@@ -53,7 +54,7 @@ def look_at_torch() -> TorchFacts:
         return TorchFacts(error=" ".join(str(error).split()))
     build = torch_build(torch.version.hip, torch.version.cuda)
     if not torch.cuda.is_available():
-        return TorchFacts(build, threads=torch.get_num_threads())
+        return TorchFacts(build, threads=torch.get_num_threads(), version=torch.__version__)
     properties = torch.cuda.get_device_properties(0)
     return TorchFacts(
         build,
@@ -63,6 +64,7 @@ def look_at_torch() -> TorchFacts:
         memory_bytes=properties.total_memory,
         architectures=tuple(torch.cuda.get_arch_list()),
         threads=torch.get_num_threads(),
+        version=torch.__version__,
     )
 
 

@@ -4,6 +4,7 @@ Plain functions of what was read (machine.TorchFacts and the environment's varia
 is for that GPU to show: `t2v info` says what others have reported, and where.
 """
 
+import re
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from t2v_helpers.machine import TorchFacts
 
 INSTINCT = ("gfx908", "gfx90a", "gfx942", "gfx950")  # MI100; MI210, MI250; MI300; MI350
 EXPANDABLE = "expandable_segments:True"
+EXPANDS_FROM = (2, 11)  # the first torch whose allocator does so on ROCm
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,11 @@ def _judge(rule: _Rule, environ: Mapping[str, str]) -> Setting:
     return Setting(name, now, rule.wanted, rule.fits(now), rule.why, rule.source)
 
 
+def _release(version: str) -> tuple[int, ...]:
+    """ "2.11.0+rocm7.2" -> (2, 11)"""
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:2])
+
+
 def _expands(now: str) -> bool:
     return EXPANDABLE in now and "max_split_size_mb" not in now
 
@@ -95,9 +102,8 @@ _RULES = (
     ),
     _Rule(
         ("PYTORCH_ALLOC_CONF", "PYTORCH_HIP_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"), EXPANDABLE, _expands,
-        lambda found: True,
-        "Blocks of memory may grow, so that fewer gaps are left over. On ROCm it works from torch 2.11 on; "
-        "together with max_split_size_mb it fails.",
+        lambda found: _release(found.version) >= EXPANDS_FROM,
+        "Blocks of memory may grow, so that fewer gaps are left over; together with max_split_size_mb it fails.",
         "pytorch/pytorch#173330, #177974, #123548",
     ),
     _Rule(

@@ -93,7 +93,7 @@ def test_make_with_torch_empty_asks_pip_for_no_torch(tmp_path):
 def test_it_sets_what_t2v_info_asks_for(service):
     environ = {name: default(value) for name, value in service["environment"].items() if value is not None}
     for gfx in ("gfx942", "gfx1100"):
-        found = TorchFacts("ROCm 10.1", count=1, gfx=gfx)
+        found = TorchFacts("ROCm 10.1", count=1, gfx=gfx, version="2.13.0")
         left = {setting.name for setting in rocm.settings(found, environ) if not setting.fits}
         assert left <= {"TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "TORCH_ROCM_AOTRITON_ENABLE_EXPERIMENTAL"}
         assert left <= set(service["environment"])  # handed on from the shell

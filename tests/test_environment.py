@@ -227,6 +227,7 @@ def test_little_room():
 def test_look_at_this_machine():
     found = environment.look()
     assert found.build == machine.torch_build(torch.version.hip, torch.version.cuda)
+    assert machine.look_at_torch().version == torch.__version__
     assert found.device == ("cuda" if torch.cuda.is_available() else "cpu")
     assert found.memory_gib > 0 and found.free_disk_gib > 0 and found.threads == torch.get_num_threads()
     assert json.loads(json.dumps(asdict(found)))["python"] == found.python

@@ -10,7 +10,8 @@ import pytest
 from t2v_helpers import rocm
 from t2v_helpers.machine import TorchFacts
 
-MI300X = TorchFacts("ROCm 7.2", count=1, name="AMD Instinct MI300X", gfx="gfx942", architectures=("gfx942",))
+MI300X = TorchFacts("ROCm 7.2", count=1, name="AMD Instinct MI300X", gfx="gfx942", architectures=("gfx942",),
+                    version="2.13.0+rocm7.2")  # fmt: skip
 MI250 = replace(MI300X, gfx="gfx90a")
 RADEON = replace(MI300X, name="AMD Radeon RX 7900 XTX", gfx="gfx1100")
 UNKNOWN = replace(MI300X, gfx="gfx1300x")
@@ -63,6 +64,14 @@ def test_nothing_set_fits_nothing_but_the_name_that_should_not_be_set():
 def test_what_is_set_is_judged(name, value, fits):
     setting = judged(MI300X, **{name: value})[name]
     assert (setting.now, setting.fits) == (value, fits)
+
+
+@pytest.mark.parametrize(
+    "version, wanted",
+    [("2.9.1+rocm6.4", False), ("2.10.0", False), ("2.11.0+rocm7.2", True), ("2.13.0a0+git123", True), ("3.0", True)],
+)
+def test_blocks_of_memory_that_grow_are_asked_for_where_torch_has_them_on_rocm(version, wanted):
+    assert (ALLOC in judged(replace(MI300X, version=version))) == wanted
 
 
 @pytest.mark.parametrize("name", ["PYTORCH_HIP_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"])

@@ -12,6 +12,7 @@ import math
 import os
 import re
 import sys
+import traceback
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -41,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what Python still has to write at its end
         return 128 + 13  # as a shell says of a program that SIGPIPE ended
     except INPUT_ERRORS as error:
-        print(f"t2v: {sentence(error)}", file=sys.stderr)
+        print(f"t2v: {sentence(error)}{_hint(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("t2v: stopped.", file=sys.stderr)
@@ -60,6 +61,14 @@ def sentence(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}."
     return " ".join(str(error).split()) or f"{type(error).__name__}."
+
+
+def _hint(error: Exception) -> str:
+    """Where to look on, after an error that cannot say it: a library is missing, or does not load."""
+    importing = any(frame.f_code.co_name == "<module>" for frame, _ in traceback.walk_tb(error.__traceback__))
+    if importing or isinstance(error, ImportError):  # torch raises OSError for a library that it does not find
+        return " (`t2v info` says more)"
+    return ""
 
 
 # --- what can be asked
@@ -223,7 +232,7 @@ def _trials(silent: bool) -> tuple[list, list[str]]:
     """The trials and what to do about them, printed as they come unless `silent`: a trial may take its time."""
     try:
         from t2v_helpers import trials
-    except ImportError as error:
+    except (ImportError, OSError) as error:
         print(f"\nNothing could be tried ({error}): mend the above first.", file=sys.stderr)
         return [], []
     say = (lambda text: None) if silent else (lambda text: print(text, flush=True))

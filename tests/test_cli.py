@@ -299,6 +299,31 @@ def test_info_where_a_library_is_missing(t2v, monkeypatch):
     assert status == 0 and "torch build" in out and "Nothing could be tried" in err and "mend the above" in err
 
 
+@pytest.fixture
+def without_torch(tmp_path):
+    """Run a command where torch does not load, with the error of that name: (exit status, stdout, stderr)."""
+    (tmp_path / "torch").mkdir()
+    missing = "libamdhip64.so.6: cannot open shared object file: No such file or directory"
+
+    def run(error: str, *words: str):
+        (tmp_path / "torch" / "__init__.py").write_text(f"raise {error}({missing!r})")
+        call = [sys.executable, "-m", "t2v_helpers.cli", *words]
+        done = subprocess.run(call, env=os.environ | {"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True)
+        return done.returncode, done.stdout, done.stderr
+
+    return run
+
+
+@pytest.mark.parametrize("error", ["ImportError", "OSError"])
+def test_a_torch_that_does_not_load_leads_to_info_and_info_to_what_to_mend(without_torch, error):
+    said = "libamdhip64.so.6: cannot open shared object file: No such file or directory"
+    for words in (["trace", "cartoon"], ["sweep", "--prompt", "a dog"]):
+        assert refused(without_torch(error, *words)) == f"t2v: {said} (`t2v info` says more)\n"
+    status, out, err = without_torch(error, "info")
+    assert status == 0 and f"1. torch cannot be imported: {said}\n   -> " in out
+    assert f"Nothing could be tried ({said}): mend the above first." in err
+
+
 def test_info_as_json_has_no_nan(t2v, monkeypatch):
     found = json.loads(t2v("info", "--json", "--quick")[1])
     assert found["device"] in ("cpu", "cuda") and found["versions"]["torch"]

@@ -14,7 +14,7 @@ import re
 import sys
 import traceback
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 from t2v_helpers import arguments, files
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what Python still has to write at its end
         return 128 + 13  # as a shell says of a program that SIGPIPE ended
     except INPUT_ERRORS as error:
-        print(f"t2v: {sentence(error)}{_hint(error)}", file=sys.stderr)
+        print(f"t2v: {sentence(error)}{_hint(error, argv)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("t2v: stopped.", file=sys.stderr)
@@ -63,11 +63,14 @@ def sentence(error: Exception) -> str:
     return " ".join(str(error).split()) or f"{type(error).__name__}."
 
 
-def _hint(error: Exception) -> str:
-    """Where to look on, after an error that cannot say it: a library is missing, or does not load."""
+def _hint(error: Exception, argv: list[str]) -> str:
+    """What an error cannot say itself: that a library does not load, or that nobody typed the memory it speaks of."""
     importing = any(frame.f_code.co_name == "<module>" for frame, _ in traceback.walk_tb(error.__traceback__))
     if importing or isinstance(error, ImportError):  # torch raises OSError for a library that it does not find
         return " (`t2v info` says more)"
+    asked = any(word.startswith("--memory") for word in argv)
+    if str(error).startswith("memory=") and os.environ.get("T2V_MEMORY") and not asked:
+        return " (The variable T2V_MEMORY asks for this memory.)"
     return ""
 
 
@@ -218,6 +221,7 @@ def info(options: argparse.Namespace) -> int:
     from t2v_helpers import environment, machine, rocm
 
     found, settings = environment.look(), rocm.settings(machine.look_at_torch(), os.environ)
+    found = replace(found, problems=found.problems + _memory_problems(found))
     if not options.json:
         _print(f"{found}\n\n{rocm.text(settings)}".rstrip())
     tried, advice = ([], []) if options.quick else _trials(options.json)
@@ -226,6 +230,21 @@ def info(options: argparse.Namespace) -> int:
         lists = {name: [asdict(one) for one in values] for name, values in lists.items()}
         _print(asdict(found) | lists | {"advice": advice})
     return 0
+
+
+def _memory_problems(found) -> list:
+    """What is wrong with the variable T2V_MEMORY; nothing is said of it where torch does not load."""
+    from t2v_helpers import environment
+
+    if not found.t2v_memory or found.build == "none":
+        return []
+    from t2v_helpers import memory
+
+    try:
+        memory.parse(found.t2v_memory)
+    except ValueError as error:
+        return [environment.Problem("the variable T2V_MEMORY is no size", f"unset it, or set it anew: {error}")]
+    return []
 
 
 def _trials(silent: bool) -> tuple[list, list[str]]:

@@ -78,6 +78,7 @@ class Environment:
     versions: dict[str, str]
     problems: list[Problem]
     driver: str = ""
+    t2v_memory: str = ""
 
     def __str__(self) -> str:
         gpu = f"{self.device_name} {self.gfx}".strip() + f", {self.device_memory_gib:.1f} GiB"
@@ -89,6 +90,7 @@ class Environment:
             "free disk": f"{self.free_disk_gib:.1f} GiB",
             "torch build": self.build,
             "AMD driver": self.driver,
+            "T2V_MEMORY": self.t2v_memory,
             "device": f"{self.device} ({gpu})" if self.device == "cuda" else self.device,
             "packages": textwrap.fill(packages, 90, subsequent_indent=" " * 13, break_on_hyphens=False),
         }
@@ -117,6 +119,7 @@ def look() -> Environment:
         versions=versions(),
         problems=installation_problems() + gpu_problems(found, driver, hiding) + room_problems(free / GIB, disk),
         driver=driver.version,
+        t2v_memory=os.environ.get("T2V_MEMORY", ""),
     )
 
 

@@ -256,6 +256,15 @@ def test_memory_that_is_too_little_or_none(t2v, tmp_path, memory, said):
     assert said in refused(t2v("generate", PROMPT, "--memory", memory, "-o", tmp_path / "a.mp4"))
 
 
+@pytest.mark.parametrize("memory", ["100MiB", "a lot"])
+def test_an_error_names_the_variable_that_asked_for_the_memory(t2v, tmp_path, monkeypatch, memory):
+    monkeypatch.setenv("T2V_MEMORY", memory)
+    asked = ("generate", PROMPT, "--device", "cpu", "-o", tmp_path / "a.mp4")
+    assert refused(t2v(*asked)).endswith(" (The variable T2V_MEMORY asks for this memory.)\n")
+    assert "T2V_MEMORY" not in refused(t2v(*asked, "--memory=1MiB"))
+    assert "T2V_MEMORY" not in refused(t2v(*asked, "--frames", 0))
+
+
 @pytest.mark.parametrize("memory", [(), ("--memory", "1GiB")])
 def test_frames_out_of_range_are_refused_in_the_same_words_with_memory_and_without(t2v, tmp_path, memory):
     asked = ("generate", PROMPT, "--frames", 0, "-o", tmp_path / "a.mp4")
@@ -322,6 +331,24 @@ def test_a_torch_that_does_not_load_leads_to_info_and_info_to_what_to_mend(witho
     status, out, err = without_torch(error, "info")
     assert status == 0 and f"1. torch cannot be imported: {said}\n   -> " in out
     assert f"Nothing could be tried ({said}): mend the above first." in err
+
+
+def test_info_lists_the_memory_that_a_variable_asks_for_and_says_where_it_is_no_size(t2v, monkeypatch):
+    monkeypatch.delenv("T2V_MEMORY", raising=False)
+    assert "T2V_MEMORY" not in t2v("info", "--quick")[1]
+    monkeypatch.setenv("T2V_MEMORY", "8GiB")
+    status, out, _ = t2v("info", "--quick")
+    assert status == 0 and "\nT2V_MEMORY   8GiB\n" in out and "is no size" not in out
+    monkeypatch.setenv("T2V_MEMORY", "bad")
+    status, out, _ = t2v("info", "--quick")
+    assert status == 0 and "the variable T2V_MEMORY is no size\n   -> unset it, or set it anew: memory='bad'" in out
+    found = json.loads(t2v("info", "--quick", "--json")[1])
+    assert found["t2v_memory"] == "bad" and found["problems"][-1]["what"].endswith("T2V_MEMORY is no size")
+
+
+@pytest.mark.parametrize("build, count", [("none", 0), ("CPU", 1)])
+def test_a_size_is_looked_at_where_torch_loads(build, count):
+    assert len(cli._memory_problems(types.SimpleNamespace(t2v_memory="bad", build=build))) == count
 
 
 def test_info_as_json_has_no_nan(t2v, monkeypatch):

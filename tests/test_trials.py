@@ -50,13 +50,16 @@ def test_layers_that_are_far_off_or_not_finite(monkeypatch):
     assert trials.layers_in(torch.float16, CPU) == "values that are not finite"
 
 
-def test_the_first_step_of_a_sound_model_and_of_a_broken_one(toy_folder, monkeypatch):
+def test_the_first_step_of_a_sound_model_and_of_a_broken_one(toy_folder, monkeypatch, capsys):
     monkeypatch.setattr(models, "CARTOON", toy_folder)
+    for asked in ("", "bad", "1MiB"):  # what T2V_MEMORY asks for is another question
+        monkeypatch.setenv("T2V_MEMORY", asked)
+        assert trials.first_step(torch.bfloat16, CPU) == "works" and capsys.readouterr().err == ""
     assert trials.first_step(torch.float32, CPU) == "works"
     load = models.load
 
-    def broken(*words):
-        pipe = load(*words)
+    def broken(*words, **more):
+        pipe = load(*words, **more)
         torch.nn.init.constant_(pipe.unet.conv_out.bias, float("nan"))
         return pipe
 

@@ -15,6 +15,8 @@ def check_10_1(amdahl: Callable) -> Verdict:
             "That takes the part alone. The rest of the time is still there.": times,
             "The faster part does not vanish: share / times of it is left.": 1 / (1 - share),
             "That adds up speeds. Add up times: of the part, and of the rest.": (1 - share) + share * times,
+            "The two shares are exchanged: `share` is the one that gets faster.": 1 / (share + (1 - share) / times),
+            "Brackets are missing: one over the whole sum.": 1 / (1 - share) + share / times,
         }
         if advice := number_advice(f"amdahl({share:g}, {times:g})", amdahl(share, times), 1 / left, mistakes):
             return not_yet(advice)
@@ -23,20 +25,19 @@ def check_10_1(amdahl: Callable) -> Verdict:
 
 def check_10_2(attainable: Callable) -> Verdict:
     """`attainable(intensity, peak, bandwidth)`: the roofline, in FLOP/s."""
-    for intensity, peak, bandwidth in ((0.5, 100.0, 20.0), (50.0, 100.0, 20.0), (2.0, 100.0, 20.0)):
+    for intensity, peak, bandwidth in ((50.0, 100.0, 20.0), (0.5, 100.0, 20.0), (2.0, 100.0, 20.0)):
         slope = intensity * bandwidth
-        steep = {"That is the slope alone. No layer is faster than the peak.": slope} if slope > peak else {}
-        mistakes = steep | {
-            "That is the larger of the two. Whichever is slower holds the layer back.": max(peak, slope),
+        why = "no layer is faster than the peak" if slope > peak else "with few FLOP for each byte, moving takes longer"
+        mistakes = {
+            f"That is the larger of the two, and {why}: take the smaller.": max(peak, slope),
             "FLOP for each byte, times bytes a second: multiply, do not divide.": min(peak, bandwidth / intensity),
-            "That is the flat part alone. With few FLOP for each byte, moving takes longer.": peak,
             "Moving and computing go on at the same time: their times do not add up.": 1 / (1 / peak + 1 / slope),
         }
         given = attainable(intensity, peak, bandwidth)
         call = f"attainable({intensity:g}, {peak:g}, {bandwidth:g})"
         if advice := number_advice(call, given, min(peak, slope), mistakes):
             return not_yet(advice)
-    return right("Left of the ridge, only fewer bytes help; right of it, only fewer operations.")
+    return right("Under the slope, only fewer bytes help; under the flat part, only fewer operations.")
 
 
 def check_10_3(price: Callable) -> Verdict:
@@ -45,8 +46,10 @@ def check_10_3(price: Callable) -> Verdict:
         whole, last = 4.0, 1.0
         full = -(-steps // every)
         mistakes = {
-            "The first step computes all layers, and so does the last group that is cut short: round up.":
+            "Each group of `every` steps begins with a full step, also a last group that is shorter: round up.":
                 steps // every * whole + (steps - steps // every) * last,
+            "The first step is counted twice: of 10 steps with every fifth one full, steps 0 and 5 are.":
+                (1 + steps // every) * whole + (steps - 1 - steps // every) * last,
             "Steps are whole: there is no third of a full step. Round up.":
                 steps / every * whole + (steps - steps / every) * last,
             "The steps in between still compute the last layer.": full * whole,

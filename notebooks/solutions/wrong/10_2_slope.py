@@ -1,3 +1,3 @@
-# helpful word: No layer is faster than the peak
+# helpful word: no layer is faster than the peak
 def attainable(intensity, peak, bandwidth):
     return intensity * bandwidth

@@ -1,0 +1,3 @@
+# helpful word: moving takes longer
+def attainable(intensity, peak, bandwidth):
+    return peak

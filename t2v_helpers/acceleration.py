@@ -156,7 +156,7 @@ OPTIONS = {
         Option("bfloat16", _bfloat16),
         Option(f"{BATCH} videos in a batch", _plain, exact=True, batch=BATCH),
         Option("guidance in two passes", _two_passes, exact=True),
-        Option("the other VAE slicing", _other_slicing, exact=True),
+        Option("VAE slicing switched", _other_slicing, exact=True),
         Option("Conv3d as Conv2d", _conv2d, exact=True),
         Option("torch.compile", _compile, exact=True),
         Option("the course's UNet", _own_unet, exact=True, shortcuts=Shortcuts()),

@@ -78,7 +78,7 @@ class Shortcuts:
         return _Video(self, unet, text, guidance).predict
 
     def __str__(self) -> str:
-        often = f"deep features of every {self.reuse}. step" if self.reuse > 1 else ""
+        often = f"deep features at interval {self.reuse}" if self.reuse > 1 else ""
         told = [often, f"guidance down to timestep {self.guided_above}" if self.guided_above else ""]
         return ", ".join(filter(None, told)) or "none"
 

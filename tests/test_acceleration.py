@@ -41,7 +41,7 @@ def test_an_exact_option_changes_no_more_than_rounding(toy_pipe, plain, name):
 
 def test_the_pipeline_comes_back_also_after_an_error(toy_pipe):
     before = toy_pipe.unet
-    with pytest.raises(KeyError, match="inside"), OPTIONS["deep features of every 3. step"].way(toy_pipe, SPEC):
+    with pytest.raises(KeyError, match="inside"), OPTIONS["deep features at interval 3"].way(toy_pipe, SPEC):
         assert type(toy_pipe.unet) is unet.UNet3D and toy_pipe.predictor.reuse == 3
         raise KeyError("inside")
     assert toy_pipe.unet is before and not hasattr(toy_pipe, "predictor")
@@ -54,7 +54,7 @@ def test_the_options_are_in_force_inside_of_their_context(toy_pipe):
         assert toy_pipe.predictor is shortcuts.in_two_passes
     with OPTIONS["text kept"].way(toy_pipe, SPEC):
         assert toy_pipe.unet.kept_text is not None
-    with OPTIONS["the other VAE slicing"].way(toy_pipe, SPEC):
+    with OPTIONS["VAE slicing switched"].way(toy_pipe, SPEC):
         assert toy_pipe.vae.use_slicing
     with OPTIONS["Conv3d as Conv2d"].way(toy_pipe, SPEC):
         assert any("forward" in vars(part) for part in toy_pipe.unet.modules())
@@ -100,7 +100,7 @@ SECONDS = {PLAIN: 3.0, "bfloat16": 0.5, **{name: 2.0 for name, option in OPTIONS
 
 
 def test_the_fastest_is_one_for_load_and_as_good_as_the_plain_one():
-    quick, quicker = "deep features of every 3. step", "deep features of every 5. step"
+    quick, quicker = "deep features at interval 3", "deep features at interval 5"
     seconds = SECONDS | {quick: 1.0, quicker: 0.9}
     assert acceleration.fastest([row(seed, seconds) for seed in range(8)]) == quicker
     bad = [row(seed, seconds, wrong=(quicker,)) for seed in range(8)]

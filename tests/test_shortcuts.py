@@ -178,7 +178,7 @@ def test_fast_leaves_out_what_it_says(toy_folder):
 
 def test_shortcuts_tell_what_they_leave_out():
     assert str(Shortcuts()) == "none"
-    assert str(Shortcuts(3, 500)) == "deep features of every 3. step, guidance down to timestep 500"
+    assert str(Shortcuts(3, 500)) == "deep features at interval 3, guidance down to timestep 500"
 
 
 @pytest.mark.parametrize("bad", [{"reuse": 0}, {"reuse": 2.5}, {"reuse": True}, {"guided_above": -1},

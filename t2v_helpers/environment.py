@@ -187,15 +187,23 @@ def _import_problem(error: str, driver: Driver) -> Problem:
 def _driver_problems(driver: Driver, rocm: bool) -> list[Problem]:
     """The ROCm driver's two device files: /dev/kfd (computing) and /dev/dri/renderD* (memory)."""
     mount = "in a container, start it with --device /dev/kfd --device /dev/dri; else install the amdgpu driver"
-    join = f"sudo usermod -aG {','.join(driver.groups_needed)} $USER and log in again; in a container, add --group-add"
     problems = []
     for path, state in (("/dev/kfd", driver.kfd), ("/dev/dri/renderD*", driver.render)):
         if state == "missing" and rocm:
             problems.append(Problem(f"torch is built for ROCm, but {path} is not there", mount))
         if state == "denied":
             mine = ", ".join(driver.groups) or "none"
-            problems.append(Problem(f"you may not open {path}: your groups are {mine}", join))
+            problems.append(Problem(f"you may not open {path}: your groups are {mine}", _joining(driver.groups_needed)))
     return problems
+
+
+def _joining(needed: tuple[str, ...]) -> str:
+    """How to come into the groups that may open the GPU's files. Nobody is told to join root's."""
+    join = "sudo usermod -aG {} $USER and log in again; in a container, add --group-add"
+    if "root" not in needed:
+        return join.format(",".join(needed))
+    rule = 'the line KERNEL=="kfd|renderD*", GROUP="render", MODE="0660" into /etc/udev/rules.d/70-amdgpu.rules'
+    return f"root's group owns it: write {rule}, restart, and then {join.format('render,video')}"
 
 
 def _architecture_problems(found: TorchFacts) -> list[Problem]:

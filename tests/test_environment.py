@@ -1,6 +1,7 @@
 """environment: probed facts go into plain functions; each says what is wrong and how to mend it."""
 
 import json
+import re
 import sys
 from dataclasses import asdict, replace
 from importlib import metadata
@@ -137,6 +138,14 @@ def test_a_user_outside_the_groups_of_the_gpu():
         "you may not open /dev/dri/renderD*: your groups are anna, users",
     ]
     assert all("sudo usermod -aG render,video $USER" in p.fix and "--group-add" in p.fix for p in problems)
+
+
+@pytest.mark.parametrize("needed", [("root",), ("render", "root")])
+def test_nobody_is_told_to_join_the_group_root(needed):
+    driver = replace(AMD, kfd="denied", groups_needed=needed)
+    problem = only(environment.gpu_problems(TorchFacts("ROCm 7.2"), driver, {}))
+    assert 'KERNEL=="kfd|renderD*", GROUP="render", MODE="0660" into /etc/udev/rules.d/' in problem.fix
+    assert "sudo usermod -aG render,video $USER" in problem.fix and not re.search(r"-aG \S*root", problem.fix)
 
 
 def test_nvidias_driver_is_there_but_torch_sees_nothing():

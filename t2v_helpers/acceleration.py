@@ -378,7 +378,7 @@ def main(argv: list[str] | None = None) -> int:
             print(json.dumps(_alone(pipe, options.alone)))
         else:
             print(text(load(make(pipe, range(options.seeds), options.model, options.device, options.table))))
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, MemoryError, RuntimeError) as error:
         p.error(str(error))
     return 0
 

@@ -202,7 +202,7 @@ def main(argv: list[str] | None = None) -> int:
     options = p.parse_args(argv)
     try:
         _print(load(make(models.load("cartoon", quiet=True), range(options.seeds), options.table)))
-    except (OSError, ValueError) as problem:
+    except (OSError, ValueError, MemoryError) as problem:
         p.error(str(problem))
     return 0
 

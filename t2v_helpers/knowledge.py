@@ -239,7 +239,7 @@ def main(argv: list[str] | None = None) -> int:
     options = p.parse_args(argv)
     try:
         lines = load(make(models.load("cartoon", quiet=True), range(options.seeds), options.table))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, MemoryError) as error:
         p.error(str(error))
     for way in lines[0]["found"]:
         print(f"{way:20}", *(f"{part} {share(lines, way, part).share:4.0%}" for part in PARTS), sep="  ")

@@ -150,7 +150,7 @@ def main(argv: list[str] | None = None) -> int:
     options = p.parse_args(argv)
     try:
         _print(load(make(models.load("cartoon", quiet=True), options.table)))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, MemoryError) as error:
         p.error(str(error))
     return 0
 

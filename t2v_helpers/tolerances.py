@@ -96,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         allowed = limits(options.model)
         lines, outside = report(measure(outputs_folder(options.outputs), options.model), allowed)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, MemoryError) as error:
         print(f"{p.prog}: {error}", file=sys.stderr)
         return 2
     print(lines)

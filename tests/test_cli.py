@@ -14,7 +14,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import t2v_helpers
-from t2v_helpers import arguments, cli, environment, lora, machine, models, schedulers, trials, video
+from t2v_helpers import (
+    acceleration,
+    arguments,
+    cli,
+    comparison,
+    environment,
+    knobs,
+    knowledge,
+    lora,
+    machine,
+    models,
+    schedulers,
+    teaching,
+    trials,
+    video,
+)
 from t2v_helpers.generate import MAX_FRAMES
 from t2v_helpers.machine import TorchFacts
 from t2v_helpers.records import GenerationRecord, GenerationSpec
@@ -261,8 +276,16 @@ def test_an_error_names_the_variable_that_asked_for_the_memory(t2v, tmp_path, mo
     monkeypatch.setenv("T2V_MEMORY", memory)
     asked = ("generate", PROMPT, "--device", "cpu", "-o", tmp_path / "a.mp4")
     assert refused(t2v(*asked)).endswith(" (The variable T2V_MEMORY asks for this memory.)\n")
-    assert "T2V_MEMORY" not in refused(t2v(*asked, "--memory=1MiB"))
+    assert "T2V_MEMORY" not in refused(t2v(*asked, "--memory=little"))
     assert "T2V_MEMORY" not in refused(t2v(*asked, "--model", "carton"))
+
+
+@pytest.mark.parametrize("module", [acceleration, comparison, knobs, knowledge, teaching])
+def test_too_little_memory_ends_a_module_with_a_command_of_its_own_in_one_sentence(monkeypatch, capsys, module):
+    monkeypatch.setenv("T2V_MEMORY", "1MiB")
+    with pytest.raises(SystemExit, match="2"):
+        module.main([])
+    assert re.fullmatch(r"python -m t2v_helpers\.\w+: memory=1 MiB is too little for .*\n", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("memory", [(), ("--memory", "1GiB")])

@@ -103,6 +103,12 @@ def test_the_command_says_by_its_status_what_it_found(made, tmp_path, capsys):
     assert "make run" in capsys.readouterr().err
 
 
+def test_the_command_says_that_memory_is_too_little(made, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("T2V_MEMORY", "1MiB")
+    assert tolerances.main(["--outputs", str(leave(tmp_path, made)), "--model", "cartoon"]) == 2
+    assert "memory=1 MiB is too little" in capsys.readouterr().err
+
+
 def test_what_is_missing_is_named(made, tmp_path):
     with pytest.raises(ValueError, match="model='sora' has no tolerances: use one of cartoon, modelscope"):
         tolerances.limits("sora")

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 
 MANIFEST = "manifest.json"
 MAX_NAME = 255  # bytes of a file's name, on every common file system
@@ -83,7 +83,7 @@ def _swap(new: Path, folder: Path, old: Path) -> None:
 
 
 def check_target(path: str | Path) -> None:
-    """Know before a long computation that a file can be written at `path`; nothing is made.
+    """Know before a long computation that a file can be written at `path`; nothing is left there.
 
     Errors: IsADirectoryError, NotADirectoryError, PermissionError; OSError where a name is too long.
     """
@@ -96,8 +96,13 @@ def check_target(path: str | Path) -> None:
     above = next(folder for folder in path.absolute().parents if folder.exists())
     if not above.is_dir():
         raise NotADirectoryError(f"{above} is a file, so {path} cannot be written below it: choose another name.")
-    if not os.access(above, os.W_OK):
-        raise PermissionError(f"{above} may not be written to, so neither may {path}: choose another folder.")
+    try:
+        with TemporaryFile(dir=above):  # /proc says of itself that the super-user may write there
+            pass
+    except OSError as error:
+        raise PermissionError(
+            f"{above} may not be written to, so neither may {path}: choose another folder."
+        ) from error
 
 
 def write_text(path: str | Path, text: str) -> Path:

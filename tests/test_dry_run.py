@@ -373,6 +373,13 @@ def test_a_report_takes_no_other_files_place(tmp_path, monkeypatch, name, held, 
     assert [path.read_text() for path in tmp_path.iterdir()] == [held] * bool(held)
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no /proc")
+def test_a_report_that_cannot_be_written_is_refused_before_anything_is_computed(monkeypatch):
+    monkeypatch.setattr(dry_run, "run", lambda settings: pytest.fail("it ran before --out was looked at"))
+    with pytest.raises(PermissionError, match="/proc may not be written to"):
+        dry_run.main(["--out", "/proc/x.json"])
+
+
 def test_a_report_may_take_an_older_ones_place(tmp_path):
     out = tmp_path / "x.json"
     out.write_text(json.dumps(report.to_dict({}, report.Parts({}, {}, {}), [], [])))

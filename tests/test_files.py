@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -96,6 +97,18 @@ def test_a_folder_that_may_not_be_written_to(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(PermissionError, match="may not be written to"):
         files.write_text(tmp_path / "note.txt", "")
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no /proc")
+@pytest.mark.parametrize("name", ["note.json", "deep/note.json"])
+def test_a_folder_that_takes_no_files_whoever_asks(name):
+    with pytest.raises(PermissionError, match=f"/proc may not be written to, so neither may /proc/{name}: choose"):
+        files.check_target(f"/proc/{name}")
+
+
+def test_looking_at_a_place_leaves_nothing_there(tmp_path):
+    files.check_target(tmp_path / "deep" / "note.json")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.fixture

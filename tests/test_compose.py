@@ -54,9 +54,19 @@ def test_weights_packages_and_what_miopen_found_outlive_the_container(service):
     mounts = dict(volume.split(":") for volume in service["volumes"])
     kept = [target for source, target in mounts.items() if source in COMPOSE["volumes"]]
     for name in ("HF_HOME", "VENV", "MIOPEN_USER_DB_PATH", "MIOPEN_CUSTOM_CACHE_DIR"):
-        path = service["environment"][name]
+        path = default(service["environment"][name])
         assert any(path == folder or path.startswith(f"{folder}/") for folder in kept), name
     assert mounts["."] == service["working_dir"]
+
+
+@each_service
+def test_weights_that_were_carried_along_are_taken(service):
+    """The README's seats without a network: HF_HOME names a folder below /course."""
+    assert service["environment"]["HF_HOME"].startswith("${HF_HOME:-")
+    line = next(line for line in README.splitlines() if line.startswith("export") and "/course/" in line)
+    named = dict(re.findall(r"(\w+)=(\S+)", line))
+    assert all(value.startswith(f"{service['working_dir']}/") for value in named.values() if "/" in value)
+    assert set(named) <= set(service["environment"]) and named["HF_HOME"] == "/course/weights"
 
 
 @each_service

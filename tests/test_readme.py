@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from t2v_helpers import __version__, cli, costs, figures, sweep
+from t2v_helpers import __version__, cli, costs, figures, ledger, memory, models, sweep
 from t2v_helpers.arguments import Parser
 from t2v_helpers.records import GenerationSpec
 
@@ -71,6 +71,19 @@ def test_the_variables_it_names_are_those_that_are_read():
     paths = [*ROOT.glob("notebooks/*.ipynb"), *ROOT.rglob("t2v_helpers/**/*.py")]
     read = {name for path in paths for name in re.findall(r"\bT2V_[A-Z_]+", path.read_text(encoding="utf-8"))}
     assert set(re.findall(r"\bT2V_[A-Z_]+", TEXT)) == read - {"T2V_HEADLESS"}  # that one `make run` sets by itself
+
+
+def test_the_memory_of_notebook_11_is_what_the_trace_says():
+    def needs(*size):
+        return models.needs("modelscope", *size)
+
+    way = memory.plan("7GiB", 16, 256, 256, needs, ("float32",), gpu=True).way
+    told = re.findall(r"([\d.]+ GiB) for (\d+)", TEXT.partition("way that `T2V_MEMORY=7GiB` finds")[2])
+    assert [int(frames) for _, frames in told] == [16, 20, 40]
+    for said, frames in told:
+        assert memory.told_size(memory.needed(needs(int(frames), 256, 256), way), up=True) == said
+    notebook = (ROOT / "notebooks" / "11_reproduce_the_blog.ipynb").read_text(encoding="utf-8")
+    assert {run.frames for run in ledger.RUNS} == {20} and "frames=40" in notebook
 
 
 def test_the_table_is_the_one_that_the_committed_numbers_give():

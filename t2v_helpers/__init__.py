@@ -4,6 +4,7 @@ One rule: a line may know one of four things: files and notebooks, a model libra
 Floors are numbered, and an import goes down at least one floor, never sideways, never up (tests/test_floors.py):
 
     floor 0  ground           layout seeding files machine gpus checkpoints noise arguments losses allocations
+    floor 0  words            byte_pairs
     floor 1  the machine      environment rocm memory hub pipeline folders
     floor 1  mathematics      records muon grids video cartoon tracing unet measures shortcuts
     floor 2  one guest each   models samplers schedulers metrics display training temporal words dataset pages diagrams

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
-from t2v_helpers import checkpoints
+from t2v_helpers import byte_pairs, checkpoints
 from t2v_helpers.files import reason
 
 PARTS = ("text_encoder", "unet", "vae")  # the parts with weights
@@ -94,6 +94,14 @@ def _rules(unet: dict, text: dict) -> dict[str, dict[str, tuple[Callable[[object
             "beta_schedule": (lambda x: isinstance(x, str), "a text"),
         },
     }  # fmt: skip
+
+
+def check_tokenizer(folder: Path) -> None:
+    """ValueError where the tokenizer's vocabulary or merges are damaged or cut short: see byte_pairs.check."""
+    try:
+        byte_pairs.check(folder / "tokenizer")
+    except ValueError as error:
+        raise ValueError(f"{str(error)[:-1]}: {AGAIN}.") from error
 
 
 def _only(value: object) -> tuple[Callable[[object], bool], str]:

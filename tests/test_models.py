@@ -267,6 +267,26 @@ def test_a_config_that_does_not_fit_its_weights(bare, part, change):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "name, text", [("vocab.json", "{"), ("vocab.json", "{}"), ("vocab.json", "[1]"), ("merges.txt", "zzz"),
+                   ("merges.txt", ""), ("tokenizer.json", "{")]
+)  # fmt: skip
+def test_a_damaged_tokenizer(hub_folder, tmp_path, name, text):
+    folder = shutil.copytree(hub_folder, tmp_path / "copy")
+    (folder / "tokenizer" / name).write_text(text)
+    with pytest.raises(ValueError, match=rf"{name} .*: copy or download the folder again\."):
+        models.load(folder, device="cpu")
+
+
+def test_merges_cut_short_in_todays_file(bare):
+    path = bare / "tokenizer" / "tokenizer.json"
+    found = json.loads(path.read_text())
+    found["model"]["merges"] = found["model"]["merges"][:20]
+    path.write_text(json.dumps(found))
+    with pytest.raises(ValueError, match="tokenizer.json has no merge for .* cut short: copy or download the folder"):
+        models.load(bare)
+
+
 def test_a_gpu_too_small_for_the_weights(toy_folder, monkeypatch):
     """What had arrived there before the memory ran out goes back."""
 

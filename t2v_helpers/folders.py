@@ -57,7 +57,8 @@ def read(path: Path) -> dict:
 
 
 def configs(folder: Path) -> dict[str, dict]:
-    """Part -> its config. ValueError where one does not say what the course relies on."""
+    """Part -> its config. ValueError where one does not say what the course relies on, and those of check_index."""
+    check_index(folder)
     found = {part: read(folder / part / name) for part, name in _CONFIGS.items()}
     try:
         checkpoints.check_config(found["unet"])

@@ -11,12 +11,15 @@ the workspaces of libraries: RESERVE is kept for them, which no GPU has confirme
 
 import math
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 
 import torch
 from torch import Tensor, nn
+
+from t2v_helpers import allocations
 
 UNITS = {"GiB": 2**30, "MiB": 2**20, "GB": 10**9, "MB": 10**6}
 RESERVE = 0.5 * 2**30, 0.1  # bytes for Python's and the driver's own, and a share of all the rest
@@ -80,26 +83,41 @@ class Plan:
 
 def plan(
     memory: str | int, frames: int, height: int, width: int, trace: Callable[[int, int, int], Needs],
-    dtypes: Iterable[str] = ("float16",), gpu: bool = False,
+    dtypes: Iterable[str] = ("float16",), gpu: bool = False, otherwise: str = "",
 ) -> Plan:  # fmt: skip
     """The first way in which so many frames of that size, in pixels, fit into `memory` ("8GiB", or bytes).
 
     trace(frames, height, width) gives the Needs. dtypes: in the order of preference. Errors: ValueError (no memory);
-    MemoryError: nothing fits; it says the least that does, and how many frames of that size would fit.
+    MemoryError: nothing fits; it says the least that does, what to ask for instead, and then `otherwise`.
     """
-    room, dtypes = parse(memory), tuple(dtypes)
-    needs, weighed = trace(frames, height, width), {}
+    room, dtypes, traced = parse(memory), tuple(dtypes), cache(lambda n: trace(n, height, width))
+    weighed = {}
     for way in ways(dtypes, gpu):
-        weighed[way] = needed(needs, way)
+        weighed[way] = needed(traced(frames), way)
         if weighed[way] <= room:
             return Plan(room, frames, height, width, weighed)
     least = min(weighed.values())
-    half = "" if set(dtypes) & set(HALF) else "take the dtype float16, or "
-    fewer = _fewer_frames(room, frames, lambda n: trace(n, height, width), ways(dtypes, gpu))
     raise MemoryError(
         f"memory={told_size(room)} is too little for {frames} frames of {height}x{width}: the least is "
-        f"{told_size(least, up=True)} ({min(weighed, key=weighed.get)}); {half}{fewer}, or use the model 'cartoon'."
+        f"{told_size(least, up=True)} ({min(weighed, key=weighed.get)}); "
+        f"{_instead(room, frames, traced, dtypes, gpu)}{otherwise}."
     )
+
+
+def traced(parts: Mapping[str, nn.Module], frames: int, height: int, width: int) -> Needs:
+    """The Needs of a model's parts, of models.skeleton, for so many frames of that size in latent pixels.
+
+    vae_sliced is told from the peak of one frame: the others wait as pixels, and are twice there when they are joined.
+    """
+    unet, vae = parts["unet"], parts["vae"]
+    peaks, given = allocations.peaks(parts, frames, height, width), allocations.inputs(parts, frames, height, width)
+    whole = allocations.peak(vae, *given["vae"], call=vae.decode)
+    frame = vae.decode(given["vae"][0][:1]).sample.nbytes  # [1 3 h w] in pixels
+    sliced = max(peaks["vae"] + (frames - 1) * frame, 2 * frames * frame)
+    run_in_pieces(unet)
+    in_pieces = allocations.peak(unet, *given["unet"])
+    weights = {part: sum(x.nbytes for x in module.parameters()) for part, module in parts.items()}
+    return Needs(weights, peaks | {"vae": whole}, in_pieces, sliced)
 
 
 def ways(dtypes: Iterable[str], gpu: bool) -> list[Way]:
@@ -162,11 +180,22 @@ def _in_pieces(forward: Callable, pieces: int, x: Tensor) -> Tensor:
     return torch.cat([forward(piece) for piece in x.chunk(pieces)])  # along [(b f) or (b h w)]
 
 
-def _fewer_frames(room: int, frames: int, trace: Callable[[int], Needs], every: list[Way]) -> str:
-    """What to ask for instead: half the frames, or a quarter, and so on, whatever fits first."""
-    while frames > 1:
-        frames //= 2
-        needs = trace(frames)
-        if any(needed(needs, way) <= room for way in every):
-            return f"ask for {frames} frames, which fit"
-    return "take another device, for not even one frame fits"
+def _instead(room: int, frames: int, trace: Callable[[int], Needs], dtypes: tuple[str, ...], gpu: bool) -> str:
+    """What to ask for instead: a dtype of half the size, or the most frames that fit, or both where only both will do.
+
+    More frames never need less, so the most that fit are found by halving.
+    """
+
+    def fits(n: int, kinds: tuple[str, ...]) -> bool:
+        return any(needed(trace(n), way) <= room for way in ways(kinds, gpu))
+
+    def fewer(kinds: tuple[str, ...]) -> str:
+        most = bisect_left(range(1, frames), True, key=lambda n: not fits(n, kinds))
+        return f"ask for {most} frames, which fit" if most > 1 else "ask for 1 frame, which fits" if most else ""
+
+    half = "float16" if gpu else "bfloat16"
+    smaller = "" if set(dtypes) & set(HALF) else f"take the dtype {half}"
+    found = [smaller if smaller and fits(frames, (half,)) else "", fewer(dtypes)]
+    if smaller and not any(found) and (both := fewer((half,))):
+        found = [f"{smaller} and {both}"]
+    return ", or ".join(filter(None, found)) or "take another device, for not even one frame fits"

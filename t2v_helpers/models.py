@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from types import SimpleNamespace
 
 import diffusers
 import torch
@@ -25,7 +26,7 @@ from diffusers import AutoencoderKL, DDIMScheduler
 from huggingface_hub.errors import StrictDataclassError
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from t2v_helpers import allocations, cartoon, environment, files, folders, hub, tracing
+from t2v_helpers import cartoon, environment, files, folders, hub, tracing
 from t2v_helpers import memory as planning
 from t2v_helpers.folders import LATENT_SCALE, PARTS
 from t2v_helpers.hub import LICENCE, MODELSCOPE, MODELSCOPE_SHAPES, REVISION  # noqa: F401  for those who load
@@ -127,26 +128,17 @@ def plan(
     auto = ("float16",) if gpu else ("float32", "bfloat16")
     dtypes = auto if dtype == "auto" else (str(environment.pick_dtype(dtype)).removeprefix("torch."),)
     planning.parse(memory)
-    unet = skeleton(name)["unet"]
-    own, multiple = unet.config.sample_size * LATENT_SCALE, _multiple(unet)
-    height, width = own if height is None else height, own if width is None else width
-    tracing.check_size(frames, height, width, multiple, MAX_FRAMES, MAX_PIXELS)
-    return planning.plan(memory, frames, height, width, lambda *size: needs(name, *size), dtypes, gpu)
+    bare = SimpleNamespace(**skeleton(name))
+    own = defaults(bare)
+    height, width = own.height if height is None else height, own.width if width is None else width
+    tracing.check_size(frames, height, width, size_multiple(bare), MAX_FRAMES, MAX_PIXELS)
+    otherwise = "" if is_cartoon(bare) else ", or use the model 'cartoon'"
+    return planning.plan(memory, frames, height, width, lambda *size: needs(name, *size), dtypes, gpu, otherwise)
 
 
 def needs(name: str | Path, frames: int, height: int, width: int) -> planning.Needs:
     """What the model needs for so many frames of that size in pixels, traced without weights. Errors: `skeleton`."""
-    parts, size = skeleton(name), (height // LATENT_SCALE, width // LATENT_SCALE)
-    unet, vae = parts["unet"], parts["vae"]
-    peaks = allocations.peaks(parts, frames, *size)
-    given = allocations.inputs(parts, frames, *size)
-    vae_peak = allocations.peak(vae, *given["vae"], call=vae.decode)
-    vae.enable_slicing()
-    vae_sliced = allocations.peak(vae, *given["vae"], call=vae.decode)
-    planning.run_in_pieces(unet)
-    in_pieces = allocations.peak(unet, *given["unet"])
-    weights = {part: sum(x.nbytes for x in module.parameters()) for part, module in parts.items()}
-    return planning.Needs(weights, peaks | {"vae": vae_peak}, in_pieces, vae_sliced)
+    return planning.traced(skeleton(name), frames, height // LATENT_SCALE, width // LATENT_SCALE)
 
 
 def skeleton(name: str | Path) -> dict[str, torch.nn.Module]:
@@ -155,11 +147,8 @@ def skeleton(name: str | Path) -> dict[str, torch.nn.Module]:
     Errors: ValueError (unknown name; no pipeline; a config that its class cannot read), FileNotFoundError.
     """
     folder = _folder(name)
-    if folder is None:
-        configs = {part: folders.read(MODELSCOPE_SHAPES / f"{part}.json") for part in PARTS}
-    else:
-        folders.check_index(folder)
-        configs = folders.configs(folder)
+    shipped = {part: MODELSCOPE_SHAPES / f"{part}.json" for part in PARTS}
+    configs = folders.configs(folder) if folder else {part: folders.read(path) for part, path in shipped.items()}
     try:
         with calm(), torch.device("meta"):
             return {part: build(configs[part]).eval() for part, build in _BUILD.items()}
@@ -193,11 +182,7 @@ def latent_channels(pipe: TextToVideoSDPipeline) -> int:
 
 def size_multiple(pipe: TextToVideoSDPipeline) -> int:
     """Height and width must be multiples of this many pixels: the VAE's factor times the UNet's halvings."""
-    return _multiple(pipe.unet)
-
-
-def _multiple(unet: torch.nn.Module) -> int:
-    return LATENT_SCALE * 2 ** (len(unet.config.block_out_channels) - 1)
+    return LATENT_SCALE * 2 ** (len(pipe.unet.config.block_out_channels) - 1)
 
 
 # --- prompts

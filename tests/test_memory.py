@@ -62,21 +62,34 @@ def test_too_little_says_the_least_and_how_many_frames_fit():
     with pytest.raises(MemoryError, match=r"memory=4.5 GiB is too little for 64 frames of 256x256") as caught:
         choose("4.5GiB", frames=64)
     said = str(caught.value)
-    assert "ask for 32 frames, which fit, or use the model 'cartoon'" in said and "\n" not in said
+    most = int(said.partition("); ask for ")[2].partition(" frames, which fit.")[0])
+    assert 32 < most < 64 and "\n" not in said and choose("4.5GiB", frames=most)
+    with pytest.raises(MemoryError, match=f"ask for {most} frames, which fit"):
+        choose("4.5GiB", frames=most + 1)
     least = said.partition("the least is ")[2].partition(" (")[0].replace(" ", "")
     assert "in 4 pieces); ask" in said and choose(least, frames=64).way.in_pieces
 
 
-def test_a_dtype_of_full_size_is_told_that_half_would_do():
-    with pytest.raises(MemoryError, match=r"\(float32, .*\); take the dtype float16, or ask for 8 frames, which fit"):
-        choose("6.8GiB", dtypes=("float32",))
-    with pytest.raises(MemoryError, match=r"take the dtype float16, or take another device"):
-        choose("2GiB", dtypes=("float32",))
+@pytest.mark.parametrize(
+    "size, frames, gpu, said",
+    [
+        ("6.8GiB", 16, True, "); take the dtype float16, or ask for 12 frames, which fit."),
+        ("8.4GiB", 16, False, "); take the dtype bfloat16, or ask for 8 frames, which fit."),
+        ("6.34GiB", 200, True, "); ask for 1 frame, which fits."),
+        ("4GiB", 16, True, "); take the dtype float16."),
+        ("4GiB", 200, True, "); take the dtype float16 and ask for 29 frames, which fit."),
+        ("2GiB", 16, True, "); take another device, for not even one frame fits."),
+    ],
+)
+def test_a_dtype_of_full_size_is_told_whether_half_would_do(size, frames, gpu, said):
+    with pytest.raises(MemoryError, match=r"\(float32, ") as caught:
+        choose(size, frames, gpu, ("float32",))
+    assert str(caught.value).endswith(said)
 
 
 def test_far_too_little():
-    with pytest.raises(MemoryError, match="take another device, for not even one frame fits, or use the model"):
-        choose("1GiB")
+    with pytest.raises(MemoryError, match="take another device, for not even one frame fits, or wait.$"):
+        memory.plan("1GiB", 16, 256, 256, trace, gpu=True, otherwise=", or wait")
 
 
 @pytest.mark.parametrize("size, bytes_", [("8GiB", 8 * GIB), (" 1.5 GB ", 1.5e9), ("500MiB", 500 * 2**20), (7, 7)])

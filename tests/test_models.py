@@ -13,7 +13,7 @@ import transformers
 from diffusers import DiffusionPipeline, TextToVideoSDPipeline
 from safetensors.torch import load_file, save_file
 
-from t2v_helpers import cartoon, environment, files, hub, memory, models
+from t2v_helpers import allocations, cartoon, environment, files, hub, memory, models
 from t2v_helpers.generate import generate
 from t2v_helpers.machine import TorchFacts
 from t2v_helpers.memory import Way
@@ -460,6 +460,23 @@ def test_the_variable_says_the_memory_where_the_argument_does_not(toy_folder, mo
         models.load(toy_folder, device="cpu", memory=0)
     monkeypatch.setenv("T2V_MEMORY", "")
     assert models.load(toy_folder, device="cpu").plan is None
+
+
+def test_what_is_told_of_decoding_frame_by_frame_is_what_is_traced(toy_folder):
+    """At the size where the frames that wait are most, and at one where joining them is."""
+    for frames, pixels in ((2, 128), (5, 64), (40, 64)):
+        vae, needs = models.skeleton(toy_folder)["vae"], models.needs(toy_folder, frames, pixels, pixels)
+        vae.enable_slicing()
+        latents = torch.zeros(frames, 8, pixels // 8, pixels // 8, device="meta")  # [f c h w]
+        assert allocations.peak(vae, latents, call=vae.decode) == pytest.approx(needs.vae_sliced, rel=0.01)
+
+
+def test_the_cartoon_is_not_told_to_use_the_cartoon(a_gpu, traced, monkeypatch):
+    with pytest.raises(MemoryError, match="too little for 16 frames of 64x64: .* not even one frame fits\\.$"):
+        models.plan("cartoon", "100MiB", "cpu")
+    monkeypatch.setattr(models, "needs", lambda *_: traced)
+    with pytest.raises(MemoryError, match="not even one frame fits, or use the model 'cartoon'\\.$"):
+        models.plan("modelscope", "1GiB", dtype="float32")
 
 
 def test_modelscope_in_too_little(a_gpu, traced, monkeypatch):

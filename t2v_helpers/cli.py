@@ -293,13 +293,13 @@ def trace(options: argparse.Namespace) -> int:
 
 
 def download(options: argparse.Namespace) -> int:
-    """Fetch the real model into the cache, load nothing, and print the folder. Errors: hub.folder's."""
+    """Fetch the real model into the cache, look at every byte of it, and print its folder. Errors: hub.folder's."""
     import torch
 
     from t2v_helpers import hub, models
 
     dtype = getattr(torch, options.dtype)
-    path = str(hub.folder(dtype, None, int(models.WORKING * hub.size(dtype)), quiet=False))
+    path = str(hub.folder(dtype, None, int(models.WORKING * hub.size(dtype)), quiet=False, check=True))
     _print({"path": path} if options.json else path)
     return 0
 

@@ -1,7 +1,10 @@
 """The hub's copy of the real model: where it lies on this machine, and how it gets there (guest: huggingface_hub).
 
-What is downloaded is pinned: the revision, the files, their sizes and their hashes. A file that is not what was
-published is deleted, so that a second try does not take it. Whatever goes wrong ends in one sentence with a next step.
+What is downloaded is pinned: the revision, the files, and what is in them. After a download, and for `t2v download`,
+every byte is looked at: the weights by the hashes that were published, the configs beside the copies that ship with
+the course, and the tokenizer's vocabulary and merges, which must account for each other. What is wrong is deleted, so
+that a second try does not take it. Where nothing is missing, loading looks at the sizes of the weights alone, which is
+free. Whatever goes wrong ends in one sentence with a next step.
 """
 
 import json
@@ -13,18 +16,20 @@ import torch
 from huggingface_hub import HfApi, constants, snapshot_download, try_to_load_from_cache
 from huggingface_hub.errors import GatedRepoError, HTTPError
 
-from t2v_helpers import files
+from t2v_helpers import byte_pairs, files
 from t2v_helpers.files import reason
 
 MODELSCOPE_SHAPES = Path(__file__).parent / "modelscope"  # its published configs, and the sizes of its files
 MODELSCOPE = "ali-vilab/text-to-video-ms-1.7b"
 REVISION = "8227dddca75a8561bf858d604cc5dae52b954d01"  # pinned: what is downloaded is what was tested
 LICENCE = "CC-BY-NC 4.0, not for commercial use"
-CONFIGS = (
-    "model_index.json", "scheduler/scheduler_config.json", "text_encoder/config.json", "tokenizer/merges.txt",
-    "tokenizer/special_tokens_map.json", "tokenizer/tokenizer_config.json", "tokenizer/vocab.json",
-    "unet/config.json", "vae/config.json",
-)  # fmt: skip
+CONFIGS = {  # file -> its copy in MODELSCOPE_SHAPES; the two without one are long, and are held against each other
+    "model_index.json": "model_index.json", "scheduler/scheduler_config.json": "scheduler.json",
+    "text_encoder/config.json": "text_encoder.json", "tokenizer/merges.txt": None,
+    "tokenizer/special_tokens_map.json": "special_tokens_map.json",
+    "tokenizer/tokenizer_config.json": "tokenizer_config.json", "tokenizer/vocab.json": None,
+    "unet/config.json": "unet.json", "vae/config.json": "vae.json",
+}  # fmt: skip
 WEIGHTS = {  # variant -> file -> what the repository's LFS pointers say of it
     variant or None: entries
     for variant, entries in json.loads((MODELSCOPE_SHAPES / "weights.json").read_text(encoding="utf-8")).items()
@@ -49,25 +54,40 @@ def size(dtype: torch.dtype) -> int:
     return sum(entry["bytes"] for entry in weights(dtype).values())
 
 
-def folder(dtype: torch.dtype, offline: bool | None, working: int, quiet: bool) -> Path:
-    """The model's folder in the local cache, downloaded now if need be; its weights are checked.
+def again(dtype: torch.dtype) -> str:
+    """What to do about a copy that is damaged, as the end of a sentence."""
+    return f"type `t2v download --dtype {_stored(dtype)}`, which looks at every byte and fetches anew what is wrong"
 
-    working: the memory that using it takes, in bytes, for what is told before a download. Errors: ConnectionError,
-    OSError (too little disk), ValueError (a file that is not what was published).
+
+def folder(dtype: torch.dtype, offline: bool | None, working: int, quiet: bool, check: bool = False) -> Path:
+    """The model's folder in the local cache, downloaded now if need be.
+
+    working: the memory that using it takes, in bytes, for what is told before a download. check: look at every byte of
+    what is there first, and fetch anew what is wrong. Errors: ConnectionError, OSError (too little disk), ValueError (a
+    file that is not what was published).
     """
     needed = weights(dtype)
+    if check and (faults := _delete_wrong(needed)):
+        print(f"{faults}: deleted.", file=sys.stderr)
     missing = [name for name in (*needed, *CONFIGS) if _cached(name) is None]
     if missing:
-        _check_online(missing, offline, "float16" if dtype.itemsize == 2 else "float32")
+        _check_online(missing, offline, dtype)
         _check_disk(missing_bytes := sum(needed[name]["bytes"] for name in missing if name in needed))
         if not quiet:
             print(f"Downloading {missing_bytes / 1e9:.2f} GB of {MODELSCOPE} (licence {LICENCE}) to "
                   f"{constants.HF_HUB_CACHE}; using it takes {working / 2**30:.1f} GiB of memory.",
                   file=sys.stderr)  # fmt: skip
         _download(list(needed))
+        if faults := _delete_wrong(needed):
+            raise ValueError(f"{faults}: what is wrong was deleted, so load or download the model again.")
     for name, expected in needed.items():
-        _check_file(_cached(name), expected, new=name in missing)
+        if fault := _size_fault(_cached(name), expected):
+            raise ValueError(f"{fault}: {again(dtype)}.")
     return _cached("model_index.json").parent
+
+
+def _stored(dtype: torch.dtype) -> str:
+    return "float16" if dtype.itemsize == 2 else "float32"
 
 
 def _cached(name: str) -> Path | None:
@@ -75,11 +95,11 @@ def _cached(name: str) -> Path | None:
     return Path(found) if isinstance(found, str) else None
 
 
-def _check_online(missing: list[str], offline: bool | None, dtype: str) -> None:
+def _check_online(missing: list[str], offline: bool | None, dtype: torch.dtype) -> None:
     if constants.HF_HUB_OFFLINE if offline is None else offline:
         raise ConnectionError(
             f"{len(missing)} files of {MODELSCOPE} are not in {constants.HF_HUB_CACHE}, and offline is set: fetch them "
-            f"with `t2v download --dtype {dtype}`, with a network and HF_HUB_OFFLINE unset, or use 'cartoon'."
+            f"with `t2v download --dtype {_stored(dtype)}`, with a network and HF_HUB_OFFLINE unset, or use 'cartoon'."
         )
 
 
@@ -123,17 +143,53 @@ def _what_and_next(error: Exception) -> tuple[str, str]:
     return answer, _NEXT.get(status, "it has trouble of its own: try again later")
 
 
-def _check_file(path: Path, expected: dict, new: bool) -> None:
-    """Sizes each time, which is free; the hash once, after the download. A new file that is another is deleted."""
-    size = path.stat().st_size
-    if size != expected["bytes"]:
-        what = f"{path} has {size} bytes, but {expected['bytes']} are expected"
-    elif new and (found := files.sha256(path)) != expected["sha256"]:
-        what = f"{path} has SHA-256 {found}, but {expected['sha256']} is expected"
-    else:
-        return
-    if not new:
-        raise ValueError(f"{what}: delete {path.resolve()} and load the model again.")
+# --- what is in the files
+
+
+def _delete_wrong(needed: dict[str, dict]) -> str:
+    """Look at every byte of what is there, and delete what is not as published: what that was, or ""."""
+    there = {name: path for name in (*needed, *CONFIGS) if (path := _cached(name))}
+    faults = {name: fault for name, path in there.items() if (fault := _fault(name, path, needed))}
+    for name in faults:
+        _delete(there[name])
+    return "; ".join(dict.fromkeys(faults.values()))
+
+
+def _delete(path: Path) -> None:
     path.resolve().unlink()
     path.unlink(missing_ok=True)  # where the system has links, the file above was what it names
-    raise ValueError(f"{what}: it was deleted, load the model again.")
+
+
+def _fault(name: str, path: Path, needed: dict[str, dict]) -> str | None:
+    if name in needed:
+        return _size_fault(path, needed[name]) or _hash_fault(path, needed[name])
+    if CONFIGS[name]:
+        return None if _json(path) == _json(MODELSCOPE_SHAPES / CONFIGS[name]) else f"{path} is not as published"
+    return _tokenizer_fault(path.parent)
+
+
+def _size_fault(path: Path, expected: dict) -> str | None:
+    size = path.stat().st_size
+    return None if size == expected["bytes"] else f"{path} has {size} bytes, but {expected['bytes']} are expected"
+
+
+def _hash_fault(path: Path, expected: dict) -> str | None:
+    found = files.sha256(path)
+    return None if found == expected["sha256"] else f"{path} has SHA-256 {found}, but {expected['sha256']} is expected"
+
+
+def _json(path: Path) -> object:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return None
+
+
+def _tokenizer_fault(folder: Path) -> str | None:
+    """What is wrong with vocabulary and merges, where both are there."""
+    if not all((folder / name).exists() for name in ("vocab.json", "merges.txt")):
+        return None
+    try:
+        byte_pairs.check(folder)
+    except ValueError as error:
+        return str(error)[:-1]

@@ -90,9 +90,10 @@ def load(
     memory = os.environ.get("T2V_MEMORY") or None if memory is None else memory
     chosen = memory if isinstance(memory, planning.Plan | None) else plan(name, memory, device, dtype)
     dtype = _dtype(dtype, chosen, device)
-    if folder is None:
-        folder = _modelscope_folder(device, dtype, offline, quiet, chosen)
-    pipe = _open(folder, dtype)
+    if folder:
+        pipe = _open(folder, dtype)
+    else:
+        pipe = _open_modelscope(dtype, offline, quiet, _check_room(device, dtype, chosen))
     pipe.model_name = str(name) if name in NAMES else folder.resolve().name
     pipe.set_progress_bar_config(disable=True)
     pipe.plan = chosen
@@ -271,10 +272,17 @@ def _folder(name: str | Path) -> Path | None:
     raise ValueError(f"model={name!r} is unknown: {hint}{_CHOICES}.")
 
 
-def _modelscope_folder(
-    device: torch.device, dtype: torch.dtype, offline: bool | None, quiet: bool, chosen: planning.Plan | None
-) -> Path:
-    """The hub's folder in the local cache, downloaded now if need be, if there is memory for the model."""
+def _open_modelscope(dtype: torch.dtype, offline: bool | None, quiet: bool, working: int) -> TextToVideoSDPipeline:
+    """The hub's pipeline on the CPU, downloaded now if need be; `working` as for hub.folder."""
+    folder = hub.folder(dtype, offline, working, quiet)
+    try:
+        return _open(folder, dtype)
+    except ValueError as error:
+        raise ValueError(str(error).replace(folders.AGAIN, hub.again(dtype))) from error
+
+
+def _check_room(device: torch.device, dtype: torch.dtype, chosen: planning.Plan | None) -> int:
+    """The bytes that using modelscope takes. MemoryError: there are fewer."""
     size = hub.size(dtype)
     working = chosen.needed if chosen else int(WORKING * size)
     for where, needed in {"cpu": size, str(device): working}.items():  # on its way to a GPU it passes through the CPU
@@ -285,7 +293,7 @@ def _modelscope_folder(
                 f"close other programs and notebooks, name what there is (memory='{free >> 20}MiB'), or use the model "
                 "'cartoon'."
             )
-    return hub.folder(dtype, offline, working, quiet)
+    return working
 
 
 # --- opening a folder

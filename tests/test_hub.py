@@ -17,17 +17,18 @@ from t2v_helpers.records import GenerationSpec
 
 PUBLISHED = hub.WEIGHTS
 TINY = GenerationSpec("a robot is dancing", steps=1, frames=1, height=64, width=64)
+TEXT = "text_encoder/model.fp16.safetensors"
 UNET, VAE = (f"{part}/diffusion_pytorch_model.fp16.safetensors" for part in ("unet", "vae"))
 
 
 class Hub(BaseHTTPRequestHandler):
     """As much of the hub's interface as a download of one revision asks for.
 
-    lie: a file that is sent with a wrong byte; cut: one whose sending is broken off; lacks: one that is not there.
-    refuse: a status, and headers, that are the answer to everything.
+    lies: files that are sent with a wrong byte; cut: one whose sending is broken off; lacks: one that is not there.
+    refuse: a status, headers and a body that are the answer to everything, or to what has `late` in its path.
     """
 
-    root, asked, lie, cut, lacks, refuse = None, [], None, None, None, None
+    root, asked, lies, cut, lacks, refuse, late = None, [], (), None, None, None, ""
 
     def do_GET(self):
         self._answer(body=True)
@@ -43,7 +44,7 @@ class Hub(BaseHTTPRequestHandler):
         self.asked.append(path)
         about, tree = (f"/api/models/{hub.MODELSCOPE}/{kind}/{hub.REVISION}" for kind in ("revision", "tree"))
         start = f"/{hub.MODELSCOPE}/resolve/{hub.REVISION}/"
-        if self.refuse:
+        if self.refuse and self.late in path:
             self._refuse(*self.refuse)
         elif path == about:
             self._send(json.dumps({"id": hub.MODELSCOPE, "sha": hub.REVISION, "siblings": []}).encode(), "", body)
@@ -54,11 +55,13 @@ class Hub(BaseHTTPRequestHandler):
         else:
             self.send_error(404)
 
-    def _refuse(self, status, headers):
+    def _refuse(self, status, headers, body=b""):
         self.send_response(status)
-        for name, value in {"Content-Length": "0", **headers}.items():
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
             self.send_header(name, value)
         self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
 
     def _files(self):
         found = (path for path in self.root.rglob("*") if path.is_file())
@@ -69,7 +72,7 @@ class Hub(BaseHTTPRequestHandler):
         return {"type": "file", "path": name, "size": size, "oid": f"{abs(hash(name)):040x}"[:40]}
 
     def _send(self, data, name, body):
-        if name == self.lie:
+        if name in self.lies:
             data = data[:-1] + bytes([data[-1] ^ 1])
         self.send_response(200)
         self.send_header("Content-Length", str(len(data)))
@@ -101,14 +104,18 @@ def point_to(monkeypatch, port):
 
 
 @pytest.fixture
-def server(empty_cache, hub_folder, monkeypatch):
-    """A hub that has the toy in place of the model, and sizes and hashes that say so."""
+def server(empty_cache, hub_folder, monkeypatch, tmp_path):
+    """A hub that has the toy in place of the model; sizes, hashes and configs that ship with the course say so."""
     weights = {
         variant: {name: {"bytes": (hub_folder / name).stat().st_size, "sha256": files.sha256(hub_folder / name)}
                   for name in names}
         for variant, names in PUBLISHED.items()
     }  # fmt: skip
     monkeypatch.setattr(hub, "WEIGHTS", weights)
+    monkeypatch.setattr(hub, "MODELSCOPE_SHAPES", tmp_path)
+    for name, shipped in hub.CONFIGS.items():
+        if shipped:
+            shutil.copy(hub_folder / name, tmp_path / shipped)
     handler = type("ToyHub", (Hub,), {"root": hub_folder, "asked": []})
     listening = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=listening.serve_forever, daemon=True)
@@ -219,13 +226,77 @@ def test_a_hub_that_does_not_answer(empty_cache, monkeypatch):
 # --- files that are not what was published
 
 
-def test_a_wrong_byte_is_found_and_nothing_of_it_stays(server, empty_cache):
-    server.lie = UNET
-    sentence = refusal(ValueError)
-    assert "unet" in sentence and "has SHA-256" in sentence and "it was deleted, load the model again" in sentence
-    assert not list(empty_cache.rglob(UNET))
-    server.lie = None
+def test_wrong_bytes_are_found_together_and_nothing_of_them_stays(server, empty_cache):
+    server.lies = UNET, VAE
+    said = refusal(ValueError)
+    for name in server.lies:
+        assert f"{name} has SHA-256" in said
+        assert not list(empty_cache.rglob(name))
+    assert said.endswith("is expected: what is wrong was deleted, so load or download the model again.")
+    assert hub._cached(TEXT) and hub._cached("unet/config.json")  # what is right is kept
+    server.lies = ()
     assert load().model_name == "modelscope"
+
+
+def test_what_came_in_a_download_that_was_broken_off_is_looked_at_in_the_next(server, empty_cache, monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    server.lies, server.cut = (TEXT,), UNET
+    refusal(ConnectionError)
+    assert list(empty_cache.rglob(TEXT))
+    server.lies, server.cut = (), None
+    assert f"{TEXT} has SHA-256" in refusal(ValueError)
+    assert load().model_name == "modelscope"
+    assert files.sha256(hub._cached(TEXT)) == hub.WEIGHTS["fp16"][TEXT]["sha256"]
+
+
+@pytest.mark.parametrize(
+    "name, text",
+    [("unet/config.json", '{"a":'), ("unet/config.json", "{}"), ("unet/config.json", "<html>log in</html>"),
+     ("model_index.json", ""), ("scheduler/scheduler_config.json", "[]"), ("vae/config.json", "null"),
+     ("tokenizer/special_tokens_map.json", "{"), ("tokenizer/vocab.json", "{"), ("tokenizer/vocab.json", "{}"),
+     ("tokenizer/merges.txt", ""), ("tokenizer/merges.txt", "#version: 0.2\nd o\n"), ("tokenizer/merges.txt", "<p>")],
+)  # fmt: skip
+def test_a_damaged_config_is_mended_by_a_download(server, capsys, name, text):
+    load()
+    hub._cached(name).resolve().write_text(text)
+    assert "type `t2v download --dtype float16`, which looks at every byte and fetches" in refusal(ValueError)
+    assert cli.main(["download"]) == 0
+    said = capsys.readouterr().err
+    assert f"/{name}" in said and ": deleted.\n" in said
+    assert load().model_name == "modelscope"
+
+
+def test_a_config_that_is_damaged_on_its_way_is_deleted(server, empty_cache):
+    server.lies = "unet/config.json", "tokenizer/vocab.json"
+    assert "unet/config.json is not as published" in refusal(ValueError)
+    assert not any(list(empty_cache.rglob(name)) for name in server.lies)
+    server.lies = ()
+    assert load().model_name == "modelscope"
+
+
+def test_zeros_in_place_of_weights_are_mended_by_a_download(server, capsys):
+    load()
+    path = hub._cached(UNET).resolve()
+    path.write_bytes(bytes(path.stat().st_size))
+    assert "is cut short or damaged" in refusal(ValueError)
+    assert cli.main(["download"]) == 0 and f"{UNET} has SHA-256" in capsys.readouterr().err
+    assert load().model_name == "modelscope"
+
+
+def test_a_download_of_what_is_there_asks_for_nothing_and_hashes_all(server, monkeypatch):
+    load()
+    server.asked.clear()
+    hashed, sha256 = [], files.sha256
+    monkeypatch.setattr(files, "sha256", lambda path: hashed.append(path) or sha256(path))
+    load()
+    assert not hashed
+    assert cli.main(["download"]) == 0
+    assert len(hashed) == len(hub.WEIGHTS["fp16"]) and not any(hub.MODELSCOPE in path for path in server.asked)
+
+
+def test_the_configs_that_ship_are_those_that_are_looked_for():
+    shipped = {name for name in hub.CONFIGS.values() if name}
+    assert shipped == {path.name for path in hub.MODELSCOPE_SHAPES.glob("*.json")} - {"weights.json"}
 
 
 def test_a_download_that_is_broken_off_goes_on(server, empty_cache, monkeypatch):
@@ -241,7 +312,9 @@ def test_a_cached_file_of_another_size(server, empty_cache):
     load()
     path = next(empty_cache.rglob(VAE))
     path.resolve().write_bytes(b"short")
-    assert f"has 5 bytes, but {hub.WEIGHTS['fp16'][VAE]['bytes']} are expected: delete" in refusal(ValueError)
+    assert f"has 5 bytes, but {hub.WEIGHTS['fp16'][VAE]['bytes']} are expected: type `t2v d" in refusal(ValueError)
+    assert cli.main(["download"]) == 0
+    assert load().model_name == "modelscope"
 
 
 # --- what this machine has not
@@ -290,6 +363,6 @@ def test_the_sizes_said_are_those_of_the_hub(server, monkeypatch, capfd):
     monkeypatch.setattr(environment, "free_memory_bytes", lambda device: 2**40)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**12, 0, 10**12))
     for dtype, size in (("float16", "3.67"), ("float32", "7.34")):
-        with pytest.raises(ValueError, match="are expected: it was deleted, load the model again"):
+        with pytest.raises(ValueError, match="are expected; .*: what is wrong was deleted, so load or download"):
             models.load("modelscope", device="cpu", dtype=dtype)
         assert f"Downloading {size} GB" in capfd.readouterr().err

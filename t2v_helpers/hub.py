@@ -10,6 +10,7 @@ free. Whatever goes wrong ends in one sentence with a next step.
 import json
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -41,6 +42,8 @@ _NEXT = {  # the hub's answer -> what to do about it
     404: "it does not have this model or revision: see whether HF_ENDPOINT names the right hub",
     429: "it was asked too often: wait some minutes",
 }
+_NO_HUB = "see whether this network wants a login in a browser, and HF_ENDPOINT, HTTPS_PROXY and HF_TOKEN are right"
+_NO_ANSWER = (ValueError, TypeError, LookupError, AttributeError)  # of the library: no JSON of a hub, or no address
 _OR = "what is there is kept; or use the model 'cartoon'."
 
 
@@ -117,7 +120,7 @@ def _download(weights: list[str]) -> None:
     try:
         HfApi().model_info(MODELSCOPE, revision=REVISION, timeout=20)  # asks once; the download would ask for long
         snapshot_download(MODELSCOPE, revision=REVISION, allow_patterns=[*CONFIGS, *weights])
-    except (HTTPError, OSError, RuntimeError) as error:
+    except (HTTPError, OSError, RuntimeError, *_NO_ANSWER) as error:
         told, step = _what_and_next(error)
         raise ConnectionError(f"{MODELSCOPE} could not be downloaded ({told}): {step}; {_OR}") from error
     missing = [name for name in (*weights, *CONFIGS) if _cached(name) is None]
@@ -130,17 +133,27 @@ def _download(weights: list[str]) -> None:
 
 def _what_and_next(error: Exception) -> tuple[str, str]:
     """What the hub answered, or what went wrong on the way to it; and what to do."""
-    status = getattr(getattr(error, "response", None), "status_code", None)
     if files.disk_full(error):
         return reason(error), "delete something, or let HF_HOME name a folder on a larger disk"
     if getattr(error, "filename", None):
         return reason(error), "let HF_HOME name a folder that you may write to"
-    if status is None:
+    refusal = next((one for one in _chain(error) if getattr(one, "response", None) is not None), None)
+    if refusal is None and isinstance(error, _NO_ANSWER):
+        return reason(error), _NO_HUB
+    if refusal is None:
         return reason(error), f"check the network (the hub is {constants.ENDPOINT}) and load it again"
+    status = refusal.response.status_code
     answer = f"{constants.ENDPOINT} answers {status}"
-    if isinstance(error, GatedRepoError):
+    if isinstance(refusal, GatedRepoError):
         return answer, f"accept its licence at https://huggingface.co/{MODELSCOPE}, then type `hf auth login`"
     return answer, _NEXT.get(status, "it has trouble of its own: try again later")
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, and those that led to it: the library wraps a refusal that comes after its first request."""
+    while error:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 # --- what is in the files

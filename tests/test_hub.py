@@ -7,6 +7,7 @@ import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import huggingface_hub
 import pytest
 import torch
 from huggingface_hub import constants
@@ -211,6 +212,43 @@ def test_each_refusal_of_the_hub_has_its_next_step(server, empty_cache, status, 
     assert not list(empty_cache.rglob("*.safetensors"))
     server.refuse = None
     assert load().model_name == "modelscope"  # nothing of it stays in the way
+
+
+@pytest.mark.parametrize("late", ["/tree/", "/resolve/"])
+@pytest.mark.parametrize(
+    "status, said",
+    [(401, "it asks who you are"), (403, "it does not let you in"), (404, "it does not have this model or revision"),
+     (429, "it was asked too often"), (503, "it has trouble of its own")],
+)  # fmt: skip
+def test_a_refusal_after_the_first_request_has_its_next_step_too(server, monkeypatch, late, status, said):
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # the library waits before it tries again
+    server.refuse, server.late = (status, {}), late
+    assert f"({constants.ENDPOINT} answers {status}): {said}" in refusal(ConnectionError)
+
+
+@pytest.mark.parametrize("body", [b"<html>log in</html>", b"", b"[]", b"{}", b"null", b'"yes"'])
+@pytest.mark.parametrize("late", ["", "/tree/"])
+def test_what_answers_is_no_hub(server, late, body):
+    server.refuse, server.late = (200, {"Content-Type": "application/json"}, body), late
+    said = refusal(ConnectionError)
+    assert said.startswith(f"{hub.MODELSCOPE} could not be downloaded (") and said.endswith("use the model 'cartoon'.")
+    if not late:
+        assert "see whether this network wants a login in a browser, and HF_ENDPOINT, HTTPS_PROXY and" in said
+
+
+@pytest.mark.parametrize(
+    "name, value", [("HF_TOKEN", "hf_süß"), ("HTTP_PROXY", "foo://bar"), ("HTTPS_PROXY", "foo://bar")]
+)
+def test_variables_that_are_none(server, monkeypatch, name, value):
+    huggingface_hub.close_session()  # which has read the proxies
+    monkeypatch.setenv(name, value)
+    assert "and HF_ENDPOINT, HTTPS_PROXY and HF_TOKEN are right; what is there is kept" in refusal(ConnectionError)
+    huggingface_hub.close_session()
+
+
+def test_an_endpoint_that_is_no_address(server, monkeypatch):
+    monkeypatch.setattr(constants, "ENDPOINT", "http://[bad")
+    assert "could not be downloaded (" in refusal(ConnectionError)
 
 
 def test_a_hub_that_lacks_a_file(server):

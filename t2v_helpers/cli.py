@@ -205,15 +205,13 @@ def _load(options: argparse.Namespace, spec):
 
 
 def _plan(options: argparse.Namespace, spec):
-    """What --memory leads to, told on stderr; None without it."""
+    """What --memory leads to, which loading tells; None without it."""
     from t2v_helpers import models
 
     if options.memory is None:
         return None
     size = spec.frames, spec.height, spec.width
-    plan = models.plan(options.model, options.memory, options.device, options.dtype, *size)
-    print(plan, file=sys.stderr)
-    return plan
+    return models.plan(options.model, options.memory, options.device, options.dtype, *size)
 
 
 def info(options: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ one, today's transformers reads the hub's text encoder in half precision and dif
 
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -49,6 +50,7 @@ _BUILD = {
 }
 _LIBRARY_ERRORS = (OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError, ArithmeticError,
                    StrictDataclassError)  # what a bad folder leads to  # fmt: skip
+_SLOW = "No GPU is seen, so modelscope runs on the processor, which is slow; `t2v info` says why."
 WORKING = 1.25  # weights, and a quarter of them again: what 20 frames of 256x256 need while they are made
 
 
@@ -75,9 +77,10 @@ def load(
     """The pipeline of that name or folder on `device`, ready to generate; `pipe.model_name` says which it is.
 
     device, dtype: see environment.pick_device and pick_dtype. offline=True takes what was downloaded before, and None
-    does as HF_HUB_OFFLINE says. Unless quiet, stderr tells size, licence and memory before a download.
+    does as HF_HUB_OFFLINE says. Unless quiet, stderr tells size, licence and memory before a download, what `memory`
+    led to, and that modelscope runs on the processor for want of a GPU.
     memory: "8GiB" say, in which 16 frames of the model's own size must fit, or a `plan` for others; what was chosen to
-    save, and why, is told by print(pipe.plan). None does as the variable T2V_MEMORY says, as for the notebooks.
+    save, and why, is kept in pipe.plan. None does as the variable T2V_MEMORY says, as for the notebooks.
     fast: with the course's UNet, and FAST: another video, as good by the judge (the notebook 10_speed; measured with
     the cartoon alone). `pipe(...)` itself gains by the UNet alone; attention maps want a model without it.
     Errors: ValueError (unknown name; no pipeline; weights that are cut short, changed or incomplete; a plan and another
@@ -86,10 +89,13 @@ def load(
     if not isinstance(fast, bool):
         raise ValueError(f"fast={fast!r} is not allowed: use True or False.")
     folder = _folder(name)
-    device = environment.pick_device(device)
+    asked, device = device, environment.pick_device(device)
     memory = os.environ.get("T2V_MEMORY") or None if memory is None else memory
     chosen = memory if isinstance(memory, planning.Plan | None) else plan(name, memory, device, dtype)
     dtype = _dtype(dtype, chosen, device)
+    slow = folder is None and (str(asked), device.type) == ("auto", "cpu")
+    for told in () if quiet else filter(None, (slow and _SLOW, chosen)):
+        print(told, file=sys.stderr)
     if folder:
         pipe = _open(folder, dtype)
     else:

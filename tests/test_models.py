@@ -366,8 +366,10 @@ def traced():
 def test_loading_into_so_much_memory_says_what_was_chosen(toy_folder, capfd):
     pipe = models.load(toy_folder, device="cpu", memory="2GiB")
     assert pipe.plan.way == Way("float32") and pipe.unet.dtype == torch.float32 and not pipe.vae.use_slicing
-    assert str(pipe.plan).startswith("16 frames of 64x64 in 2.0 GiB of memory:") and capfd.readouterr() == ("", "")
-    assert models.load(toy_folder, device="cpu").plan is None
+    assert str(pipe.plan).startswith("16 frames of 64x64 in 2.0 GiB of memory:")
+    assert capfd.readouterr() == ("", f"{pipe.plan}\n")
+    models.load(toy_folder, device="cpu", memory="2GiB", quiet=True)
+    assert models.load(toy_folder, device="cpu").plan is None and capfd.readouterr() == ("", "")
 
 
 def test_what_is_needed_is_traced_and_what_was_chosen_is_done(toy_folder):
@@ -460,6 +462,17 @@ def test_the_variable_says_the_memory_where_the_argument_does_not(toy_folder, mo
         models.load(toy_folder, device="cpu", memory=0)
     monkeypatch.setenv("T2V_MEMORY", "")
     assert models.load(toy_folder, device="cpu").plan is None
+
+
+def test_without_a_gpu_modelscope_says_that_it_will_be_slow(monkeypatch, capfd):
+    """Before anything is looked at: here there is no memory for it."""
+    monkeypatch.setattr(environment, "look_at_torch", lambda: TorchFacts("CPU only"))
+    monkeypatch.setattr(environment, "free_memory_bytes", lambda device: 2**20)
+    line = "No GPU is seen, so modelscope runs on the processor, which is slow; `t2v info` says why.\n"
+    for words, said in (({}, line), ({"quiet": True}, ""), ({"device": "cpu"}, "")):
+        with pytest.raises(MemoryError, match="GiB of memory on cpu"):
+            models.load("modelscope", **words)
+        assert capfd.readouterr() == ("", said)
 
 
 def test_what_is_told_of_decoding_frame_by_frame_is_what_is_traced(toy_folder):

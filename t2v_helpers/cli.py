@@ -173,6 +173,7 @@ def generate(options: argparse.Namespace) -> int:
     spec = GenerationSpec(**given)
     path = options.out or _default_out(options, spec)
     _check_out(path)
+    generate.check_early(options.model, spec)
     pipe = _load(options, spec)
     if models.is_cartoon(pipe):
         models.refuse_unknown_words(f"{spec.prompt} {spec.negative_prompt}", getattr(pipe, "new_words", ()))

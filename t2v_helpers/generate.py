@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -68,6 +69,16 @@ def check(pipe: TextToVideoSDPipeline, spec: GenerationSpec) -> GenerationSpec:
     return _check_all(pipe, [spec], batch=1)[0]
 
 
+def check_early(name: str | Path, spec: GenerationSpec) -> None:
+    """Hold a spec against a model that is not there yet, so that a wrong number is told before a download.
+
+    ValueError: scheduler, guidance, seed, frames, height or width; those of models.skeleton. `check` looks at the rest.
+    """
+    bare = SimpleNamespace(unet=models.skeleton(name)["unet"])
+    _check_numbers(bare, resolve(bare, spec))
+    seeding.check_seed(spec.seed)
+
+
 def resolve(pipe: TextToVideoSDPipeline, spec: GenerationSpec) -> GenerationSpec:
     """The spec with the model's own guidance, height and width where it says None."""
     model = models.defaults(pipe)
@@ -96,6 +107,7 @@ def _check_all(pipe: TextToVideoSDPipeline, specs: Sequence[GenerationSpec], bat
         raise ValueError("specs is empty: give at least one GenerationSpec.")
     specs = [resolve(pipe, spec) for spec in specs]
     _check_numbers(pipe, specs[0])
+    schedulers.check_steps(specs[0].scheduler, specs[0].steps, pipe.scheduler.config)
     _check_memory(pipe, specs[0], min(batch, len(specs)))
     for spec in specs:
         _check_alike(spec, specs[0])
@@ -130,7 +142,6 @@ def _check_alike(spec: GenerationSpec, first: GenerationSpec) -> None:
 
 def _check_numbers(pipe: TextToVideoSDPipeline, spec: GenerationSpec) -> None:
     schedulers.check_name(spec.scheduler)
-    schedulers.check_steps(spec.scheduler, spec.steps, pipe.scheduler.config)
     if not 1 <= spec.guidance <= MAX_GUIDANCE:  # NaN fails this, too; below 1 diffusers would do as for 1, and not say
         raise ValueError(f"guidance={spec.guidance} is out of range: use 1 to {MAX_GUIDANCE:g}.")
     size = spec.frames, spec.height, spec.width

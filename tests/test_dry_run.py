@@ -175,17 +175,44 @@ def test_a_vocabulary_has_its_size(size):
 
 
 def test_a_tokenizer_of_ones_own_is_taken(cache, hub_folder):
-    folder.prepare(cache, ["fp16"], hub_folder / "tokenizer")
-    for name in folder.TOKENIZER_FILES:
-        assert (cache.snapshot / "tokenizer" / name).read_text() == (hub_folder / "tokenizer" / name).read_text()
+    """In the older form of four files, and in the one that today's transformers saves."""
+    own = CLIPTokenizer.from_pretrained(hub_folder / "tokenizer")
+    own.save_pretrained(cache.root.parent / "saved")
+    assert not (cache.root.parent / "saved" / "merges.txt").exists()
+    for place in (hub_folder / "tokenizer", cache.root.parent / "saved"):
+        folder.write_texts(cache, place)
+        taken = CLIPTokenizer.from_pretrained(cache.snapshot / "tokenizer")
+        assert taken.get_vocab() == own.get_vocab()
+        assert all(taken(word).input_ids == own(word).input_ids for word in (*cartoon.vocabulary(), "zebra"))
+    folder.prepare(cache, ["fp16"], cache.root.parent / "saved")
+    assert len(models.load(cache.model, "cpu", "float16").tokenizer) == len(own)
 
 
 def test_a_tokenizer_that_does_not_fit_is_refused(cache, tmp_path, hub_folder):
-    with pytest.raises(FileNotFoundError, match=r"is no CLIP tokenizer, merges\.txt, .* is missing: name its folder"):
+    neither = r"is no CLIP tokenizer, neither tokenizer\.json nor vocab\.json with merges\.txt is in it: name its"
+    with pytest.raises(FileNotFoundError, match=neither):
         folder.prepare(cache, ["fp16"], tmp_path)
-    shutil.copytree(hub_folder / "tokenizer", tmp_path / "cut")
-    (tmp_path / "cut" / "vocab.json").write_text('{"!": 0}')
-    with pytest.raises(ValueError, match=r"vocab\.json has 1 tokens, but the text encoder knows \d+: name another"):
+    for name, text in folder.built_tokenizer(600, hub.MODELSCOPE_SHAPES).items():
+        (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=r"has 600 tokens, but the text encoder knows \d+, numbered from 0"):
+        folder.prepare(cache, ["fp16"], tmp_path)
+    assert not cache.root.exists()
+
+
+@pytest.mark.parametrize("name, damage, said", [
+    ("merges.txt", lambda text: "".join(text.splitlines(True)[:20]), "so it is cut short: copy or download"),
+    ("merges.txt", lambda text: text + "zz qq\n", "joins no two tokens to a third: copy or download"),
+    ("vocab.json", lambda text: text[:100], "vocab.json cannot be read .*: copy or download"),
+    ("vocab.json", lambda text: "[]", "holds no vocabulary, tokens with their numbers: copy or download"),
+    ("tokenizer.json", lambda text: text.replace('"model": {', '"other": {'), "holds no vocabulary with merges"),
+])  # fmt: skip
+def test_a_damaged_tokenizer_is_refused_before_a_library_opens_it(cache, tmp_path, hub_folder, name, damage, said):
+    if name == "tokenizer.json":
+        CLIPTokenizer.from_pretrained(hub_folder / "tokenizer").save_pretrained(tmp_path / "cut")
+    else:
+        shutil.copytree(hub_folder / "tokenizer", tmp_path / "cut")
+    (tmp_path / "cut" / name).write_text(damage((tmp_path / "cut" / name).read_text()))
+    with pytest.raises(ValueError, match=said):
         folder.prepare(cache, ["fp16"], tmp_path / "cut")
     assert not cache.root.exists()
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from t2v_helpers import files, folders, hub, models, words
+from t2v_helpers import byte_pairs, files, folders, hub, models, words
 from t2v_helpers.seeding import generator
 
 MARK, README = "dry_run.json", "README.txt"
@@ -78,8 +78,9 @@ def prepare(
 
     variants: None for float32, "fp16". tokenizer: a folder with a CLIP tokenizer; without one, one is built.
     progress: called with the bytes written since the last call, and the bytes that are to be written.
-    Errors: ValueError (a folder with something else in it, a tokenizer of another size, sizes that are not the
-    published ones), FileNotFoundError (no tokenizer), OSError (too little disk); those of `files.check_target`.
+    Errors: ValueError (a folder with something else in it, a tokenizer that is damaged or of another size, sizes that
+    are not the published ones), FileNotFoundError (no tokenizer), OSError (too little disk); those of
+    `files.check_target`.
     """
     check_place(cache)
     write_texts(cache, tokenizer)
@@ -197,7 +198,7 @@ def numbers(name: str, like: torch.Tensor, seed: int) -> torch.Tensor:
 def write_texts(cache: Cache, tokenizer: Path | None = None) -> None:
     """Write all but the weights. The mark comes first: whatever stops the run, the folder is known again."""
     size = folders.read(cache.shapes / "text_encoder.json")["vocab_size"]
-    spelled = _copied_tokenizer(tokenizer, size) if tokenizer else built_tokenizer(size, cache.shapes)
+    spelled = _copied_tokenizer(tokenizer, size, cache.shapes) if tokenizer else built_tokenizer(size, cache.shapes)
     configs = {f"{part}/config.json": f"{part}.json" for part in folders.PARTS}
     configs |= {"scheduler/scheduler_config.json": "scheduler.json", "model_index.json": "model_index.json"}
     texts = {name: (cache.shapes / source).read_text(encoding="utf-8") for name, source in configs.items()}
@@ -216,18 +217,40 @@ def _mark(cache: Cache) -> dict:
 
 def built_tokenizer(size: int, shapes: Path) -> dict[str, str]:
     """File -> its text, for a tokenizer of `size` tokens that knows the words of the cartoon world."""
-    vocabulary, merges = words.vocabulary_of_size(size)
+    return _spelled(*words.vocabulary_of_size(size), shapes)
+
+
+def _copied_tokenizer(folder: Path, size: int, shapes: Path) -> dict[str, str]:
+    """File -> its text, with the vocabulary and the merges in `folder`, in either form that transformers saves."""
+    vocabulary, merges = _read_tokenizer(folder)
+    if sorted(vocabulary.values()) != list(range(size)) or not {words.START, words.END} <= set(vocabulary):
+        raise ValueError(
+            f"{folder} has {len(vocabulary)} tokens, but the text encoder knows {size}, numbered from 0, with "
+            f"{words.START} and {words.END}: name another."
+        )
+    return _spelled(vocabulary, merges, shapes)
+
+
+def _spelled(vocabulary: dict[str, int], merges: Iterable[str], shapes: Path) -> dict[str, str]:
     made = {"vocab.json": json.dumps(vocabulary), "merges.txt": "\n".join(["#version: 0.2", *merges, ""])}
     return made | {name: (shapes / name).read_text(encoding="utf-8") for name in TOKENIZER_FILES if name not in made}
 
 
-def _copied_tokenizer(folder: Path, size: int) -> dict[str, str]:
-    lacking = [name for name in TOKENIZER_FILES if not (folder / name).is_file()]
-    if lacking:
-        raise FileNotFoundError(f"{folder} is no CLIP tokenizer, {', '.join(lacking)} is missing: name its folder.")
-    found = len(folders.read(folder / "vocab.json"))
-    if found != size:
-        raise ValueError(
-            f"{folder / 'vocab.json'} has {found} tokens, but the text encoder knows {size}: name another."
+def _read_tokenizer(folder: Path) -> tuple[dict[str, int], list[str]]:
+    """Token -> its number, and the merges, "a b" each. Errors: FileNotFoundError; ValueError: they are damaged."""
+    whole, vocabulary, merges = (folder / name for name in ("tokenizer.json", "vocab.json", "merges.txt"))
+    older = vocabulary.is_file() and merges.is_file()
+    if not older and not whole.is_file():
+        raise FileNotFoundError(
+            f"{folder} is no CLIP tokenizer, neither tokenizer.json nor vocab.json with merges.txt is in it: "
+            "name its folder."
         )
-    return {name: (folder / name).read_text(encoding="utf-8") for name in TOKENIZER_FILES}
+    try:
+        byte_pairs.check(folder)
+    except ValueError as error:
+        raise ValueError(f"{str(error)[:-1]}: {folders.AGAIN}.") from error
+    if older:
+        lines = merges.read_text(encoding="utf-8").splitlines()
+        return folders.read(vocabulary), [line for line in lines if line.strip() and not line.startswith("#version")]
+    model = folders.read(whole)["model"]
+    return model["vocab"], [pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]]

@@ -190,7 +190,7 @@ def _instead(room: int, frames: int, trace: Callable[[int], Needs], dtypes: tupl
         return any(needed(trace(n), way) <= room for way in ways(kinds, gpu))
 
     def fewer(kinds: tuple[str, ...]) -> str:
-        most = bisect_left(range(1, frames), True, key=lambda n: not fits(n, kinds))
+        most = bisect_left(range(1, frames), True, key=lambda n: not fits(n, kinds)) if fits(1, kinds) else 0
         return f"ask for {most} frames, which fit" if most > 1 else "ask for 1 frame, which fits" if most else ""
 
     half = "float16" if gpu else "bfloat16"

@@ -1,6 +1,7 @@
 """The checks of notebook 06: what can be replaced without training?"""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import torch
@@ -8,10 +9,21 @@ import torch
 from t2v_helpers.checks.advice import Verdict, is_missing, not_yet, nothing_from, number_advice, right
 
 
+@dataclass(eq=False)  # a copy is another part
+class _Part:
+    """A stand-in for a part of a pipeline."""
+
+    name: str
+
+    def __repr__(self) -> str:
+        return f"the {self.name} part"
+
+
 def check_06_1(borrowed: Callable) -> Verdict:
-    """`borrowed(pipe, name, part)`: a context manager; the old part is back afterwards, also after an error."""
-    pipe = SimpleNamespace(vae="old", unet="own")
-    manager = borrowed(pipe, "vae", "new")
+    """`borrowed(pipe, name, part)`: a context manager; the very same old part is back at the end, always."""
+    old, new = _Part("old"), _Part("new")
+    pipe = SimpleNamespace(vae=old, unet=_Part("own"))
+    manager = borrowed(pipe, "vae", new)
     if is_missing(manager):
         return not_yet("borrowed gave back nothing. Keep the old part, put in the new one, `yield pipe`, and put back.")
     if not hasattr(manager, "__enter__"):
@@ -20,11 +32,15 @@ def check_06_1(borrowed: Callable) -> Verdict:
         return not_yet("There is no `yield` in borrowed. Write `yield pipe`, not `return`, where the block shall run.")
     with manager as inside:
         seen = pipe.vae
-    if seen != "new":
-        return not_yet(f"Inside the `with`, pipe.vae is {seen!r}, where 'new' is wanted: setattr(pipe, name, part).")
+    if seen is not new:
+        return not_yet(f"Inside the `with`, pipe.vae is {seen!r}, where {new!r} is wanted: setattr(pipe, name, part).")
     if inside is not pipe:
         return not_yet(f"`with ... as pipe` gets {inside!r}: yield the pipeline itself.")
-    if pipe.vae != "old":
+    if getattr(pipe.vae, "name", None) == "old" and pipe.vae is not old:
+        return not_yet(
+            "After the `with` there is a copy of the old part. Put back the very same one: keep it, no copy."
+        )
+    if pipe.vae is not old:
         return not_yet(
             f"After the `with`, pipe.vae is {pipe.vae!r}. Keep the old one *before* the new one goes in, "
             "and put it back in `finally`, which runs with and without an error."
@@ -33,14 +49,15 @@ def check_06_1(borrowed: Callable) -> Verdict:
 
 
 def _after_an_error(borrowed: Callable, pipe: SimpleNamespace) -> Verdict:
+    own, new = pipe.unet, _Part("new")
     try:
-        with borrowed(pipe, "unet", "new"):
+        with borrowed(pipe, "unet", new):
             seen = pipe.unet
             raise KeyError("inside")
     except KeyError:
-        if seen == "own":
+        if seen is own:
             return not_yet("It works for name 'vae', but not for 'unet': use the name that is given.")
-        if pipe.unet == "own":
+        if pipe.unet is own:
             return right("Whoever stops a cell halfway finds the pipeline as it was.")
         return not_yet("After an error the new part is still there. What stands in `finally` runs in any case.")
     return not_yet("You swallow the error of the block: nobody would learn of it. `try ... finally` lets it through.")

@@ -10,21 +10,32 @@ from t2v_helpers.checks.advice import Verdict, not_yet, number_advice, right, te
 
 def check_07_1(merged: Callable[[Tensor, Tensor, Tensor, float], Tensor]) -> Verdict:
     """merged(w [out in], a [r in], b [out r], alpha) is the one matrix that does the work of all three."""
-    generator = torch.Generator().manual_seed(0)
-    w, a, b = (torch.randn(shape, generator=generator) for shape in ((6, 6), (2, 6), (6, 2)))
-    mistakes = {
-        "The scale is missing: the change is multiplied by alpha / r, with r the rows of A.": w + b @ a,
-        "Alpha is there, but it is to be divided by the rank, the number of rows of A.": w + 3 * b @ a,
-        "The scale is upside down: it is alpha / r, not r / alpha.": w + 2 / 3 * b @ a,
-        "Only the change came back. The frozen W belongs to it.": 1.5 * b @ a,
-        "The product is turned: x meets A first, so A stands on the right, B A.": w + 1.5 * (b @ a).T,
-        "You divide by a side of W. The rank is the short side, the number of rows of A.": w + 3 / 6 * b @ a,
-        "W came back scaled, too. alpha / r stands before B A alone.": 1.5 * (w + b @ a),
-    }
-    otherwise = "It is W + (alpha / r) B A, with r the number of rows of A."
-    if advice := tensor_advice("merged", merged(w.clone(), a, b, 3.0), w + 1.5 * b @ a, mistakes, otherwise):
-        return not_yet(advice)
+    for rank in (2, 3):
+        if advice := _merge_advice(merged, rank, alpha=5.0):
+            return not_yet(advice)
     return right("One matrix again: whoever runs the merged model pays nothing for what it learned.")
+
+
+def _merge_advice(merged: Callable[[Tensor, Tensor, Tensor, float], Tensor], rank: int, alpha: float) -> str | None:
+    """None where a LoRA of this rank is merged rightly, else the advice that fits best."""
+    generator = torch.Generator().manual_seed(0)
+    w, a, b = (torch.randn(shape, generator=generator) for shape in ((6, 6), (rank, 6), (6, rank)))
+    change, scale = b @ a, alpha / rank
+    mistakes = {
+        "The scale is missing: the change is multiplied by alpha / r, with r the rows of A.": w + change,
+        "Alpha is there, but it is to be divided by the rank, the number of rows of A.": w + alpha * change,
+        "The scale is upside down: it is alpha / r, not r / alpha.": w + change / scale,
+        "Only the change came back. The frozen W belongs to it.": scale * change,
+        "The product is turned: x meets A first, so A stands on the right, B A.": w + scale * change.T,
+        "You divide by a side of W. The rank is the short side, the number of rows of A.": w + alpha / 6 * change,
+        "W came back scaled, too. alpha / r stands before B A alone.": scale * (w + change),
+        "It works at rank 2 only. The rank is not fixed: read it off A, as the number of its rows.":
+            w + alpha / 2 * change,
+    }  # fmt: skip
+    otherwise = f"For rank {rank} it is W + (alpha / r) B A, with r the number of rows of A."
+    return tensor_advice(
+        "merged", merged(w.clone(), a.clone(), b.clone(), alpha), w + scale * change, mistakes, otherwise
+    )
 
 
 def check_07_2(lora_parameters: Callable[[Sequence[tuple[int, int]], int], int]) -> Verdict:
@@ -48,23 +59,28 @@ def check_07_2(lora_parameters: Callable[[Sequence[tuple[int, int]], int], int])
 
 def check_07_3(forgotten: Callable[[Sequence[bool], Sequence[bool]], float]) -> Verdict:
     """forgotten(before, after): of the sentences that were right before, the share that is wrong now."""
-    before = [True, True, True, True, False, False, True, False, True, True, True, True, True]
-    after = [True, False, True, False, True, False, True, False, True, False, True, False, True]
+    lost, kept, won, still = 4, 7, 2, 1  # no two of the mistakes give the same number
+    before = [True, True, False, True, True, True, True, False, True, True, True, False, True, True]
+    after = [True, False, True, True, False, True, True, False, False, True, True, True, False, True]
     mistakes = {
-        "You divide by all the sentences. What was wrong before cannot be forgotten: leave it out.": 4 / 13,
-        "What was learned is set against what was lost. Count the losses alone.": 3 / 13,
-        "That is the share of those now wrong, whatever they were before.": 6 / 13,
-        "That is the share that is kept. The share that is lost is the rest.": 6 / 10,
-        "Here the two lists are exchanged: that is what was learned anew.": 1 / 7,
-        "The net loss is divided by what was right. A sentence that is right now makes up for no other.": 3 / 10,
-        "That is a count. Divide it by the number of sentences that were right before.": 4,
-        "You divide by those that are wrong now. Divide by those that were right before.": 4 / 6,
-        "That counts what was won as well. Count only what was right before and is wrong now.": 5 / 13,
-        "You count what was won as lost. Count only what was right before and is wrong now.": 5 / 10,
-        "You divide by those that are right now. Divide by those that were right before.": 4 / 7,
-        "That is what was learned: of those wrong before, the share that is right now.": 1 / 3,
+        "You divide by all the sentences. What was wrong before cannot be forgotten: leave it out.": lost / 14,
+        "What was learned is set against what was lost. Count the losses alone.": (lost - won) / 14,
+        "That is the share of those now wrong, whatever they were before.": (lost + still) / 14,
+        "You count all that are wrong now. Leave out what was wrong before, too: it is not lost.":
+            (lost + still) / (lost + kept),
+        "That is the share that is kept. The share that is lost is the rest.": kept / (lost + kept),
+        "Here the two lists are exchanged: that is what was learned anew.": won / (won + kept),
+        "The net loss is divided by what was right. A sentence that is right now makes up for no other.":
+            (lost - won) / (lost + kept),
+        "That is a count. Divide it by the number of sentences that were right before.": lost,
+        "You divide by those that are wrong now. Divide by those that were right before.": lost / (lost + still),
+        "That counts what was won as well. Count only what was right before and is wrong now.": (lost + won) / 14,
+        "You count what was won as lost. Count only what was right before and is wrong now.":
+            (lost + won) / (lost + kept),
+        "You divide by those that are right now. Divide by those that were right before.": lost / (won + kept),
+        "That is what was learned: of those wrong before, the share that is right now.": won / (won + still),
     }  # fmt: skip
-    if advice := number_advice("forgotten", forgotten(before, after), 4 / 10, mistakes):
+    if advice := number_advice("forgotten", forgotten(before, after), lost / (lost + kept), mistakes):
         return not_yet(advice)
     nothing = forgotten([True, True], [True, True])
     if advice := number_advice("forgotten", nothing, 0, {"Where nothing is lost the answer is 0.": 1}):

@@ -1,0 +1,3 @@
+# helpful word: all that are wrong now
+def forgotten(before, after):
+    return sum(not now for now in after) / sum(before)

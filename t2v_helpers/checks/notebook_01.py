@@ -99,20 +99,22 @@ def check_01_4(conv_cost: Callable) -> Verdict:
         work = tracing.trace(layer, torch.zeros(1, c, *shape)).total
         if tuple(given) != (work.parameters, work.flops):
             what = f"For {c} to {out} channels, kernel {kernel}, {places} places: "
-            return not_yet(what + _cost_advice(*given, work.parameters, work.flops, out, int(np.prod(kernel))))
+            return not_yet(what + _cost_advice(*given, work, out, int(np.prod(kernel)), places))
     return right("The parameters do not ask how large the video is; the FLOPs do.")
 
 
-def _cost_advice(parameters: float, flops: float, true_parameters: int, true_flops: int, out: int, taps: int) -> str:
-    if (parameters, flops) == (true_flops, true_parameters):
+def _cost_advice(parameters: float, flops: float, true: tracing.Work, out: int, taps: int, places: int) -> str:
+    if (parameters, flops) == (true.flops, true.parameters):
         return "the two numbers are exchanged: (parameters, flops) is wanted, in this order."
-    if 0 < abs(parameters - true_parameters) <= out:
-        what = f"{parameters} parameters, but there are {true_parameters}: "
+    if 0 < abs(parameters - true.parameters) <= out:
+        what = f"{parameters} parameters, but there are {true.parameters}: "
         return what + "are the biases right? There is one for each channel that comes out."
-    if parameters != true_parameters:
+    if parameters != true.parameters:
         return (
-            f"{parameters} parameters, but there are {true_parameters}. Each output reads {taps} places of every input."
+            f"{parameters} parameters, but there are {true.parameters}. Each output reads {taps} places of every input."
         )
-    if 2 * flops == true_flops:
+    if places * flops == true.flops:
+        return "the parameters are right, but each weight works at every place: the FLOPs are times `places`."
+    if 2 * flops == true.flops:
         return "the FLOPs are half of what torch counts: a multiplication and an addition are two."
-    return f"the parameters are right, but {flops} FLOPs are not {true_flops}. Torch leaves the bias out."
+    return f"the parameters are right, but {flops} FLOPs are not {true.flops}. Torch leaves the bias out."

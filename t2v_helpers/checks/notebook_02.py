@@ -8,13 +8,16 @@ from torch import Tensor
 from t2v_helpers.checks.advice import Verdict, is_missing, noises, not_yet, nothing_from, right, tensor_advice
 from t2v_helpers.noise import alphas_cumprod
 
+NEAREST_ABOVE = (0.0005, 0.009)  # beta_start, beta_end: the abar nearest to 0.5 is above it
+
 
 def check_02_1(half_way: Callable) -> Verdict:
     """`half_way(alphas_cumprod [1000]) -> int`: the first timestep where the noise is stronger than the signal.
 
-    Tried on the published schedule and on a slower one, so that a remembered number does not pass.
+    Tried on the published schedule and on two slower ones, so that a remembered number does not pass; in one of them
+    the timestep nearest to 0.5 lies above it.
     """
-    for abar in (alphas_cumprod(0.0004, 0.006), alphas_cumprod(0.00085, 0.012)):
+    for abar in (alphas_cumprod(0.0004, 0.006), alphas_cumprod(*NEAREST_ABOVE), alphas_cumprod(0.00085, 0.012)):
         given = half_way(abar)
         if is_missing(given):
             return not_yet(nothing_from("half_way"))
@@ -37,7 +40,7 @@ def _half_way_advice(given: int, abar: Tensor) -> str:
     if not 0 <= given < len(abar):
         return f"There is no timestep {given}: they go from 0 to {len(abar) - 1}."
     return (
-        f"On another schedule (a check tries two) timestep {given} has abar {abar[given].item():.3f}; you want the "
+        f"On another schedule (the check tries three) timestep {given} has abar {abar[given].item():.3f}; you want the "
         "first one below 0.5, computed from the argument."
     )
 
@@ -69,6 +72,7 @@ def check_02_2(step: Callable) -> Verdict:
             "eta has no effect yet: add sigma times z.": still,
             "The noise is added, but the old direction is not made smaller by sigma**2.": still + sigma * z,
             "The direction is made smaller, but sigma times z is not added.": wanted - sigma * z,
+            "You add eps again: the fresh noise is z.": ddim_step_eta(*start, eta, eps),
         }
         otherwise = (
             f"Right at eta = 0, wrong at eta = {eta}. In equation 16 sigma is a root, with eta outside; under the root "
@@ -97,6 +101,8 @@ def check_02_3(answer: Callable) -> Verdict:
         "One spread for the whole batch: a sample must not depend on its neighbours. Take std over all but axis 0.":
             0.7 * whole + 0.3 * x_0_guided,
         "phi has no effect: mix the rescaled estimate with x_0_guided.": rescaled(x_0_cond, x_0_guided, 1.0),
+        "The rest, 1 - phi, is x_0_guided, not x_0_cond.":
+            rescaled(x_0_cond, x_0_guided, 0.7) + 0.3 * (x_0_cond - x_0_guided),
     }  # fmt: skip
     otherwise = "With phi = 1, the std of each sample should be that of x_0_cond. Print both and compare."
     wanted = rescaled(x_0_cond, x_0_guided, 0.7)

@@ -8,6 +8,8 @@ from torch import Tensor
 
 from t2v_helpers.checks.advice import Verdict, is_missing, noises, not_yet, nothing_from, right, tensor_advice
 
+EACH_STEP = "How many calls does each step cost? (pndm pays twice for its first.)"
+
 
 def check_03_1(steps_for: Callable) -> Verdict:
     """`steps_for(name, calls) -> int`: the most steps of "ddim", "dpm++", "heun" or "pndm" for at most that many calls.
@@ -25,7 +27,8 @@ def check_03_1(steps_for: Callable) -> Verdict:
         if calls_of[name](given) > calls:
             return not_yet(f"{what}, but only {calls} calls are paid for.")
         if calls_of[name](given + 1) <= calls:
-            return not_yet(f"{what}, so {calls} calls pay for one step more. What does its last step cost?")
+            cost = "What does its last step cost?" if name == "heun" else EACH_STEP
+            return not_yet(f"{what}, so {calls} calls pay for one step more. {cost}")
     return right("Now the price is the same for all: 50 calls are 50 steps of DDIM, 49 of PNDM and 25 of Heun.")
 
 

@@ -24,11 +24,14 @@ def check_05_1(video_flops: Callable) -> Verdict:
             "The trace's step holds both halves of guidance already: do not double it.":
                 2 * steps * half * unet + frames * vae,
         }  # fmt: skip
-        if guidance == 2:
-            mistakes |= {"Only at guidance 1 is a half left out, not below 5.": steps * unet / 2 + frames * vae}
+        if guidance > 1:
+            both = f"At {guidance:g} both halves are needed. Only at guidance 1 is one left out."
+            mistakes |= {both: steps * unet / 2 + frames * vae}
         if guidance == 1:  # where both halves are paid, that is the mistake, and not that the price was doubled
             alone = "At guidance 1 the half without the prompt has no say, and is not computed: half a step."
             mistakes = {alone: steps * unet + frames * vae} | mistakes
+            decoder_too = "Guidance halves the UNet alone: the decoder works as ever."
+            mistakes |= {decoder_too: (steps * unet + frames * vae) / 2}
         if advice := number_advice("video_flops", video_flops(steps, guidance, frames, unet, vae), wanted, mistakes):
             return not_yet(advice)
     return right("Steps multiply the UNet alone. That is why few steps make the decoder worth a look.")
@@ -61,15 +64,17 @@ def check_05_2(attention_flops: Callable) -> Verdict:
 
 def check_05_3(first_enough: Callable) -> Verdict:
     """`first_enough(values, measures)`: the first value whose interval overlaps that of the highest measure."""
-    values, spans = (10, 20, 40, 80, 160, 320), ((1, 3), (3.5, 6.5), (4.5, 7.2), (6, 8.5), (6.2, 9.2), (7, 9))
-    measured = [Measure((low + high) / 2, low, high, 32) for low, high in spans]  # 10 is below all, and 160 the highest
-    measured[4] = Measure(8.2, 6.2, 9.2, 32)
+    values = (10, 20, 40, 80, 160, 320, 640)
+    spans = ((1, 4), (3.5, 6.5), (4.5, 7.2), (4.2, 7.8), (7.4, 8.5), (6.2, 9.2), (7, 9))
+    measured = [Measure((low + high) / 2, low, high, 32) for low, high in spans]  # 10 is below the highest, 320
+    measured[5] = Measure(8.2, 6.2, 9.2, 32)
     mistakes = {
-        "That is the best value itself. A cheaper one may not be told from it.": 160,
-        "You ask that the interval holds the best *value*. It is enough that the two intervals overlap.": 80,
+        "That is the best value itself. A cheaper one may not be told from it.": 320,
+        "You compare with a *value*. It is enough that the two intervals overlap: compare their ends.": 160,
+        "The best is the one with the largest `.value`, not the one with the largest `.low`.": 80,
         "You compare with the last value. The best one is the highest, wherever it stands.": 40,
-        "That is the last one that overlaps; the first is wanted, since it is the cheapest.": 320,
-        "Its interval ends below the best one's: they do not overlap.": 10,
+        "That is the last one that overlaps; the first is wanted, since it is the cheapest.": 640,
+        "Its interval ends below the best one's. Compare each with the best one, not with its neighbour.": 10,
         "That is a place in the list. Give back the entry of values that stands there.": 1,
     }
     if advice := number_advice("first_enough", first_enough(values, measured), 20, mistakes):

@@ -59,6 +59,9 @@ def check_09_2(clipsim: Callable) -> Verdict:
         "The frames have no length one yet: divide each by its own length.": (cosines * lengths).mean(),
         "The mean of the cosines is wanted. You took the cosine of the mean: long frames count more.":
             torch.nn.functional.cosine_similarity(frames.mean(0), text, dim=0),
+        "The mean of the cosines is wanted. Do not divide by the length of the mean.":
+            torch.nn.functional.cosine_similarity((frames / lengths[:, None]).mean(0), text, dim=0),
+        "A length is the root of the sum of squares: take the root.": (cosines / lengths / text.norm()).mean(),
         "frames.norm() is one length for all frames together: dim=1 gives each frame its own.":
             (frames @ text / (frames.norm() * text.norm())).mean(),
         "dim=0 goes down the columns; dim=1 gives each frame its length.":
@@ -104,7 +107,7 @@ def check_09_3(fool: Callable) -> Verdict:
 
 def check_09_4(videos_for: Callable) -> Verdict:
     """`videos_for(a, b)`: ceil(((1.96 + 0.84) sd(a - b) / mean(a - b))^2), for arrays of a number a seed."""
-    rng = np.random.default_rng(38)  # here up, down and to the nearest number are not the same
+    rng = np.random.default_rng(26)  # here up is not to the nearest, and no two mistakes give one number
     b = rng.normal(0, 1, 30)
     a = b - 0.3 + rng.normal(0, 0.5, 30)
     d, both = a - b, 1.96 + 0.84
@@ -117,6 +120,8 @@ def check_09_4(videos_for: Callable) -> Verdict:
         "0.84 is missing: so only half of the experiments find the difference.": math.ceil((1.96 * ratio) ** 2),
         "Square it: half the difference asks for four times as many videos.": math.ceil(abs(both * ratio)),
         "A ratio below 0 without its square. Square the whole fraction.": math.ceil(both * ratio),
+        "Square first, then round up.": math.ceil(both * ratio) ** 2,
+        "Square the fraction first, then round up.": math.ceil(abs(both * ratio)) ** 2,
         "Round up: a part of a video cannot be made.": math.floor((both * ratio) ** 2),
         "It is not rounded up yet.": (both * ratio) ** 2,
         "The spread s is the root of the variance: use std, not var.": math.ceil((both * ratio * d.std(ddof=1)) ** 2),

@@ -17,6 +17,7 @@ from t2v_helpers.metrics.judged import (
     disturbed,
     judge_about,
     judge_accuracy,
+    judge_share,
     load_judge,
     read,
     shuffled,
@@ -38,6 +39,7 @@ from t2v_helpers.metrics.similarity import CARTOON, Clip, clip_similarity, frame
 __all__ = [
     "ALL_FOUR", "CARTOON", "DISTURBANCES", "FEATURES", "LABELS", "SLOWEST", "Adherence", "Clip", "Measure", "Motion",
     "Share", "adherence", "bootstrap", "check_videos", "clip_similarity", "direction", "disturbed", "dominant_colours",
-    "features", "flicker", "flow", "frame_similarity", "frechet_distance", "judge_about", "judge_accuracy", "load_clip",
-    "load_judge", "psnr", "read", "sharpness", "shuffled", "usual_region", "warped_error", "wilson",
+    "features", "flicker", "flow", "frame_similarity", "frechet_distance", "judge_about", "judge_accuracy",
+    "judge_share", "load_clip", "load_judge", "psnr", "read", "sharpness", "shuffled", "usual_region", "warped_error",
+    "wilson",
 ]  # fmt: skip

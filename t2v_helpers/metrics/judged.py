@@ -58,8 +58,20 @@ def load_judge() -> judges.Judge:
 @cache
 def judge_about() -> dict[str, float]:
     """The shipped judge's accuracy on undisturbed fresh renders, by label, as its weights' header says."""
-    accuracy = json.loads(judges.about().get("accuracy", "{}"))
-    return {name: share["share"] for name, share in accuracy.get("none", {}).items()}
+    return {name: counted["share"] for name, counted in _judge_counts().items()}
+
+
+def judge_share(label: str = ALL_FOUR) -> Share:
+    """The shipped judge's accuracy for one label, as k of n undisturbed fresh renders. ValueError: another label."""
+    counts = _judge_counts()
+    if label not in counts:
+        raise ValueError(f"label={label!r} was not counted for the judge: give one of {', '.join(counts) or 'none'}.")
+    return Share(counts[label]["k"], counts[label]["n"])
+
+
+def _judge_counts() -> dict[str, dict]:
+    """By label: k, n, share and interval of undisturbed fresh renders, from the header of the judge's weights."""
+    return json.loads(judges.about().get("accuracy", "{}")).get("none", {})
 
 
 def read(videos: np.ndarray, judge: judges.Judge | None = None, batch_size: int = 32) -> list[cartoon.Labels]:

@@ -74,7 +74,7 @@ def check_05_3(first_enough: Callable) -> Verdict:
         "The best is the one with the largest `.value`, not the one with the largest `.low`.": 80,
         "You compare with the last value. The best one is the highest, wherever it stands.": 40,
         "That is the last one that overlaps; the first is wanted, since it is the cheapest.": 640,
-        "Its interval ends below the best one's. Compare each with the best one, not with its neighbour.": 10,
+        "Its interval ends before the best one's begins. Compare each with the best one, not with its neighbour.": 10,
         "That is a place in the list. Give back the entry of values that stands there.": 1,
     }
     if advice := number_advice("first_enough", first_enough(values, measured), 20, mistakes):

@@ -61,6 +61,15 @@ def test_its_area_under_the_curve_counts_pairs():
     assert HERE["auc"](mask.astype(float), mask) == 1 and HERE["auc"](-mask.astype(float), mask) == 0
 
 
+@torch.no_grad()
+def test_its_map_with_nothing_taken_out_is_the_recorders(toy_pipe):
+    here = namespace(pipe=toy_pipe)
+    recorded = here["scores"](1, lambda seed: {"is": "is"})["is"]
+    assert here["scores_without"](1, ()) == pytest.approx(recorded, abs=0.01)
+    assert here["scores_without"](1, ("subject", "action")) != here["scores_without"](1, ())
+    assert not any(part._forward_pre_hooks for part in toy_pipe.unet.modules())
+
+
 def test_its_noised_drawing_is_equation_4_of_ddpm(toy_pipe):
     labels = cartoon.Labels("dog", "dancing", "moon")
     with torch.no_grad():

@@ -20,11 +20,16 @@ def check(folder: Path) -> None:
     special = {*MARKS, *_named(folder / "tokenizer_config.json")}
     vocabulary, merges, whole = (folder / name for name in ("vocab.json", "merges.txt", "tokenizer.json"))
     if vocabulary.exists() or merges.exists():
-        lines = [line for line in _text(merges).splitlines() if line.strip() and not line.startswith("#version")]
-        _check(merges, _tokens(vocabulary, _json(vocabulary)), [line.split(" ") for line in lines], special)
+        pairs = [line.split(" ") for line in merge_lines(merges)]
+        _check(merges, _tokens(vocabulary, _json(vocabulary)), pairs, special)
     if whole.exists():
         found, pairs, added = _whole(whole)
         _check(whole, _tokens(whole, found), pairs, special | added)
+
+
+def merge_lines(merges: Path) -> list[str]:
+    """The merges of a merges.txt, "a b" each. ValueError: it cannot be read."""
+    return [line for line in _text(merges).splitlines() if line.strip() and not line.startswith("#version")]
 
 
 def _check(source: Path, vocabulary: set[str], merges: Iterable[list[str]], special: set[str]) -> None:

@@ -98,9 +98,9 @@ def _rules(unet: dict, text: dict) -> dict[str, dict[str, tuple[Callable[[object
 
 
 def check_tokenizer(folder: Path) -> None:
-    """ValueError where the tokenizer's vocabulary or merges are damaged or cut short: see byte_pairs.check."""
+    """ValueError where the vocabulary or the merges in a tokenizer's folder are damaged: see byte_pairs.check."""
     try:
-        byte_pairs.check(folder / "tokenizer")
+        byte_pairs.check(folder)
     except ValueError as error:
         raise ValueError(f"{str(error)[:-1]}: {AGAIN}.") from error
 

@@ -310,7 +310,7 @@ def _open(folder: Path, dtype: torch.dtype) -> TextToVideoSDPipeline:
     folders.check_index(folder)
     if (folder / files.MANIFEST).exists():
         files.check_manifest(folder)
-    folders.check_tokenizer(folder)
+    folders.check_tokenizer(folder / "tokenizer")
     variant = folders.variant(folder, dtype)
     for part, bare in skeleton(folder).items():
         folders.check_weights(folder / part, variant, bare)

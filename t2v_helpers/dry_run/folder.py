@@ -245,12 +245,8 @@ def _read_tokenizer(folder: Path) -> tuple[dict[str, int], list[str]]:
             f"{folder} is no CLIP tokenizer, neither tokenizer.json nor vocab.json with merges.txt is in it: "
             "name its folder."
         )
-    try:
-        byte_pairs.check(folder)
-    except ValueError as error:
-        raise ValueError(f"{str(error)[:-1]}: {folders.AGAIN}.") from error
+    folders.check_tokenizer(folder)
     if older:
-        lines = merges.read_text(encoding="utf-8").splitlines()
-        return folders.read(vocabulary), [line for line in lines if line.strip() and not line.startswith("#version")]
+        return folders.read(vocabulary), byte_pairs.merge_lines(merges)
     model = folders.read(whole)["model"]
     return model["vocab"], [pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]]

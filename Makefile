@@ -35,8 +35,9 @@ run: $(VENV)/.ready  ## run every notebook: pages, videos and an index in output
 
 test: lint units $(if $(TESTS),,nbval)  ## the next three
 
-lint: $(VENV)/.ready  ## style
+lint: $(VENV)/.ready  ## style, and the order of imports
 	$(PY) -m ruff check .
+	$(VENV)/bin/lint-imports --no-cache
 
 units: $(VENV)/.ready $(VENV)/.actionlint  ## unit tests
 	$(PY) -m pytest $(TESTS) $(ARGS)
@@ -60,17 +61,17 @@ train: $(VENV)/.ready  ## train the cartoon model again from nothing; goes on wh
 
 bench: $(VENV)/.ready  ## measure the shipped model, and make the tables behind the notebooks (what is there is kept)
 	$(VENV)/bin/t2v bench $(ARGS)
-	$(PY) -m t2v_helpers.comparison
-	$(PY) -m t2v_helpers.knobs
-	$(PY) -m t2v_helpers.teaching
-	$(PY) -m t2v_helpers.knowledge
-	$(PY) -m t2v_helpers.acceleration
+	$(PY) -m t2v_helpers.studies.comparison
+	$(PY) -m t2v_helpers.studies.knobs
+	$(PY) -m t2v_helpers.studies.new_word
+	$(PY) -m t2v_helpers.studies.knowledge
+	$(PY) -m t2v_helpers.studies.speedups
 
 dry-run: $(VENV)/.ready  ## load and run the real model with random weights, on a CPU: what it takes of memory, before a GPU is there
 	$(VENV)/bin/t2v dry-run $(ARGS)
 
 tolerances: $(VENV)/.ready  ## hold what `make run` left in outputs/ against benchmarks/tolerances.json
-	$(PY) -m t2v_helpers.tolerances $(ARGS)
+	$(PY) -m t2v_helpers.course.tolerances $(ARGS)
 
 # The two ends of what pyproject.toml allows, each in an environment of its own, made anew. What fails does
 # not stop the rest (-k). drift/ keeps the logs.

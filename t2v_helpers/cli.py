@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 
-from t2v_helpers import arguments, files
+from t2v_helpers.core import arguments, files
 
 # These have a `main` and options of their own.
 MODULES = {"run": "course", "sweep": "sweep", "bench": "bench", "train": "train", "dry-run": "dry_run"}
@@ -165,9 +165,9 @@ def _json_option(p: argparse.ArgumentParser) -> None:
 
 
 def generate(options: argparse.Namespace) -> int:
-    """Make a video. Errors: of models.load, lora.load and generate.generate; ValueError: words that are not known."""
-    from t2v_helpers import generate, models
-    from t2v_helpers.records import GenerationSpec
+    """Make a video. Errors: of loading.load, lora.load and generate.generate; ValueError: words that are not known."""
+    from t2v_helpers.core.records import GenerationSpec
+    from t2v_helpers.model import generate, loading
 
     given = {f.name: getattr(options, f.name) for f in fields(GenerationSpec) if hasattr(options, f.name)}
     spec = GenerationSpec(**given)
@@ -175,11 +175,11 @@ def generate(options: argparse.Namespace) -> int:
     _check_out(path)
     generate.check_early(options.model, spec)
     pipe = _load(options, spec)
-    if models.is_cartoon(pipe):
-        models.refuse_unknown_words(f"{spec.prompt} {spec.negative_prompt}", getattr(pipe, "new_words", ()))
+    if loading.is_cartoon(pipe):
+        loading.refuse_unknown_words(f"{spec.prompt} {spec.negative_prompt}", getattr(pipe, "new_words", ()))
     generate.check(pipe, spec)
     made = _with_bar(lambda progress: generate.generate(pipe, spec, progress))
-    generate.save(made, path, models.defaults(pipe).fps)
+    generate.save(made, path, loading.defaults(pipe).fps)
     record = made.record
     words = f"{path}: {record.seconds:.1f} s, {record.peak_memory_mib:.0f} MiB; what was asked is in {path.stem}.json"
     _print({"path": str(path), "record": asdict(record)} if options.json else words)
@@ -193,12 +193,12 @@ def _default_out(options: argparse.Namespace, spec) -> Path:
 
 def _load(options: argparse.Namespace, spec):
     """The pipeline that the options name, with its LoRA; the record of a video names both."""
-    from t2v_helpers import models
+    from t2v_helpers.model import loading
 
     chosen = {"memory": _plan(options, spec), "fast": options.fast}
-    pipe = models.load(options.model, options.device, options.dtype, options.offline, **chosen)
+    pipe = loading.load(options.model, options.device, options.dtype, options.offline, **chosen)
     if options.lora is not None:
-        from t2v_helpers import lora
+        from t2v_helpers.model import lora
 
         lora.load(pipe, options.lora)
         pipe.model_name += f" with {options.lora.resolve().name}"
@@ -207,19 +207,19 @@ def _load(options: argparse.Namespace, spec):
 
 def _plan(options: argparse.Namespace, spec):
     """What --memory leads to, which loading tells; None without it."""
-    from t2v_helpers import models
+    from t2v_helpers.model import loading
 
     if options.memory is None:
         return None
     size = spec.frames, spec.height, spec.width
-    return models.plan(options.model, options.memory, options.device, options.dtype, *size)
+    return loading.plan(options.model, options.memory, options.device, options.dtype, *size)
 
 
 def info(options: argparse.Namespace) -> int:
     """Say what this machine has, what is missing, and how to mend it; what to set on an AMD GPU; and what runs."""
-    from t2v_helpers import environment, machine, rocm
+    from t2v_helpers.machine import doctor, probe, rocm
 
-    found, settings = environment.look(), rocm.settings(machine.look_at_torch(), os.environ)
+    found, settings = doctor.look(), rocm.settings(probe.look_at_torch(), os.environ)
     found = replace(found, problems=found.problems + _memory_problems(found))
     if not options.json:
         _print(f"{found}\n\n{rocm.text(settings)}".rstrip())
@@ -233,33 +233,33 @@ def info(options: argparse.Namespace) -> int:
 
 def _memory_problems(found) -> list:
     """What is wrong with the variable T2V_MEMORY; nothing is said of it where torch does not load."""
-    from t2v_helpers import environment
+    from t2v_helpers.machine import doctor
 
     if not found.t2v_memory or found.build == "none":
         return []
-    from t2v_helpers import memory
+    from t2v_helpers.model import memory_plan
 
     try:
-        memory.parse(found.t2v_memory)
+        memory_plan.parse(found.t2v_memory)
     except ValueError as error:
-        return [environment.Problem("the variable T2V_MEMORY is no size", f"unset it, or set it anew: {error}")]
+        return [doctor.Problem("the variable T2V_MEMORY is no size", f"unset it, or set it anew: {error}")]
     return []
 
 
 def _trials(silent: bool) -> tuple[list, list[str]]:
     """The trials and what to do about them, printed as they come unless `silent`: a trial may take its time."""
     try:
-        from t2v_helpers import trials
+        from t2v_helpers.model import dtype_trials
     except (ImportError, OSError) as error:
         print(f"\nNothing could be tried ({error}): mend the above first.", file=sys.stderr)
         return [], []
     say = (lambda text: None) if silent else (lambda text: print(text, flush=True))
     tried = []
     say("\nTried:")
-    for trial in trials.run():
+    for trial in dtype_trials.run():
         say(trial)
         tried.append(trial)
-    advice = trials.advice(tried)
+    advice = dtype_trials.advice(tried)
     say("\n".join(advice) or "All of it works.")
     return tried, advice
 
@@ -278,10 +278,12 @@ def world(options: argparse.Namespace) -> int:
 
 
 def trace(options: argparse.Namespace) -> int:
-    """Trace a model without its weights. Errors: of models.skeleton; ValueError: frames or size out of range."""
-    from t2v_helpers import gpus, models, tracing
+    """Trace a model without its weights. Errors: of loading.skeleton; ValueError: frames or size out of range."""
+    from t2v_helpers.inside import tracing
+    from t2v_helpers.machine import gpus
+    from t2v_helpers.model import loading
 
-    parts = models.skeleton(options.model)
+    parts = loading.skeleton(options.model)
     traces = tracing.trace_parts(parts, options.frames, options.height, options.width)
     step = traces["unet"].total.flops
     if options.json:
@@ -295,10 +297,10 @@ def download(options: argparse.Namespace) -> int:
     """Fetch the real model into the cache, look at every byte of it, and print its folder. Errors: hub.folder's."""
     import torch
 
-    from t2v_helpers import hub, models
+    from t2v_helpers.model import hub, loading
 
     dtype = getattr(torch, options.dtype)
-    path = str(hub.folder(dtype, None, int(models.WORKING * hub.size(dtype)), quiet=False, check=True))
+    path = str(hub.folder(dtype, None, int(loading.WORKING * hub.size(dtype)), quiet=False, check=True))
     _print({"path": path} if options.json else path)
     return 0
 
@@ -319,7 +321,7 @@ def _name(model: str, spec) -> str:
 
 def _check_out(path: Path) -> None:
     """All three files can be written, and replace no other program's. ValueError, OSError; nothing is made."""
-    from t2v_helpers.records import GenerationRecord
+    from t2v_helpers.core.records import GenerationRecord
 
     arguments.check_suffix(path, ".mp4")
     beside = [path.with_suffix(suffix) for suffix in SUFFIXES]
@@ -349,7 +351,7 @@ def _with_bar(work):
 
 
 def _write_sheet(items: list, path: Path, columns: int) -> None:
-    from t2v_helpers import video
+    from t2v_helpers.core import video
 
     clips = [video.label(video.enlarge(item.frames, SHEET_SCALE), item.caption) for item in items]
     sheet = video.grid(clips, columns)  # [f h w c]

@@ -19,7 +19,8 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from t2v_helpers import cartoon, files
+from t2v_helpers import cartoon
+from t2v_helpers.core import files
 
 SOLUTIONS = Path(__file__).parents[1] / "notebooks" / "solutions"
 START, END = "<|startoftext|>", "<|endoftext|>"
@@ -183,14 +184,14 @@ def hub_folder(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def toy_pipe(toy_folder) -> TextToVideoSDPipeline:
     """The cartoon-like toy, loaded as everybody loads it, in float32 on the CPU."""
-    from t2v_helpers import models
+    from t2v_helpers.model import loading
 
-    return models.load(toy_folder, device="cpu", dtype="float32")
+    return loading.load(toy_folder, device="cpu", dtype="float32")
 
 
 @pytest.fixture(scope="session")
 def hub_pipe(hub_folder) -> TextToVideoSDPipeline:
     """The ModelScope-like toy in float32 on the CPU."""
-    from t2v_helpers import models
+    from t2v_helpers.model import loading
 
-    return models.load(hub_folder, device="cpu", dtype="float32")
+    return loading.load(hub_folder, device="cpu", dtype="float32")

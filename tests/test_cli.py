@@ -14,26 +14,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import t2v_helpers
-from t2v_helpers import (
-    acceleration,
-    arguments,
-    cli,
-    comparison,
-    environment,
-    knobs,
-    knowledge,
-    lora,
-    machine,
-    models,
-    schedulers,
-    teaching,
-    trials,
-    video,
-)
-from t2v_helpers.generate import MAX_FRAMES
-from t2v_helpers.machine import TorchFacts
-from t2v_helpers.records import GenerationRecord, GenerationSpec
-from t2v_helpers.seeding import MAX_SEED
+from t2v_helpers import cli
+from t2v_helpers.core import arguments, video
+from t2v_helpers.core.records import GenerationRecord, GenerationSpec
+from t2v_helpers.core.seeding import MAX_SEED
+from t2v_helpers.diffusion import schedulers
+from t2v_helpers.machine import doctor, probe
+from t2v_helpers.machine.probe import TorchFacts
+from t2v_helpers.model import dtype_trials, loading, lora
+from t2v_helpers.model.generate import MAX_FRAMES
+from t2v_helpers.studies import comparison, knobs, knowledge, new_word, speedups
 
 PROMPT = "a dog is dancing on the moon"
 COMMANDS = ("generate", "info", "world", "trace", "download", "sweep", "run", "train", "bench")
@@ -119,7 +109,7 @@ def test_generate_fast_says_so_in_the_name_and_in_the_record(t2v, toy_folder, tm
 @pytest.fixture
 def sepia(toy_folder, tmp_path):
     """The folder of a LoRA that teaches the toy a word."""
-    pipe = models.load(toy_folder, device="cpu", dtype="float32")
+    pipe = loading.load(toy_folder, device="cpu", dtype="float32")
     for p in lora.add(pipe):
         p.data.fill_(0.1)
     return lora.save(pipe, tmp_path / "sepia", ["sepia"])
@@ -250,7 +240,7 @@ def test_an_error_of_the_system_names_the_file(t2v, tmp_path):
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(prompt=st.text(max_size=60).filter(lambda text: not text.startswith("-")))
 def test_any_unicode_gives_a_video_or_one_sentence(toy_pipe, monkeypatch, tmp_path, capsys, prompt):
-    monkeypatch.setattr("t2v_helpers.models.load", lambda *words, **more: toy_pipe)
+    monkeypatch.setattr("t2v_helpers.model.loading.load", lambda *words, **more: toy_pipe)
     status = cli.main(["generate", prompt, "--steps", "1", "--frames", "1", "-o", str(tmp_path / "a.mp4")])
     err = capsys.readouterr().err
     assert status == 0 or (status == 2 and err.count("\n") == 1 and err.startswith("t2v: "))
@@ -260,7 +250,7 @@ def test_generate_in_so_much_memory_tells_what_it_chose(t2v, tmp_path):
     words = ("generate", PROMPT, "--steps", 1, "--frames", 2, "--device", "cpu", "-o", tmp_path / "a.mp4")
     status, out, err = t2v(*words, "--memory", "1GiB")
     assert status == 0 and "a.mp4: " in out
-    assert err.count("2 frames of 64x64 in 1.0 GiB of memory:") == 1  # by models.load
+    assert err.count("2 frames of 64x64 in 1.0 GiB of memory:") == 1  # by loading.load
     assert "float32  <- the first that fits, and taken" in err
 
 
@@ -281,7 +271,7 @@ def test_an_error_names_the_variable_that_asked_for_the_memory(t2v, tmp_path, mo
     assert "T2V_MEMORY" not in refused(t2v(*asked, "--model", "carton"))
 
 
-@pytest.mark.parametrize("module", [acceleration, comparison, knobs, knowledge, teaching])
+@pytest.mark.parametrize("module", [speedups, comparison, knobs, knowledge, new_word])
 def test_too_little_memory_ends_a_module_with_a_command_of_its_own_in_one_sentence(monkeypatch, capsys, module):
     monkeypatch.setenv("T2V_MEMORY", "1MiB")
     with pytest.raises(SystemExit, match="2"):
@@ -308,7 +298,7 @@ def test_frames_out_of_range_are_refused_in_the_same_words_with_memory_and_witho
     ],
 )
 def test_what_is_wrong_is_told_before_the_real_model_is_fetched(t2v, tmp_path, monkeypatch, words, said):
-    monkeypatch.setattr("t2v_helpers.hub.folder", None)  # nothing is asked of it
+    monkeypatch.setattr("t2v_helpers.model.hub.folder", None)  # nothing is asked of it
     asked = ("generate", PROMPT, "--model", "modelscope", "-o", tmp_path / "a.mp4")
     assert said in refused(t2v(*asked, *words))
 
@@ -323,8 +313,8 @@ def test_info_prints_the_environment(t2v):
 
 def test_info_says_what_to_set_on_an_amd_gpu(t2v, monkeypatch):
     found = TorchFacts("ROCm 7.2", count=1, name="AMD Instinct MI300X", gfx="gfx942", memory_bytes=192 * 2**30)
-    monkeypatch.setattr(machine, "look_at_torch", lambda: found)
-    monkeypatch.setattr(environment, "look_at_torch", lambda: found)
+    monkeypatch.setattr(probe, "look_at_torch", lambda: found)
+    monkeypatch.setattr(doctor, "look_at_torch", lambda: found)
     out = t2v("info", "--quick")[1]
     assert "device       cuda (AMD Instinct MI300X gfx942, 192.0 GiB)" in out and "MIOPEN_FIND_MODE" in out
     told = json.loads(t2v("info", "--quick", "--json")[1])
@@ -332,18 +322,18 @@ def test_info_says_what_to_set_on_an_amd_gpu(t2v, monkeypatch):
 
 
 def test_info_tells_what_was_tried(t2v, monkeypatch):
-    tried = [trials.Trial("float16", "works", {"along a frame": "math"}, "works")]
-    monkeypatch.setattr(trials, "run", lambda: iter(tried))
+    tried = [dtype_trials.Trial("float16", "works", {"along a frame": "math"}, "works")]
+    monkeypatch.setattr(dtype_trials, "run", lambda: iter(tried))
     out = t2v("info")[1]
     assert "Tried:\nfloat16   layers: works; attention: math along a frame" in out and "runs by math" in out
     told = json.loads(t2v("info", "--json")[1])
     assert told["trials"][0]["attention"] == {"along a frame": "math"} and "runs by math" in told["advice"][0]
-    monkeypatch.setattr(trials, "run", lambda: iter(()))
+    monkeypatch.setattr(dtype_trials, "run", lambda: iter(()))
     assert t2v("info")[1].endswith("All of it works.\n")
 
 
 def test_info_where_a_library_is_missing(t2v, monkeypatch):
-    monkeypatch.setitem(sys.modules, "t2v_helpers.trials", None)
+    monkeypatch.setitem(sys.modules, "t2v_helpers.model.dtype_trials", None)
     monkeypatch.delattr(t2v_helpers, "trials", raising=False)
     status, out, err = t2v("info")
     assert status == 0 and "torch build" in out and "Nothing could be tried" in err and "mend the above" in err
@@ -537,7 +527,7 @@ def test_numbers_that_are_none_end_in_one_sentence(t2v, monkeypatch):
     def diverge(words):
         raise FloatingPointError("the loss is not finite")
 
-    monkeypatch.setitem(sys.modules, "t2v_helpers.train", types.SimpleNamespace(main=diverge))
+    monkeypatch.setitem(sys.modules, "t2v_helpers.training.stages", types.SimpleNamespace(main=diverge))
     assert refused(t2v("train")) == "t2v: the loss is not finite\n"
 
 
@@ -545,7 +535,7 @@ def test_stopping_is_no_traceback(t2v, monkeypatch):
     def stop(words):
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(sys.modules, "t2v_helpers.bench", types.SimpleNamespace(main=stop))
+    monkeypatch.setitem(sys.modules, "t2v_helpers.studies.release", types.SimpleNamespace(main=stop))
     assert t2v("bench") == (130, "", "t2v: stopped.\n")
 
 
@@ -559,6 +549,6 @@ def test_an_error_without_words_still_says_its_name():
 
 
 def test_a_missing_library_is_named(t2v, monkeypatch):
-    monkeypatch.setitem(sys.modules, "t2v_helpers.environment", None)
+    monkeypatch.setitem(sys.modules, "t2v_helpers.machine.doctor", None)
     monkeypatch.delattr(t2v_helpers, "environment", raising=False)
     assert "environment" in refused(t2v("info"))

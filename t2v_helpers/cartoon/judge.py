@@ -2,7 +2,7 @@
 
 It sees each frame and its difference to the next, first frame by frame, then along time. Channel counts are small:
 the weights take less than 1 MB and a clip is read in milliseconds on a CPU. It is trained on renders alone
-(t2v_helpers/judging.py), never on a model's output, so that it can judge a model that it does not know.
+(t2v_helpers/training/judge.py), never on a model's output, so that it can judge a model that it does not know.
 
 Input: float [b 3 f 64 64] in [-1, 1], any number of frames. Output: a dict of logits, each [b classes].
 """
@@ -15,11 +15,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from t2v_helpers import layout
 from t2v_helpers.cartoon.grammar import ACTIONS, PLACES, RIDERS, STYLES, SUBJECTS, Labels
+from t2v_helpers.core import layout, paths
 
 CLASSES = {"subject": SUBJECTS, "action": ACTIONS, "place": PLACES, "style": STYLES}
-WEIGHTS = Path(__file__).with_name("judge.safetensors")
+WEIGHTS = paths.WEIGHTS / "judge.safetensors"
 SIZE = 64  # pixels, height and width
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from t2v_helpers import cartoon
 from t2v_helpers.checks.advice import Verdict, is_missing, not_yet, nothing_from, right
-from t2v_helpers.records import GenerationSpec
+from t2v_helpers.core.records import GenerationSpec
 
 SKETCH = cartoon.Labels("cat", "spinning", "lake", "pencil sketch")
 

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from t2v_helpers import layout, tracing, unet
 from t2v_helpers.checks.advice import Verdict, close, is_missing, not_yet, nothing_from, right, tensor_advice
+from t2v_helpers.core import layout
+from t2v_helpers.inside import tracing, unet
 
 
 def check_01_1(as_sequences: Callable) -> Verdict:

@@ -6,7 +6,7 @@ from numbers import Integral
 from torch import Tensor
 
 from t2v_helpers.checks.advice import Verdict, is_missing, noises, not_yet, nothing_from, right, tensor_advice
-from t2v_helpers.noise import alphas_cumprod
+from t2v_helpers.diffusion.noise import alphas_cumprod
 
 NEAREST_ABOVE = (0.0005, 0.009)  # beta_start, beta_end: the abar nearest to 0.5 is above it
 

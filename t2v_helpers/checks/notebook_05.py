@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from t2v_helpers.checks.advice import Verdict, is_missing, not_yet, nothing_from, number_advice, right
-from t2v_helpers.measures import Measure
+from t2v_helpers.metrics.measures import Measure
 
 
 def check_05_1(video_flops: Callable) -> Verdict:

@@ -5,9 +5,10 @@ so "does the video show what was asked?" is counted, not argued about. The judge
 stands beside every count. OpenCV gives a second opinion that has learned nothing.
 """
 
+from t2v_helpers.metrics.clip_scores import CARTOON, Clip, clip_similarity, frame_similarity, load_clip
 from t2v_helpers.metrics.frechet import FEATURES, features, frechet_distance
 from t2v_helpers.metrics.intervals import Measure, Share, bootstrap, wilson
-from t2v_helpers.metrics.judged import (
+from t2v_helpers.metrics.label_adherence import (
     ALL_FOUR,
     DISTURBANCES,
     LABELS,
@@ -34,7 +35,6 @@ from t2v_helpers.metrics.pixels import (
     usual_region,
     warped_error,
 )
-from t2v_helpers.metrics.similarity import CARTOON, Clip, clip_similarity, frame_similarity, load_clip
 
 __all__ = [
     "ALL_FOUR", "CARTOON", "DISTURBANCES", "FEATURES", "LABELS", "SLOWEST", "Adherence", "Clip", "Measure", "Motion",

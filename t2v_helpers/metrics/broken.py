@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 
 from t2v_helpers import cartoon
+from t2v_helpers.core.video import check_frames
 from t2v_helpers.metrics.intervals import check_whole
-from t2v_helpers.video import check_frames
 
 
 def shuffled(frames: np.ndarray, seed: int = 0) -> np.ndarray:

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from scipy import linalg
 
-from t2v_helpers import layout
+from t2v_helpers.core import layout
 from t2v_helpers.metrics.intervals import as_numbers
-from t2v_helpers.metrics.judged import check_batch, check_videos, load_judge
+from t2v_helpers.metrics.label_adherence import check_batch, check_videos, load_judge
 
 FEATURES = "the judge's last layer, 192 numbers a video"
 

@@ -8,7 +8,7 @@ from numbers import Integral, Real
 import numpy as np
 from scipy import stats
 
-from t2v_helpers.measures import Measure
+from t2v_helpers.metrics.measures import Measure
 
 ROUNDING = 1e-12  # of the largest value; a difference that is no larger is none
 

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 
 from t2v_helpers import cartoon
+from t2v_helpers.core.video import check_frames
 from t2v_helpers.metrics.intervals import as_numbers, check_whole
-from t2v_helpers.video import check_frames
 
 SMALLEST = 16  # pixels of a frame, each way, from which on optical flow can be found
 SLOWEST = 0.5  # pixels a frame; below it nothing is said to travel

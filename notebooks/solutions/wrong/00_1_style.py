@@ -1,4 +1,4 @@
 # helpful word: the style 'plain'
-from t2v_helpers.records import GenerationSpec
+from t2v_helpers.core.records import GenerationSpec
 
 sketch = GenerationSpec(prompt="a cat is spinning by a lake", seed=7, steps=10)

@@ -1,0 +1,143 @@
+"""What was asked (GenerationSpec), and what was asked and found (GenerationRecord), to and from JSON.
+
+A record stands beside the video it describes: `dog.mp4` has `dog.json`.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields
+from numbers import Integral
+from pathlib import Path
+
+import numpy as np
+
+from t2v_helpers.core.files import write_text
+
+_WORDS = {str: "a text", int: "a whole number", float: "a number", dict: "a table", type(None): "None"}
+
+
+@dataclass(frozen=True)
+class GenerationSpec:
+    """What is asked of a model. None means the model's own default. ValueError: a value of the wrong type.
+
+    height and width are in pixels, frames in frames; guidance is w in eps_u + w (eps_c - eps_u)
+    (Ho & Salimans 2022, "Classifier-free diffusion guidance", in the pipeline's convention: 1 is no guidance).
+    Ranges depend on the model and are checked by `generate.check`.
+    """
+
+    prompt: str
+    negative_prompt: str = ""
+    seed: int = 0
+    scheduler: str = "dpm++"
+    steps: int = 25
+    guidance: float | None = None
+    frames: int = 16
+    height: int | None = None
+    width: int | None = None
+
+    def __post_init__(self):
+        _check_types(self)
+
+    def to_dict(self) -> dict:
+        """The fields as a dict of plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "GenerationSpec":
+        """The spec of which `to_dict` gave `values`. ValueError: an unknown or missing key, or a wrong type."""
+        return cls(**_known(cls, values))
+
+
+@dataclass(frozen=True)
+class GenerationRecord:
+    """What was asked and what was found. ValueError: a spec with None left in it, or a value of the wrong type.
+
+    spec is resolved (every default filled in); seconds is the wall time of the generation; peak_memory_mib is in MiB
+    (device memory on a GPU, the process's on a CPU); frames_sha256 comes from `frames_hash`.
+    """
+
+    spec: GenerationSpec
+    model: str
+    dtype: str
+    device: str
+    versions: dict
+    seconds: float
+    peak_memory_mib: float
+    frames_sha256: str
+
+    def __post_init__(self):
+        _check_types(self)
+        open_fields = [name for name, value in self.spec.to_dict().items() if value is None]
+        if open_fields:
+            raise ValueError(f"spec leaves {', '.join(open_fields)} at None: fill in the model's defaults first.")
+
+    def to_json(self) -> str:
+        """The record as indented JSON, ASCII only, so that any prompt survives any file system and terminal."""
+        return json.dumps(asdict(self), indent=2, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "GenerationRecord":
+        """The record of which `to_json` gave `text`. ValueError: not JSON, or not the JSON of a record."""
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"the record is not JSON ({error}): generate the video again.") from error
+        values = _known(cls, values)
+        return cls(**values | {"spec": GenerationSpec.from_dict(values["spec"])})
+
+    def save(self, path: str | Path) -> Path:
+        """Write the JSON beside the video at `path` (same name, .json) and give its path. Errors: files.write_whole."""
+        return write_text(Path(path).with_suffix(".json"), self.to_json())
+
+    @classmethod
+    def load(cls, path: str | Path) -> "GenerationRecord":
+        """Read the record of the video (or the JSON) at `path`. FileNotFoundError, or ValueError naming the file."""
+        path = Path(path).with_suffix(".json")
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} does not exist: a video's record stands beside it, with the same name.")
+        try:
+            return cls.from_json(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+
+
+def frames_hash(frames: np.ndarray) -> str:
+    """SHA-256 of a video's shape and pixels, uint8 [f h w c]: equal hashes mean equal videos.
+
+    ValueError: not uint8, or not four axes.
+    """
+    frames = np.ascontiguousarray(frames)
+    if frames.dtype != np.uint8 or frames.ndim != 4:
+        raise ValueError(f"frames are {frames.dtype} {list(frames.shape)}, but uint8 [f h w c] is needed.")
+    return hashlib.sha256(str(frames.shape).encode() + frames.tobytes()).hexdigest()
+
+
+def _known(cls, values: dict) -> dict:
+    """`values` again, once its keys are known to fit the dataclass `cls`."""
+    if not isinstance(values, dict):
+        raise ValueError(f"a {cls.__name__} is read from a table of fields, but {type(values).__name__} was given.")
+    names = [field.name for field in fields(cls)]
+    unknown = [str(key) for key in values if key not in names]
+    if unknown:
+        raise ValueError(f"{cls.__name__} has no {', '.join(unknown)}: it knows {', '.join(names)}.")
+    missing = [name for name in names if name not in values and not hasattr(cls, name)]
+    if missing:
+        raise ValueError(f"{cls.__name__} needs {', '.join(missing)}: add the missing fields.")
+    return values
+
+
+def _check_types(record) -> None:
+    """Hold each field against its annotation; a whole number may stand for a number, True and False for neither.
+
+    A whole number of numpy's is stored as Python's own, which JSON can hold.
+    """
+    for field in fields(record):
+        value = getattr(record, field.name)
+        kinds = getattr(field.type, "__args__", (field.type,))
+        allowed = kinds + (int,) if float in kinds else kinds
+        if int in allowed and isinstance(value, Integral) and not isinstance(value, int):
+            value = int(value)
+            object.__setattr__(record, field.name, value)
+        if not isinstance(value, allowed) or isinstance(value, bool):
+            words = " or ".join(_WORDS.get(kind, kind.__name__) for kind in kinds)
+            raise ValueError(f"{field.name}={value!r} is a {type(value).__name__}, but {words} is needed.")

@@ -1,0 +1,176 @@
+"""What the memory should be, what it was, and whether each check holds."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from t2v_helpers.inside import activation_memory
+from t2v_helpers.machine.doctor import GIB
+from t2v_helpers.model.folder_checks import LATENT_SCALE
+
+WITHIN = 0.15  # how far a measured peak may lie from the prediction
+MOST_GIB = 24  # what the dry run promises to stay below
+SAME = 1e-2  # of the largest value: bfloat16 keeps 8 bits
+
+
+@dataclass(frozen=True)
+class Check:
+    """Something that must hold, and what was found."""
+
+    what: str
+    found: str
+    holds: bool
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Bytes, known without a weight: of the weights of each part, of their files, and of the activations."""
+
+    weights: Mapping[str, int]
+    files: Mapping[str, int]
+    activations: Mapping[str, int]
+
+    @property
+    def total(self) -> int:
+        """Bytes of one set of weights."""
+        return sum(self.weights.values())
+
+
+@dataclass(frozen=True)
+class Row:
+    """A peak of resident memory, predicted and measured, in bytes; and the seconds that it took.
+
+    least: where the system may drop pages of a file that it has read, what is left then. None: it has no such choice.
+    """
+
+    what: str
+    predicted: int
+    measured: int
+    seconds: float
+    least: int | None = None
+
+    @property
+    def off(self) -> float:
+        """How far the prediction lies from what was measured, as a share of the latter."""
+        return self.predicted / self.measured - 1
+
+    @property
+    def holds(self) -> bool:
+        """True where the measured peak is WITHIN the prediction."""
+        least = self.predicted if self.least is None else self.least
+        return (1 - WITHIN) * least <= self.measured <= (1 + WITHIN) * self.predicted
+
+
+def parts_of(
+    skeleton: Mapping[str, torch.nn.Module], dtype: torch.dtype, frames: int, pixels: int, files: Mapping[str, int]
+) -> Parts:
+    """What can be known from the configs alone. files: part -> the bytes of its file on the disk."""
+    side = pixels // LATENT_SCALE
+    traced = activation_memory.peaks(skeleton, frames, side, side)
+    own = next(skeleton["unet"].parameters()).dtype.itemsize
+    weights = {name: dtype.itemsize * sum(p.numel() for p in part.parameters()) for name, part in skeleton.items()}
+    return Parts(weights, files, {name: n * dtype.itemsize // own for name, n in traced.items()})
+
+
+def loading(parts: Parts, converted: bool, before: int = 0) -> int:
+    """The peak of loading, beside the baseline: the weights so far, and the file that is being read.
+
+    converted: the weights are stored in another dtype than asked for. If not, the file itself is the memory. before:
+    bytes of other weights that are held.
+    """
+    so_far, most = before, 0
+    for name, size in parts.weights.items():
+        so_far += size
+        most = max(most, so_far + (parts.files[name] if converted else 0))
+    return most
+
+
+def rows(parts: Parts, found: Mapping, converted: bool) -> list[Row]:
+    """The three phases of the first stage; where the system counts one peak for all, the first alone."""
+    predicted = {
+        "load": loading(parts, converted),
+        "step": parts.total + parts.activations["unet"],
+        "decode": parts.total + parts.activations["vae"],
+    }
+    least = {"load": found["baseline"] + parts.total if converted else None}
+    made = [
+        Row(name, found["baseline"] + n, phase["peak"], phase["seconds"], least.get(name))
+        for (name, n), phase in zip(predicted.items(), found["phases"].values(), strict=True)
+    ]
+    return made if found["peaks_apart"] else made[:1]
+
+
+def copies(parts: Parts, shared: Mapping, repeated: Mapping) -> list[Row]:
+    """One set of weights for all schedulers, and a set for each: what is held afterwards."""
+    sets = {"one set, held": (shared, 1), f"{repeated['sets']} sets, held": (repeated, repeated["sets"])}
+    return [
+        Row(name, found["baseline"] + n * parts.total, found["held"], found["phases"]["load"]["seconds"])
+        for name, (found, n) in sets.items()
+    ]
+
+
+def agreement(made: Iterable[Row]) -> list[Check]:
+    """Each measured peak beside its prediction."""
+    return [Check(f"{row.what}: prediction within {WITHIN:.0%}", f"{row.off:+.1%}", row.holds) for row in made]
+
+
+def checks(
+    parameters: int, parts: Parts, step: Mapping, shared: Mapping, repeated: Mapping, size: tuple
+) -> list[Check]:
+    """What must hold beside the memory. parameters: of the configs. size: frames, height and width of the video."""
+    most = max(phase["peak"] for found in (step, shared, repeated) for phase in found["phases"].values())
+    held = repeated["held"]
+    apart = difference(shared["arrived"], repeated["arrived"])
+    n = repeated["sets"]
+    return [
+        Check("all parameters are there", f"{step['parameters']:,}", step["parameters"] == parameters),
+        Check("a guided step gives finite numbers", str(step["finite"]).lower(), step["finite"]),
+        Check("frames are decoded [b f h w c]", str(step["frames"]), tuple(step["frames"]) == (1, *size, 3)),
+        Check(f"{n} schedulers on one set of weights", _gib(shared["bytes"]), shared["bytes"] == parts.total),
+        Check(f"loaded {n} times, {n} sets", _gib(repeated["bytes"]), repeated["bytes"] == n * parts.total),
+        Check("both ways arrive at the same latents", f"off by at most {apart:.1e}", apart <= SAME),
+        Check(f"all below {MOST_GIB} GiB", _gib(max(most, held)), max(most, held) < MOST_GIB * GIB),
+    ]
+
+
+def difference(some: Mapping[str, list], others: Mapping[str, list]) -> float:
+    """The largest difference between values of the same name, as a share of the largest value; inf if not finite."""
+    off = 0.0
+    for name, values in some.items():
+        a, b = torch.tensor(values), torch.tensor(others[name])
+        apart = ((a - b).abs().max() / a.abs().max()).item()
+        off = max(off, apart if apart == apart else float("inf"))
+    return off
+
+
+def to_dict(about: dict, parts: Parts, made: list[Row], held: list[Check]) -> dict:
+    """For JSON: bytes and seconds."""
+    peaks = [asdict(row) | {"off": row.off} for row in made]
+    return {"about": about, "parts": asdict(parts), "memory": peaks, "checks": [asdict(check) for check in held]}
+
+
+def is_one(path: Path) -> bool:
+    """Whether a file holds what `to_dict` gives."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8")).keys() >= {"about", "parts", "memory", "checks"}
+    except (ValueError, AttributeError):  # no JSON, or no keys
+        return False
+
+
+def text(about: dict, parts: Parts, made: list[Row], held: list[Check]) -> str:
+    """The report as tables."""
+    lines = [f"{name:14} {value}" for name, value in about.items()]
+    lines += ["", f"{'memory':22}{'predicted':>12}{'measured':>12}{'off':>9}{'seconds':>10}"]
+    lines += [
+        f"{row.what:22}{_gib(row.predicted):>12}{_gib(row.measured):>12}{row.off:>+9.1%}{row.seconds:>10.1f}"
+        for row in made
+    ]
+    lines += ["", *(f"{'ok ' if check.holds else 'NO '} {check.what}: {check.found}" for check in held)]
+    return "\n".join(lines)
+
+
+def _gib(size: int) -> str:
+    return f"{size / GIB:.2f} GiB"

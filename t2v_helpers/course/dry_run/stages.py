@@ -1,0 +1,172 @@
+"""What is measured, each in a Python of its own: there, the peak of memory is that of the measurement alone.
+
+A child reads a Request from its standard input and writes what it found to its standard output, both as JSON.
+"""
+
+import ctypes
+import gc
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from t2v_helpers.core import paths
+from t2v_helpers.core.records import GenerationSpec
+from t2v_helpers.diffusion import schedulers
+from t2v_helpers.machine import doctor, probe
+from t2v_helpers.model import generate, loading
+
+PROMPT = "a robot is dancing in times square"
+SCHEDULERS = ("ddim", "dpm++", "lms", "pndm")  # the four of the blog
+STEPS = 50  # and its steps, of which the first is made here
+_CHILD = "from t2v_helpers.course.dry_run import stages; stages.child()"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a child is asked. stage: a key of STAGES. model: what loading.load is given. pixels: height and width."""
+
+    stage: str
+    model: str
+    dtype: str
+    frames: int = 4
+    pixels: int = 256
+    names: tuple[str, ...] = SCHEDULERS
+
+    def spec(self, scheduler: str = "ddim") -> GenerationSpec:
+        """What is made: the blog's 50 steps, of which only the first is taken."""
+        return GenerationSpec(
+            PROMPT, scheduler=scheduler, steps=STEPS, frames=self.frames, height=self.pixels, width=self.pixels
+        )
+
+
+def ask(request: Request, hub: Path) -> dict:
+    """What a child found, with `hub` as its cache of the hub, and no network.
+
+    Errors: MemoryError (the system ended it), RuntimeError (it failed; its own words are on stderr).
+    """
+    surroundings = os.environ | {"HF_HUB_CACHE": str(hub.resolve()), "HF_HUB_OFFLINE": "1"}
+    call = [sys.executable, "-c", _CHILD]
+    said = subprocess.run(
+        call, input=json.dumps(asdict(request)), stdout=subprocess.PIPE, text=True, env=surroundings, cwd=paths.ROOT
+    )
+    if said.returncode == -9:
+        raise MemoryError(f"the system ended the stage {request.stage!r}, so memory ran out: close other programs.")
+    if said.returncode:
+        raise RuntimeError(
+            f"the stage {request.stage!r} failed with exit status {said.returncode}; its words are above."
+        )
+    return json.loads(said.stdout.splitlines()[-1])
+
+
+def child() -> None:
+    """Do what standard input asks, and say on standard output what was found."""
+    asked = json.loads(sys.stdin.read())
+    request = Request(**asked | {"names": tuple(asked["names"])})
+    try:
+        found = {"baseline": baseline(), "peaks_apart": probe.reset_peak(), "threads": torch.get_num_threads()}
+        print(json.dumps(found | STAGES[request.stage](request)))
+    except KeyboardInterrupt:  # the parent got it, too, and says so
+        sys.exit(130)
+
+
+def baseline() -> int:
+    """Resident bytes of a Python that has loaded and run a very small model, and let go of it."""
+    pipe = loading.load("cartoon", "cpu", quiet=True)
+    generate.generate(pipe, GenerationSpec(PROMPT, steps=2, frames=2))
+    del pipe
+    give_back()
+    return probe.resident_bytes(os.getpid())
+
+
+def step_and_decode(request: Request) -> dict:
+    """Load; one guided step; decode its frames. Each with its seconds and its peak of resident memory, in bytes."""
+    found, phases = {}, tqdm(total=3, desc="load, step, decode", unit="phase")
+    with measured(found, "load", phases):
+        pipe = _load(request)
+    with measured(found, "step", phases):
+        step = next(generate.denoise(pipe, request.spec()))
+    with measured(found, "decode", phases):
+        frames = generate.decode_latents(pipe, step.latents)  # [b f h w c]
+    sets = weights_of([pipe])
+    return {"phases": found, "finite": bool(step.latents.isfinite().all()), "frames": list(frames.shape)} | sets
+
+
+def shared(request: Request) -> dict:
+    """Load once; a pipeline for each scheduler, all on these weights; one guided step of each."""
+    found = {}
+    with measured(found, "load"):
+        pipe = _load(request)
+    with loading.calm():
+        made = [schedulers.make(name, pipe.scheduler.config) for name in request.names]
+        pipes = [type(pipe)(**pipe.components | {"scheduler": scheduler}) for scheduler in made]
+    return _compared(request, found, pipes)
+
+
+def repeated(request: Request) -> dict:
+    """Load the pipeline again for each scheduler, as the blog does; one guided step of each."""
+    found = {}
+    with measured(found, "load"):
+        pipes = [_load(request) for _ in tqdm(request.names, desc="load again", unit="pipeline")]
+    return _compared(request, found, pipes)
+
+
+STAGES = {"step": step_and_decode, "shared": shared, "repeated": repeated}
+
+
+def _compared(request: Request, found: dict, pipes: list) -> dict:
+    """What the pipelines hold together, and where their first steps arrive: name -> values, one after another.
+
+    The steps are of one frame, as small as the model takes it: that tells whether the weights are the same.
+    """
+    give_back()
+    held = probe.resident_bytes(os.getpid())
+    one = replace(request, frames=1, pixels=loading.size_multiple(pipes[0]))
+    pairs = tqdm(list(zip(request.names, pipes, strict=True)), desc="first step", unit="scheduler")
+    arrived = {name: next(generate.denoise(pipe, one.spec(name))).latents for name, pipe in pairs}
+    values = {name: latents.flatten().tolist() for name, latents in arrived.items()}
+    return {"phases": found, "held": held, "arrived": values} | weights_of(pipes)
+
+
+def weights_of(pipes: list) -> dict[str, int]:
+    """Parameters of one pipeline, and the bytes of all weights of these pipelines, shared ones counted once."""
+    parts = [[pipe.text_encoder, pipe.unet, pipe.vae] for pipe in pipes]
+    stored = {p.data_ptr(): p.nbytes for part in sum(parts, []) for p in part.parameters()}
+    return {"parameters": sum(p.numel() for part in parts[0] for p in part.parameters()), "bytes": sum(stored.values())}
+
+
+def _load(request: Request):
+    """The pipeline, its weights truly read: what is stored as asked for is only mapped, and read page by page."""
+    pipe = loading.load(request.model, "cpu", request.dtype, offline=True, quiet=True)
+    page = 4096 // pipe.unet.dtype.itemsize
+    for part in (pipe.text_encoder, pipe.unet, pipe.vae):
+        for parameter in part.parameters():
+            parameter.detach().flatten()[::page].sum()
+    return pipe
+
+
+@contextmanager
+def measured(found: dict, name: str, bar: tqdm | None = None) -> Iterator[None]:
+    """Book the seconds of the block, and its peak of resident memory, in bytes."""
+    give_back()
+    start = time.perf_counter()
+    with doctor.peak_memory() as peak:
+        yield
+    found[name] = {"seconds": time.perf_counter() - start, "peak": int(peak.mib * doctor.MIB)}
+    if bar is not None:
+        bar.update()
+
+
+def give_back() -> None:
+    """Let go of what nobody uses. Without it, what one phase freed would be counted in the next: glibc keeps it."""
+    gc.collect()
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)

@@ -1,0 +1,272 @@
+"""Run the whole course without a browser: every notebook is executed, and pages, videos and an index are left.
+
+A notebook that fails, or cannot be read, does not stop the others. Its page is taken away, so that what stands in the
+outputs is whole.
+"""
+
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from html import escape
+from pathlib import Path
+from urllib.parse import quote
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from tqdm import tqdm
+
+from t2v_helpers.core import arguments
+from t2v_helpers.core.files import check_target, write_text
+from t2v_helpers.core.records import GenerationRecord
+from t2v_helpers.course import pages
+from t2v_helpers.machine.doctor import Peak
+from t2v_helpers.machine.probe import resident_bytes
+
+OUTPUTS = "outputs"
+CELL_SECONDS, LONGEST_CELL = 1800, 7 * 24 * 3600
+START_SECONDS = 300  # a kernel on a busy machine
+POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a notebook: its code cells, the seconds and the kernel's peak of memory, the page, what failed.
+
+    page and error are "" where there is none.
+    """
+
+    notebook: str
+    cells: int
+    seconds: float
+    peak_memory_mib: float
+    page: str
+    error: str = ""
+
+
+def find_notebooks(folder: str | Path, names: Sequence[str] = ()) -> list[Path]:
+    """The notebooks of `folder` in the order of their numbers, or those whose name starts with one of `names`.
+
+    Errors: FileNotFoundError: no such folder or no notebook in it; ValueError: a name that fits none.
+    """
+    folder = Path(folder)
+    found = sorted(folder.glob("*.ipynb"))
+    if not found:
+        raise FileNotFoundError(f"{folder} holds no notebook: run this from the root of the course.")
+    for name in names:
+        if not any(path.stem.startswith(name) for path in found):
+            raise ValueError(f"no notebook starts with {name!r}: there are {', '.join(path.stem for path in found)}.")
+    return [path for path in found if not names or path.stem.startswith(tuple(names))]
+
+
+def outputs_folder(given: str | Path | None = None) -> Path:
+    """Where pages and videos go: what is given, or what T2V_OUTPUTS says, or ./outputs."""
+    return Path(given or os.environ.get("T2V_OUTPUTS") or OUTPUTS)
+
+
+def run(
+    folder: str | Path = "notebooks",
+    outputs: str | Path | None = None,
+    names: Sequence[str] = (),
+    cell_seconds: int = CELL_SECONDS,
+    report: Callable[[str], object] = tqdm.write,
+) -> list[Result]:
+    """Execute the notebooks of `folder`; leave NAME.html, the videos, index.html and run.json in `outputs`.
+
+    outputs: see `outputs_folder`. The notebooks themselves are not changed.
+    cell_seconds: a cell that takes longer has failed. report: is told one line a notebook.
+    Errors, before a cell is run: those of `find_notebooks`; OSError where `outputs` cannot be written. What fails in a
+    notebook is in its Result.
+    """
+    outputs, notebooks = outputs_folder(outputs).absolute(), find_notebooks(folder, names)
+    for name in ("index.html", "run.json", *(f"{path.stem}.html" for path in notebooks)):
+        check_target(outputs / name)
+    outputs.mkdir(parents=True, exist_ok=True)
+    results = []
+    for path in notebooks:
+        results.append(_run_one(path, outputs, cell_seconds))
+        report(_line(results[-1]))
+    write_text(outputs / "index.html", index_page(results, outputs))
+    write_text(outputs / "run.json", as_json(results))
+    return results
+
+
+def as_json(results: Sequence[Result]) -> str:
+    """The results as the text of run.json: {"notebooks": [...]}."""
+    return json.dumps({"notebooks": [asdict(result) for result in results]}, indent=2) + "\n"
+
+
+def code_cells(notebook: nbformat.NotebookNode) -> list[int]:
+    """The indices of the cells that are run: code, and not blank."""
+    return [i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code" and cell.source.strip()]
+
+
+def _run_one(path: Path, outputs: Path, cell_seconds: int) -> Result:
+    page = outputs / f"{path.stem}.html"
+    page.unlink(missing_ok=True)  # an older run's page must not stand for this one
+    try:
+        notebook = _read(path)
+    except (ValueError, OSError) as unread:
+        return Result(path.stem, 0, 0.0, 0.0, "", str(unread))
+    total, began, error = len(code_cells(notebook)), time.perf_counter(), ""
+    with tqdm(total=total, desc=path.stem, unit="cell", leave=False) as bar:
+        client = _client(notebook, path.parent, cell_seconds, lambda number: bar.update(number - 1 - bar.n))
+        with _watched(client) as peak:
+            try:
+                client.execute(env={"T2V_HEADLESS": "1", **os.environ, "T2V_OUTPUTS": str(outputs)})
+            except (CellExecutionError, CellTimeoutError, DeadKernelError) as failure:
+                error = f"cell {bar.n + 1} of {total}: {_reason(failure, cell_seconds)}"
+    seconds = round(time.perf_counter() - began, 1)
+    if not error:
+        write_text(page, pages.page(notebook))
+    return Result(path.stem, total, seconds, round(peak.mib, 1), "" if error else page.name, error)
+
+
+def _read(path: Path) -> nbformat.NotebookNode:
+    """The notebook of a file. ValueError naming it; OSError."""
+    try:
+        notebook = nbformat.read(path, as_version=4)
+        nbformat.validate(notebook)
+    except (ValueError, TypeError, KeyError, AttributeError, nbformat.ValidationError) as error:
+        why = str(error).splitlines()[0][:100]
+        raise ValueError(f"{path.name} is not a notebook ({why}): get it again, or take it away.") from error
+    return notebook
+
+
+def _client(notebook, folder: Path, cell_seconds: int, tick: Callable[[int], object]) -> NotebookClient:
+    """A client that will execute `notebook` in place, in `folder`; tick(i) when code cell i begins (from 1)."""
+    numbers = {index: i for i, index in enumerate(code_cells(notebook), start=1)}
+    return NotebookClient(
+        notebook,
+        timeout=cell_seconds,
+        startup_timeout=START_SECONDS,
+        kernel_name="python3",
+        extra_arguments=["--log-level=ERROR"],  # the kernel's own notes on its sockets are not for learners
+        resources={"metadata": {"path": str(folder.absolute())}},
+        on_cell_execute=lambda cell, cell_index: tick(numbers[cell_index]),
+    )
+
+
+@contextmanager
+def _watched(client: NotebookClient) -> Iterator[Peak]:
+    """The peak of the kernel's memory inside the block, looked at from outside: a notebook may reset its own count."""
+    peak, done = Peak(0.0), threading.Event()
+
+    def watch():
+        while not done.wait(POLL_SECONDS):
+            pid = getattr(getattr(client.km, "provisioner", None), "pid", None)  # there is none before it starts
+            peak.mib = max(peak.mib, resident_bytes(pid) / 2**20 if pid else 0.0)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        done.set()
+        thread.join()
+
+
+def _reason(failure: Exception, cell_seconds: int) -> str:
+    """One line on why a cell failed."""
+    if isinstance(failure, CellExecutionError):
+        return f"{failure.ename}: {failure.evalue}".splitlines()[0]
+    if isinstance(failure, CellTimeoutError):
+        return f"took longer than {cell_seconds} s"
+    return "the kernel died (out of memory?)"
+
+
+def _line(result: Result) -> str:
+    if result.error:
+        return f"FAILED {result.notebook}, {result.error}"
+    cost = f"{result.seconds:.1f} s, {result.peak_memory_mib:.0f} MiB"
+    return f"ok     {result.notebook}: {cost}, code cells: {result.cells}"
+
+
+# --- the index
+
+
+_INDEX = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Text to video: what the course made</title>
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }}
+td, th {{ padding: .2rem 1rem .2rem 0; text-align: left; vertical-align: top }}
+figure {{ display: inline-block; width: 16rem; margin: 0 1rem 1rem 0; vertical-align: top }}
+video {{ width: 100%; image-rendering: pixelated }}
+.failed {{ color: #a00; font-weight: bold }}
+</style></head><body>
+<h1>Text to video: what the course made</h1>
+<table><tr><th>Notebook</th><th>Code cells</th><th>Seconds</th><th>MiB</th><th>Result</th></tr>
+{rows}
+</table>
+<h2>Videos</h2>
+{videos}
+</body></html>
+"""
+
+
+def index_page(results: Sequence[Result], outputs: Path) -> str:
+    """The index as HTML: a table of the notebooks, then every mp4 below `outputs` with what was asked for it."""
+    videos = "\n".join(_figure(path, outputs) for path in sorted(outputs.rglob("*.mp4")))
+    return _INDEX.format(rows="\n".join(map(_row, results)), videos=videos or "<p>None was written.</p>")
+
+
+def _row(result: Result) -> str:
+    name = escape(result.notebook)
+    first = name if result.error else f'<a href="{quote(result.page)}">{name}</a>'
+    state = f'<span class="failed">{escape(result.error)}</span>' if result.error else "ok"
+    cells = (first, str(result.cells), f"{result.seconds:.1f}", f"{result.peak_memory_mib:.0f}", state)
+    return f"<tr><td>{'</td><td>'.join(cells)}</td></tr>"
+
+
+def _figure(path: Path, outputs: Path) -> str:
+    link = quote(path.relative_to(outputs).as_posix())
+    caption = escape(_caption(path))
+    return (
+        f'<figure><video src="{link}" controls loop muted preload="metadata"></video>'
+        f'<figcaption><a href="{link}">{escape(path.stem)}</a><br>{caption}</figcaption></figure>'
+    )
+
+
+def _caption(path: Path) -> str:
+    """What was asked for a video, from the record beside it, if there is one."""
+    if not path.with_suffix(".json").is_file():
+        return ""
+    try:
+        spec = GenerationRecord.load(path).spec
+    except ValueError as error:  # another program's file is no reason to lose the index
+        return str(error)
+    return f"{spec.prompt} ({spec.scheduler}, {spec.steps} steps, guidance {spec.guidance:g}, seed {spec.seed})"
+
+
+# --- at the command line
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """`t2v run`: returns 1 where a cell failed. Errors: see `run`."""
+    options = _parser().parse_args(argv)
+    say = (lambda line: None) if options.json else print
+    outputs = outputs_folder(options.outputs)
+    results = run(options.notebooks, outputs, options.names, options.cell_seconds, report=say)
+    if options.json:
+        print(as_json(results), end="")
+    say(f"index  {outputs / 'index.html'}")
+    failed = [f"{result.notebook}, {result.error}" for result in results if result.error]
+    for one in failed:
+        print(f"t2v run: failed in {one}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _parser() -> arguments.Parser:
+    p = arguments.Parser(prog="t2v run", description="Run every notebook; leave pages, videos and an index.")
+    p.add_argument("names", nargs="*", help="only the notebooks whose names start so: 00 02")
+    p.add_argument("--notebooks", default="notebooks", help="the folder of the notebooks (%(default)s)")
+    p.add_argument("--outputs", type=arguments.path, help="where the pages go (outputs, or what T2V_OUTPUTS says)")
+    longest = "the longest that a cell may take, a whole number (%(default)s)"
+    p.add_argument("--cell-seconds", type=arguments.whole(LONGEST_CELL), default=CELL_SECONDS, help=longest)
+    p.add_argument("--json", action="store_true", help="print the results as JSON")
+    return p

@@ -1,0 +1,115 @@
+"""Grids of a sampler: which times it steps through, each from a level of noise to the next.
+
+A level knows abar and what follows from it; the symbols are in t2v_helpers.diffusion.noise. How the
+times are spaced is what Lin et al. 2024 (arXiv 2305.08891, table 2) compare.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from math import sqrt
+from typing import NamedTuple
+
+from torch import Tensor
+
+from t2v_helpers.diffusion import noise
+
+SPACINGS = ("leading", "trailing", "linspace")
+OFFSET = 1  # "leading" ends at this training step; ModelScopeT2V's steps_offset
+
+
+class Level(NamedTuple):
+    """How noisy a sample is: the time `t` that the network is told, and abar_t. Plain numbers, in double precision."""
+
+    t: float
+    abar: float
+
+    @property
+    def signal(self) -> float:
+        """sqrt(abar_t), by which x_0 is scaled in x_t; DPM-Solver writes alpha_t."""
+        return sqrt(self.abar)
+
+    @property
+    def noise(self) -> float:
+        """sqrt(1 - abar_t), by which eps is scaled in x_t; DPM-Solver writes sigma_t."""
+        return sqrt(1 - self.abar)
+
+    @property
+    def sigma(self) -> float:
+        """Noise over signal, see noise.sigma."""
+        return float(noise.sigma(self.abar))
+
+    @property
+    def lam(self) -> float:
+        """lambda_t, half the logarithm of the signal to noise ratio; infinite where there is no noise."""
+        return float(noise.half_log_snr(self.abar))
+
+
+Grid = list[tuple[Level, Level]]
+
+
+def timesteps(steps: int, spacing: str, train: int = 1000, spare: int = 0, whole: bool = True) -> list[float]:
+    """Times of the network [steps], falling from at most train - 1 (Lin et al. 2024, "Common Diffusion Noise Schedules
+    and Sample Steps are Flawed", table 2), as diffusers makes them.
+
+    `spare` = 1 cuts into one piece more and drops the last time, which is (nearly) 0; it changes nothing for
+    "trailing". `whole` rounds "linspace" to training steps. ValueError: unknown spacing, steps outside 1 to train, or
+    so few or so many that this spacing starts without noise, starts beyond the training steps or stands still.
+    """
+    check_one_of("spacing", spacing, SPACINGS)
+    if not 1 <= steps <= train:
+        raise ValueError(f"steps={steps} is out of range: use 1 to {train}, the number of training timesteps.")
+    times = _trailing(steps, train) if spacing == "trailing" else _from_zero(steps, spacing, train, spare, whole)
+    if len(set(times)) < steps or not train / 2 <= times[0] < train:
+        way = "fewer" if steps > train / 2 else "more"
+        raise ValueError(f"steps={steps} do not fit spacing={spacing!r} ({times[0]:g}, ...): use {way}, or 'trailing'.")
+    return times
+
+
+def _trailing(steps: int, train: int) -> list[float]:
+    piece = train - (train - train / steps)  # numpy.arange's rounding, so that halves fall the same way
+    return [round(train - i * piece) - 1 for i in range(steps)]
+
+
+def _from_zero(steps: int, spacing: str, train: int, spare: int, whole: bool) -> list[float]:
+    pieces = range(steps + spare - 1, spare - 1, -1)
+    if spacing == "leading":
+        return [i * (train // (steps + spare)) + OFFSET for i in pieces]
+    piece = (train - 1) / max(1, steps + spare - 1)
+    return [round(i * piece) if whole else i * piece for i in pieces]
+
+
+def level(t: float, abar: Tensor) -> Level:
+    """The level at time t, for alphas_cumprod [train]: below 0 that of 0; between two steps sigma is interpolated."""
+    low = min(max(int(t), 0), len(abar) - 1)
+    if t <= low:
+        return Level(t, float(abar[low]))
+    sigmas = [float(noise.sigma(float(abar[i]))) for i in (low, min(low + 1, len(abar) - 1))]
+    sigma = sigmas[0] + (t - low) * (sigmas[1] - sigmas[0])
+    return Level(t, 1 / (1 + sigma**2))
+
+
+def to_next(times: Sequence[float], abar: Tensor) -> Grid:
+    """From each time to the next, and from the last to x_0 itself, where abar is 1."""
+    return list(pairwise([*(level(t, abar) for t in times), Level(0, 1.0)]))
+
+
+def by_stride(times: Sequence[float], abar: Tensor) -> Grid:
+    """From each time train // steps down, as DDIM of diffusers goes, which is the next time only for "leading".
+
+    The last step arrives at abar_0, not at 1 (set_alpha_to_one is False).
+    """
+    stride = len(abar) // len(times)
+    return [(level(t, abar), level(t - stride, abar)) for t in times]
+
+
+def by_stride_twice(times: Sequence[float], abar: Tensor) -> Grid:
+    """As `by_stride`, with a second step after the first that goes over it again; for pndm."""
+    grid = by_stride(times, abar)
+    again = [(level(t + len(abar) // len(times), abar), level(t, abar)) for t in times[1:2]]
+    return grid[:1] + again + grid[1:]
+
+
+def check_one_of(what: str, value: str, allowed: Sequence[str]) -> None:
+    """ValueError unless value is one of those allowed; `what` is the argument's name."""
+    if value not in allowed:
+        raise ValueError(f"{what}={value!r} is unknown: use one of {', '.join(allowed)}.")

@@ -1,0 +1,319 @@
+"""The samplers, each from its equation: noise to a clean sample in a few lines, equal to diffusers at every step.
+
+All have one signature, `sampler(denoise, x, grid, noises)`, and all are generators: they yield the sample after every
+call of the network, so that the caller can watch, stop or compare.
+
+    x = torch.randn(shape)                                     # [b c f h w], or any other shape
+    for x in sample("ddim", model, x, steps=25): ...           # model(x_t, t) -> eps or v, as the network was trained
+
+The grid is a list of steps, each a pair of levels: from t to s. A level knows abar and what follows from it; the
+symbols are in diffusion/noise.py. Two scales of x are in use, as in diffusers. ddpm, ddim, pndm, dpm++ and unipc hold
+x_t, as the network sees it. euler, heun and lms hold x_t / sqrt(abar_t) = x_0 + sigma_t eps, for which the probability
+flow is just dx/dsigma = eps (Karras et al. 2022, equations 1 and 3); the network gets that times sqrt(abar_t).
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from math import expm1, inf, prod, sqrt
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from t2v_helpers.diffusion import noise
+from t2v_helpers.diffusion.grids import (
+    Grid,
+    Level,
+    by_stride,
+    by_stride_twice,
+    check_one_of,
+    timesteps,
+    to_next,
+)  # fmt: skip
+
+PREDICTIONS = ("epsilon", "v_prediction")
+
+
+Noises = Iterator[Tensor] | None  # what stochastic samplers draw on the way; the others need none
+
+
+@dataclass(frozen=True)
+class Denoiser:
+    """What a network says about x_t, as x_0 and eps, whichever of PREDICTIONS it was trained to make.
+
+    predict(x_t, t) gives the network's own answer, in the shape of x_t. ValueError: unknown prediction.
+    """
+
+    predict: Callable[[Tensor, float], Tensor]
+    prediction: str = "epsilon"
+
+    def __post_init__(self):
+        check_one_of("prediction", self.prediction, PREDICTIONS)
+
+    def __call__(self, x_t: Tensor, level: Level) -> tuple[Tensor, Tensor]:
+        """x_0 and eps in the shape of x_t: one call of the network."""
+        return self.split(self.predict(x_t, level.t), x_t, level)
+
+    def split(self, answer: Tensor, x_t: Tensor, level: Level) -> tuple[Tensor, Tensor]:
+        """x_0 and eps that follow from an answer at x_t."""
+        if self.prediction == "epsilon":
+            return noise.x_0_from_eps(x_t, answer, level.abar), answer
+        return noise.x_0_from_v(x_t, answer, level.abar), noise.eps_from_v(x_t, answer, level.abar)
+
+
+# --- the samplers
+
+
+def ddpm(denoise: Denoiser, x: Tensor, grid: Grid, noises: Iterator[Tensor]) -> Iterator[Tensor]:
+    """Draw x_s from the posterior q(x_s | x_t, x_0) (Ho et al. 2020, "DDPM", equations 6 and 7)."""
+    for t, s in grid:
+        x_0, _ = denoise(x, t)
+        beta, rest = 1 - t.abar / s.abar, (1 - s.abar) / (1 - t.abar)
+        mean = s.signal * beta / (1 - t.abar) * x_0 + sqrt(1 - beta) * rest * x
+        x = mean + sqrt(rest * beta) * next(noises)
+        yield x
+
+
+def ddim(denoise: Denoiser, x: Tensor, grid: Grid, noises: Noises = None, eta: float = 0.0) -> Iterator[Tensor]:
+    """Mix x_0 and eps as x_s has them; eta > 0 puts in fresh noise (Song et al. 2021, "DDIM", equations 12, 16)."""
+    for t, s in grid:
+        x_0, eps = denoise(x, t)
+        std = eta * s.noise / t.noise * sqrt(1 - t.abar / s.abar)
+        x = s.signal * x_0 + sqrt(s.noise**2 - std**2) * eps
+        if eta:
+            x = x + std * next(noises)
+        yield x
+
+
+def pndm(denoise: Denoiser, x: Tensor, grid: Grid, noises: Noises = None) -> Iterator[Tensor]:
+    """DDIM's step, with the last four answers mixed by Adams-Bashforth (Liu et al. 2022, "PNDM", equations 11, 12).
+
+    The second step of the grid goes over the first again, with the mean of the answers at its two ends. As in
+    diffusers, what is mixed is the network's own answer, eps or v.
+    """
+    first, answers = x, deque(maxlen=4)
+    for i, (t, s) in enumerate(grid):
+        if i == 1:
+            x, mixed = first, (answers[0] + denoise.predict(x, s.t)) / 2
+        else:
+            answers.append(denoise.predict(x, t.t))
+            mixed = _weighted(adams(range(len(answers)), len(answers)), answers)
+        x_0, eps = denoise.split(mixed, x, t)
+        x = s.signal * x_0 + s.noise * eps
+        yield x
+
+
+def euler(denoise: Denoiser, x: Tensor, grid: Grid, noises: Noises = None) -> Iterator[Tensor]:
+    """Follow dx/dsigma = eps in a straight line (Karras et al. 2022, algorithm 1 without its correction)."""
+    for t, s in grid:
+        _, eps = denoise(x * t.signal, t)
+        x = x + (s.sigma - t.sigma) * eps
+        yield x
+
+
+def euler_a(denoise: Denoiser, x: Tensor, grid: Grid, noises: Iterator[Tensor]) -> Iterator[Tensor]:
+    """Go below sigma_s and climb back by fresh noise (Song et al. 2021, "Score-Based ... through SDEs", appendix F)."""
+    for t, s in grid:
+        _, eps = denoise(x * t.signal, t)
+        down = s.sigma**2 / t.sigma
+        x = x + (down - t.sigma) * eps + sqrt(s.sigma**2 - down**2) * next(noises)
+        yield x
+
+
+def heun(denoise: Denoiser, x: Tensor, grid: Grid, noises: Noises = None) -> Iterator[Tensor]:
+    """Take Euler's step, look again at its end, and go by the mean of both slopes (Karras et al. 2022, algorithm 1)."""
+    for t, s in grid:
+        _, eps = denoise(x * t.signal, t)
+        ahead = x + (s.sigma - t.sigma) * eps
+        yield ahead
+        if s.sigma > 0:
+            _, eps_ahead = denoise(ahead * s.signal, s)
+            x = x + (s.sigma - t.sigma) * (eps + eps_ahead) / 2
+            yield x
+
+
+def lms(denoise: Denoiser, x: Tensor, grid: Grid, noises: Noises = None) -> Iterator[Tensor]:
+    """Integrate the polynomial through the last four slopes (Hairer et al., "Solving ODEs I", section III.5)."""
+    sigmas, slopes = deque(maxlen=4), deque(maxlen=4)
+    for t, s in grid:
+        _, eps = denoise(x * t.signal, t)
+        sigmas.append(t.sigma)
+        slopes.append(eps)
+        x = x + _weighted(adams(sigmas, s.sigma), slopes)
+        yield x
+
+
+def dpm_2m(denoise: Denoiser, x: Tensor, grid: Grid, noises: Noises = None) -> Iterator[Tensor]:
+    """Hold x_0 at its value halfway, on the line through the last two (Lu et al. 2022, "DPM-Solver++", algorithm 2)."""
+    past = deque(maxlen=2)
+    for t, s in grid:
+        past.append((t, denoise(x, t)[0]))
+        x = _exact(x, _halfway(past, t, s), t, s)
+        yield x
+
+
+def dpm_2s(denoise: Denoiser, x: Tensor, grid: Grid, noises: Noises = None) -> Iterator[Tensor]:
+    """Look one step ahead, then take both in one with x_0 halfway (Lu et al. 2022, "DPM-Solver++", algorithm 1).
+
+    Every second step of the grid starts again where the one before it started, but the last never does.
+    """
+    for i, (t, s) in enumerate(grid):
+        if i % 2 == 0 or s.lam == inf:
+            start, x_start, past = t, x, []
+        past.append((t, denoise(x, t)[0]))
+        x = _exact(x_start, _halfway(past, start, s), start, s)
+        yield x
+
+
+def unipc(denoise: Denoiser, x: Tensor, grid: Grid, noises: Noises = None) -> Iterator[Tensor]:
+    """Predict as dpm_2m does, then correct by what is found there (Zhao et al. 2023, "UniPC", section 3; B_2(h))."""
+    past, x_start = deque(maxlen=2), x
+    for t, s in grid:
+        x_0, _ = denoise(x, t)
+        if past:
+            x = _exact(x_start, _corrected(past, x_0, t), past[-1][0], t)
+        past.append((t, x_0))
+        x_start, x = x, _exact(x, _halfway(past, t, s), t, s)
+        yield x
+
+
+# --- what they share
+
+Point = tuple[Level, Tensor]  # a level, and the x_0 that the network saw there
+
+
+def adams(nodes: Iterable[float], end: float) -> list[float]:
+    """Weights [n] that integrate the polynomial through n values, at `nodes`, from the last node to `end`.
+
+    For nodes 0, 1, 2, 3 and end 4 they are Adams and Bashforth's -9/24, 37/24, -59/24, 55/24. Each is the integral of
+    a Lagrange polynomial; Gauss's rule of two points is exact for it up to the third degree, so n is 1 to 4.
+    """
+    nodes = list(nodes)
+    middle, half = (end + nodes[-1]) / 2, (end - nodes[-1]) / 2
+    points = middle - half / sqrt(3), middle + half / sqrt(3)
+    return [half * sum(prod((p - b) / (a - b) for b in nodes if b != a) for p in points) for a in nodes]
+
+
+def _weighted(weights: Iterable[float], values: Iterable[Tensor]) -> Tensor:
+    return sum(weight * value for weight, value in zip(weights, values, strict=True))
+
+
+def _exact(x: Tensor, x_0: Tensor, t: Level, s: Level) -> Tensor:
+    """x_s where x_0 does not change from t to s (Lu et al. 2022, "DPM-Solver++", section 4.1); it is DDIM's step."""
+    return s.noise / t.noise * x - s.signal * expm1(t.lam - s.lam) * x_0
+
+
+def _halfway(past: Sequence[Point], t: Level, s: Level) -> Tensor:
+    """x_0 at lambda halfway from t to s, on the line through two points; one point, or an endless step, has no line."""
+    (a, x_0_a), (b, x_0_b) = past[0], past[-1]
+    if len(past) == 1 or s.lam == inf:
+        return x_0_b
+    return x_0_b + ((t.lam + s.lam) / 2 - b.lam) / (b.lam - a.lam) * (x_0_b - x_0_a)
+
+
+def _corrected(past: Sequence[Point], x_0: Tensor, t: Level) -> Tensor:
+    """UniC: the mean x_0 of the step to t, now that x_0 at t is known (Zhao et al. 2023, section 3.1, p = 1 or 2).
+
+    With u from 0 to 1 along the step's lambda, x_0 counts by exp(-(1 - u) h). The polynomial through two points before
+    and the new one is averaged so; through one point and the new one, UniPC takes the plain mean.
+    """
+    (a, x_0_a), (b, x_0_b) = past[0], past[-1]
+    if len(past) == 1:
+        return (x_0_b + x_0) / 2
+    h, r = t.lam - b.lam, (a.lam - b.lam) / (t.lam - b.lam)  # the points stand at u = r, 0 and 1
+    mean_u = -1 / expm1(-h) - 1 / h
+    mean_u2 = -1 / expm1(-h) - 2 * mean_u / h
+    old = (mean_u2 - mean_u) / (r - 1)
+    return x_0_b + old / r * (x_0_a - x_0_b) + (mean_u - old) * (x_0 - x_0_b)
+
+
+# --- by name
+
+
+class Recipe(NamedTuple):
+    """What diffusers does under one name: its sampler, its own spacing, its grid, and which scale x is in."""
+
+    sampler: Callable[..., Iterator[Tensor]]
+    spacing: str
+    grid: Callable[[Sequence[float], Tensor], Grid]
+    spare: int = 0
+    whole: bool = True
+    in_sigma: bool = False
+    stochastic: bool = False
+
+
+_IN_SIGMA = {"spacing": "linspace", "grid": to_next, "whole": False, "in_sigma": True}
+_IN_LAMBDA = {"spacing": "linspace", "grid": to_next, "spare": 1}
+SAMPLERS = {
+    "ddpm": Recipe(ddpm, "leading", to_next, stochastic=True),
+    "ddim": Recipe(ddim, "leading", by_stride),
+    "pndm": Recipe(pndm, "leading", by_stride_twice),
+    "euler": Recipe(euler, **_IN_SIGMA),
+    "euler_a": Recipe(euler_a, **_IN_SIGMA, stochastic=True),
+    "heun": Recipe(heun, **_IN_SIGMA),
+    "lms": Recipe(lms, **_IN_SIGMA),
+    "dpm++": Recipe(dpm_2m, **_IN_LAMBDA),
+    "dpm++_2s": Recipe(dpm_2s, **_IN_LAMBDA),
+    "unipc": Recipe(unipc, **_IN_LAMBDA),
+}
+
+
+def grid_for(name: str, steps: int, spacing: str | None = None, abar: Tensor | None = None) -> Grid:
+    """The steps that diffusers takes under that name, each from a level to a level; spacing None is the name's own.
+
+    `abar` is alphas_cumprod [train], by default ModelScopeT2V's. ValueError: unknown name, and see `timesteps`.
+    """
+    check_one_of("name", name, tuple(SAMPLERS))
+    recipe, abar = SAMPLERS[name], noise.alphas_cumprod() if abar is None else abar
+    times = timesteps(steps, spacing or recipe.spacing, len(abar), recipe.spare, recipe.whole)
+    return recipe.grid(times, abar)
+
+
+def start_scale(name: str, steps: int, spacing: str | None = None, abar: Tensor | None = None) -> float:
+    """What standard normal noise is multiplied by to be the sampler's first x: `init_noise_sigma` of diffusers.
+
+    1 for x_t. In the scale of sigma it is sigma itself, or exactly x_t's noise, sqrt(sigma^2 + 1), for "leading".
+    """
+    sigma = grid_for(name, steps, spacing, abar)[0][0].sigma
+    if not SAMPLERS[name].in_sigma:
+        return 1.0
+    return sqrt(sigma**2 + 1) if (spacing or SAMPLERS[name].spacing) == "leading" else sigma
+
+
+def draws(x: Tensor, generator: torch.Generator) -> Iterator[Tensor]:
+    """Standard normal noise in the shape and dtype of x, again and again; drawn where the generator lives."""
+    while True:
+        yield torch.randn(x.shape, generator=generator, device=generator.device, dtype=x.dtype).to(x.device)
+
+
+def sample(
+    name: str,
+    model: Callable[[Tensor, float], Tensor],
+    x: Tensor,
+    steps: int,
+    spacing: str | None = None,
+    prediction: str = "epsilon",
+    noises: Noises = None,
+    abar: Tensor | None = None,
+    **options,
+) -> Iterator[Tensor]:
+    """From standard normal x to a clean sample with one of SAMPLERS; yields it after every call of the network.
+
+    model(x_t, t) answers with what `prediction` names, in the shape of x_t. `noises` gives what ddpm, euler_a and ddim
+    with eta > 0 draw, one for each step; see `draws`. Only ddim has an option: eta.
+    ValueError, before the first call: unknown name, spacing or prediction, steps or eta out of range, noises missing.
+    """
+    _check_options(name, options)
+    grid, scale = grid_for(name, steps, spacing, abar), start_scale(name, steps, spacing, abar)
+    if noises is None and (SAMPLERS[name].stochastic or options.get("eta")):
+        raise ValueError(f"noises=None, but {name} draws noise in each step: give samplers.draws(x, generator).")
+    return SAMPLERS[name].sampler(Denoiser(model, prediction), x * scale, grid, noises, **options)
+
+
+def _check_options(name: str, options: dict) -> None:
+    check_one_of("name", name, tuple(SAMPLERS))
+    if set(options) - {"eta"} or (options and name != "ddim"):
+        raise ValueError(f"{', '.join(options)} is no option of {name}: only ddim has one, eta.")
+    if not 0 <= options.get("eta", 0) <= 1:
+        raise ValueError(f"eta={options['eta']} is out of range: use 0 (no noise on the way) to 1 (as ddpm draws).")

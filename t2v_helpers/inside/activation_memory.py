@@ -1,0 +1,99 @@
+"""How much memory a model needs at one time beside its weights: its activations, traced without computing anything.
+
+    parts = loading.skeleton("modelscope")
+    activation_memory.peaks(parts, frames=16)     {"text_encoder": ..., "unet": ..., "vae": ...}, bytes
+
+On the meta device every operation makes a tensor without numbers. What such tensors would take is added up while they
+live, and the highest sum is kept. What a device takes on top of that (workspaces, memory kept for later) is not in it.
+"""
+
+import weakref
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import nn
+from torch.nn.functional import scaled_dot_product_attention
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+
+def peak(model: nn.Module, *inputs, call: Callable | None = None, **kwargs) -> int:
+    """The most bytes that `model(*inputs, **kwargs)` holds at one time, its weights and its inputs apart.
+
+    call: what to run in place of the model itself, `vae.decode` say. An attention is one operation, as in today's
+    kernels: its table of scores never exists as a whole. ValueError: a model that is not on the meta device.
+    """
+    found = sorted({tensor.device.type for tensor in model.state_dict().values()})
+    if found != ["meta"]:
+        raise ValueError(f"model is on {', '.join(found) or 'no device'}, but meta is needed: take loading.skeleton.")
+    alive = _Alive([*model.parameters(), *model.buffers(), *tree_leaves((inputs, kwargs))])
+    with torch.no_grad(), alive, _FusedAttention():
+        (call or model)(*inputs, **kwargs)
+    return alive.most
+
+
+def peaks(parts: Mapping[str, nn.Module], frames: int, latent_height: int, latent_width: int) -> dict[str, int]:
+    """Part -> the peak of reading one prompt, of one guided step (b = 2), and of decoding one frame, in bytes.
+
+    parts: of loading.skeleton. latent_height, latent_width: in latent pixels.
+    """
+    given = inputs(parts, frames, latent_height, latent_width)
+    return {
+        "text_encoder": peak(parts["text_encoder"], *given["text_encoder"]),
+        "unet": peak(parts["unet"], *given["unet"]),
+        "vae": peak(parts["vae"], given["vae"][0][:1], call=parts["vae"].decode),
+    }
+
+
+def inputs(parts: Mapping[str, nn.Module], frames: int, latent_height: int, latent_width: int) -> dict[str, tuple]:
+    """Part -> what it is given, all zeros on the UNet's device: one prompt, one guided step, the latents of all frames.
+
+    A guided step takes the video twice, with the prompt and without (b = 2).
+    """
+    unet, vae, text = (parts[name] for name in ("unet", "vae", "text_encoder"))
+    tokens, size = text.config.max_position_embeddings, (latent_height, latent_width)
+    with unet.device:
+        ids = torch.zeros(1, tokens, dtype=torch.long)  # [b t]
+        read = torch.zeros(2, tokens, unet.config.cross_attention_dim, dtype=unet.dtype)  # [b t d]
+        noisy = torch.zeros(2, unet.config.in_channels, frames, *size, dtype=unet.dtype)  # [b c f h w]
+        latents = torch.zeros(frames, vae.config.latent_channels, *size, dtype=vae.dtype)  # [f c h w]
+    return {"text_encoder": (ids,), "unet": (noisy, 500, read), "vae": (latents,)}
+
+
+class _Alive(TorchDispatchMode):
+    """Adds up the storages that operations make, as long as they live. `given`: tensors that are not to be counted."""
+
+    def __init__(self, given: list):
+        super().__init__()
+        self.now = self.most = 0
+        self.known = {x.untyped_storage()._cdata for x in given if isinstance(x, torch.Tensor)}
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(out):
+            if isinstance(leaf, torch.Tensor):
+                self._hold(leaf.untyped_storage())
+        return out
+
+    def _hold(self, storage: torch.UntypedStorage) -> None:
+        key, size = storage._cdata, storage.nbytes()
+        if key not in self.known:  # a view has the storage of what it looks at
+            self.known.add(key)
+            weakref.finalize(storage, self._release, key, size)
+            self.now += size
+            self.most = max(self.most, self.now)
+
+    def _release(self, key: int, size: int) -> None:
+        self.known.discard(key)
+        self.now -= size
+
+
+class _FusedAttention(TorchFunctionMode):
+    """Lets an attention make its result and nothing else."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func is not scaled_dot_product_attention:
+            return func(*args, **(kwargs or {}))
+        query, value = args[0], args[2] if len(args) > 2 else kwargs["value"]
+        return query.new_empty(*query.shape[:-1], value.shape[-1])

@@ -1,0 +1,391 @@
+"""What a model does, module by module: shapes, parameters, FLOPs, bytes and time.
+
+    trace = tracing.trace(unet, latents, 500, encoder_hidden_states=text)
+    print(trace)                                          where the work is, kind by kind
+    print(trace["down_blocks.0.temp_convs.0.conv1.2"])    one module: what goes in, what comes out
+    trace.part("mid_block").total.flops                   a part of the model
+
+Every module is a row, named as in the module tree. A row counts what the module does itself; what its children do
+stands in their rows, so that rows can be added up. FLOPs are torch's own count: a multiplication and an addition are
+two. Bytes are what the operations read and write, each from and to memory, an attention or a
+group norm being one operation. On the meta device nothing is computed: a model of any size is traced in seconds,
+without its weights.
+
+The kinds go by the module names of diffusers' UNet3DConditionModel (the course's UNet3D has the same) and
+AutoencoderKL, and of transformers' CLIPTextModel.
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, replace
+from numbers import Integral
+from time import perf_counter
+
+import torch
+from torch import nn
+from torch.nn.functional import group_norm, scaled_dot_product_attention
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+from t2v_helpers.inside import activation_memory
+
+KINDS = {  # kind -> what the names of its modules have in them; the first that fits counts
+    "time embedding": "time_emb|time_proj",
+    "temporal attention": r"(transformer_in|temp_attentions)\b.*\.attn\d",
+    "temporal feed-forward": r"(transformer_in|temp_attentions)\b.*\.ff",
+    "temporal projection": "transformer_in|temp_attentions",
+    "temporal conv": "temp_convs",
+    "spatial self-attention": r"attentions\.\d+(\.to_|\.transformer_blocks\.\d+\.attn1|$)",
+    "cross-attention": r"attentions\.\d+\.transformer_blocks\.\d+\.attn2",
+    "spatial feed-forward": r"attentions\.\d+\.transformer_blocks\.\d+\.ff",
+    "spatial projection": r"attentions\.\d+\.(proj_|transformer_blocks)",
+    "text attention": "self_attn",
+    "text feed-forward": r"\bmlp",
+    "text embedding": "embedding",
+    "spatial conv": "conv|resnets|samplers",
+}
+NORM, REST = "norm", "the rest"  # norms are told by their class; the rest are the joints between the layers
+UNITS = {"text_encoder": "one prompt", "unet": "one guided step", "vae": "decoding one frame"}  # of trace_parts
+NORMS = (nn.GroupNorm, nn.LayerNorm)
+CPU_ATTENTION = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu  # torch's counter has no formula for it
+MAX_FRAMES, MAX_PIXELS = 1000, 8192  # far above what is made, and torch can still count an attention's elements
+VIEWS = {torch.ops.aten._unsafe_view.default}  # moves nothing, though it does not say that it is a view
+
+
+@dataclass(frozen=True)
+class Work:
+    """Parameters, FLOPs, bytes read and written, and seconds (0 on the meta device)."""
+
+    parameters: int = 0
+    flops: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+
+    def __add__(self, other: "Work") -> "Work":
+        return Work(*(mine + theirs for mine, theirs in zip(_numbers(self), _numbers(other), strict=True)))
+
+
+@dataclass(frozen=True)
+class Row:
+    """A module and the work that it does itself. `input` and `output` are the shapes of its first tensors, None where
+    it was not called; `axes` names their axes, such as "(b f) c h w" for frames that are folded into the batch."""
+
+    name: str
+    kind: str
+    module: str
+    calls: int
+    input: tuple[int, ...] | None
+    output: tuple[int, ...] | None
+    axes: tuple[str, str]
+    work: Work
+
+    def __str__(self) -> str:
+        shapes = " -> ".join(
+            f"{_shape_text(s)} = [{a}]" for s, a in zip((self.input, self.output), self.axes, strict=True)
+        )
+        numbers = f"{self.work.parameters:,} parameters, {si(self.work.flops)}FLOP, {si(self.work.bytes)}B"
+        return f"{self.name or 'the whole'} ({self.module}, {self.kind}): {shapes}; {numbers}"
+
+
+@dataclass(frozen=True)
+class Trace:
+    """The rows of a model, in the order of its module tree; the first is the model itself."""
+
+    rows: tuple[Row, ...]
+
+    def __getitem__(self, name: str) -> Row:
+        """The row of that module. ValueError: there is none."""
+        return self.part(name).rows[0]
+
+    def part(self, name: str) -> "Trace":
+        """The rows of a module and of all below it. ValueError: there is no such module."""
+        rows = tuple(row for row in self.rows if name in ("", row.name) or row.name.startswith(f"{name}."))
+        if not rows or rows[0].name != name:
+            some = ", ".join(repr(row.name) for row in self.rows[1:4])
+            raise ValueError(f"module {name!r} is not in this trace: take a name of named_modules(), such as {some}.")
+        return Trace(rows)
+
+    @property
+    def total(self) -> Work:
+        """The work of all rows together."""
+        return sum((row.work for row in self.rows), Work())
+
+    def by_kind(self) -> dict[str, Work]:
+        """Kind -> its work, the one with the most FLOPs first (and then parameters)."""
+        kinds = defaultdict(Work)
+        for row in self.rows:
+            kinds[row.kind] += row.work
+        return dict(sorted(kinds.items(), key=lambda item: (-item[1].flops, -item[1].parameters)))
+
+    def to_dict(self) -> dict:
+        """For JSON: the total, and the work of each kind."""
+        return {"total": asdict(self.total), "kinds": {kind: asdict(work) for kind, work in self.by_kind().items()}}
+
+    def __str__(self) -> str:
+        """A table of the kinds, each with its share."""
+        return table(self.by_kind() | {"total": self.total}, self.total)
+
+
+# --- tracing
+
+
+def trace(model: nn.Module, *inputs, call: Callable | None = None, **kwargs) -> Trace:
+    """Run `model(*inputs, **kwargs)` without gradients and say what each of its modules did.
+
+    call: what to run in place of the model itself, `vae.decode` say. The model runs once to be counted, and once more
+    (but on the meta device) to be timed without the counting. Errors: ValueError (no module); those of the model.
+    """
+    ledgers = [_Ledger(model, counting=True)]
+    if ledgers[0].device.type != "meta":
+        ledgers.append(_Ledger(model, counting=False))
+    for ledger in ledgers:
+        with torch.no_grad(), ledger.watching():
+            (call or model)(*inputs, **kwargs)
+    rows = [ledger.rows() for ledger in ledgers]
+    return Trace(
+        tuple(replace(a, work=replace(a.work, seconds=b.work.seconds)) for a, b in zip(rows[0], rows[-1], strict=True))
+    )
+
+
+@contextmanager
+def traced(model: nn.Module) -> Iterator[list[Row]]:
+    """Within this context, whatever runs the model is counted; the list has its rows when the context ends.
+
+    Seconds include the counting here. No hook stays behind, also after an error. ValueError: no module.
+    """
+    rows: list[Row] = []
+    ledger = _Ledger(model, counting=True)
+    with ledger.watching():
+        yield rows
+    rows.extend(ledger.rows())
+
+
+def trace_parts(
+    parts: Mapping[str, nn.Module], frames: int = 16, height: int | None = None, width: int | None = None
+) -> dict[str, Trace]:
+    """Part -> its trace, for "text_encoder" (one prompt), "unet" (one guided step) and "vae" (decoding one frame).
+
+    parts: modules as in a pipeline, of one device; loading.skeleton gives them on the meta device. A guided step takes
+    the video twice, with the prompt and without (b = 2). height, width: pixels, None for the model's own.
+    ValueError: frames, height or width out of range.
+    """
+    unet, vae = parts["unet"], parts["vae"]
+    scale = 2 ** (len(vae.config.block_out_channels) - 1)
+    own, multiple = scale * unet.config.sample_size, scale * 2 ** (len(unet.config.block_out_channels) - 1)
+    height, width = own if height is None else height, own if width is None else width
+    check_size(frames, height, width, multiple)
+    given = activation_memory.inputs(parts, frames, height // scale, width // scale)
+    return {
+        "text_encoder": trace(parts["text_encoder"], *given["text_encoder"]),
+        "unet": trace(unet, *given["unet"]),
+        "vae": trace(vae, given["vae"][0][:1], call=vae.decode),
+    }
+
+
+def check_size(
+    frames: int, height: int, width: int, multiple: int, most_frames: int = MAX_FRAMES, most_pixels: int = MAX_PIXELS
+) -> None:
+    """ValueError unless there are 1 to `most_frames` frames, and height and width are multiples up to `most_pixels`."""
+    pixels = multiple, most_pixels
+    for name, value, step, most in (
+        ("frames", frames, 1, most_frames), ("height", height, *pixels), ("width", width, *pixels)
+    ):  # fmt: skip
+        if not isinstance(value, Integral) or isinstance(value, bool) or not step <= value <= most:
+            raise ValueError(f"{name}={value!r} is not allowed: use a whole number from {step} to {most}.")
+        below = value // step * step
+        if value != below:
+            raise ValueError(f"{name}={value} is not a multiple of {step} pixels: use {below} or {below + step}.")
+
+
+class _Ledger:
+    """Hooks that book what is counted between two calls of modules to the module that is running."""
+
+    def __init__(self, model: nn.Module, counting: bool):
+        if not isinstance(model, nn.Module):
+            raise ValueError(f"model is a {type(model).__name__}, but a torch module is needed: pipe.unet, say.")
+        self.names = {module: name for name, module in model.named_modules()}
+        self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
+        self.flops, self.bytes = (
+            FlopCounterMode(display=False, custom_mapping={CPU_ATTENTION: _attention_flops}),
+            _Bytes(),
+        )
+        self.counters = [self.flops, self.bytes, _Fused(self.bytes)] if counting else []
+        self.work, self.calls, self.shapes = defaultdict(Work), Counter(), {}
+        self.running = [""]  # the names of the modules that are running, the innermost last
+        self.last = Work()
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            for module in self.names:
+                stack.callback(module.register_forward_pre_hook(self._enter, with_kwargs=True).remove)
+                stack.callback(module.register_forward_hook(self._leave, with_kwargs=True, always_call=True).remove)
+            for counter in self.counters:
+                stack.enter_context(counter)
+            self.last = self._read()
+            yield
+            self._book()
+
+    def rows(self) -> list[Row]:
+        """A row for each module, called or not: the encoder of a VAE that only decodes has parameters too."""
+        return [self._row(name, module) for module, name in self.names.items()]
+
+    def _row(self, name: str, module: nn.Module) -> Row:
+        own = sum(parameter.numel() for parameter in module.parameters(recurse=False))
+        shapes = tuple((self.shapes.get(name, []) + [None, None])[:2])
+        whole = (self.shapes.get("") or [None])[0] or ()  # what went into the model
+        axes = tuple(_axes(name, shape, whole, output=i == 1) for i, shape in enumerate(shapes))
+        work = self.work[name] + Work(parameters=own)
+        return Row(name, kind_of(name, module), type(module).__name__, self.calls[name], *shapes, axes, work)
+
+    def _enter(self, module, args, kwargs) -> None:
+        self._book()
+        name = self.names[module]
+        self.running.append(name)
+        self.calls[name] += 1
+        self.shapes.setdefault(name, [_shape((args, kwargs))])
+
+    def _leave(self, module, args, kwargs, output) -> None:
+        self._book()
+        name = self.running.pop()
+        self.shapes[name][1:] = [_shape(output)]
+
+    def _book(self) -> None:
+        now, before = self._read(), self.last
+        gone = Work(0, now.flops - before.flops, now.bytes - before.bytes, now.seconds - before.seconds)
+        self.work[self.running[-1]] += gone
+        self.last = now
+
+    def _read(self) -> Work:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        seconds = 0.0 if self.device.type == "meta" else perf_counter()
+        return Work(0, self.flops.get_total_flops(), self.bytes.total, seconds)
+
+
+class _Bytes(TorchDispatchMode):
+    """Adds up the bytes of the tensors that go into operations and come out; views move nothing."""
+
+    total = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        if not func.is_view and func not in VIEWS:
+            self.total += _nbytes((args, kwargs, out))
+        return out
+
+
+class _Fused(TorchFunctionMode):
+    """Counts an attention as one operation, also where the device computes it in several.
+
+    So too a group norm: before 2.15, torch makes a copy first where a video lies in memory otherwise.
+    """
+
+    def __init__(self, meter: _Bytes):
+        super().__init__()
+        self.meter = meter
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        before = self.meter.total
+        out = func(*args, **(kwargs or {}))
+        if func in (scaled_dot_product_attention, group_norm):
+            self.meter.total = before + _nbytes((args, kwargs, out))
+        return out
+
+
+def _attention_flops(query, key, value, *_, **__) -> int:
+    """Of shapes [b heads n d], [b heads m d], [b heads m e]: the scores, and the sums that they weigh."""
+    b, heads, n, d = query
+    return 2 * b * heads * n * key[2] * (d + value[3])
+
+
+def _nbytes(tree) -> int:
+    return sum(leaf.nbytes for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor))
+
+
+def _shape(tree) -> tuple[int, ...] | None:
+    """The shape of the first tensor; an output object of ours keeps it as `sample`."""
+    leaves = (getattr(leaf, "sample", leaf) for leaf in tree_leaves(tree))
+    return next((tuple(leaf.shape) for leaf in leaves if isinstance(leaf, torch.Tensor)), None)
+
+
+# --- names
+
+
+def kind_of(name: str, module: nn.Module) -> str:
+    """The kind of layer that a module of this name belongs to: a key of KINDS, "norm", or "the rest"."""
+    if isinstance(module, NORMS):
+        return NORM
+    return next((kind for kind, pattern in KINDS.items() if re.search(pattern, name)), REST)
+
+
+def _axes(name: str, shape: tuple[int, ...] | None, whole: tuple[int, ...], output: bool) -> str:
+    """The names of a shape's axes. whole: the shape that went into the model, a video [b c f h w] or tokens [b t]."""
+    if shape is None:
+        return ""
+    if len(whole) == 2:
+        return {2: "b t", 3: "b t d"}.get(len(shape), "")
+    lead = "(b f)" if len(whole) == 5 and shape[0] != whole[0] else "b"
+    if len(shape) == 4 and "temp_convs" in name and (shape[0], shape[2]) == (whole[0], whole[2]):
+        return "b c f (h w)"  # how the course's own UNet sees a video there
+    if len(shape) == 3 and re.search("transformer_in|temp_attentions", name):
+        return "(b h w) f c"
+    if len(shape) == 3 and re.search(r"attn2\.to_[kv]", name):
+        return f"{lead} t c" if output else f"{lead} t d"
+    return {1: lead, 2: f"{lead} c", 3: f"{lead} (h w) c", 4: f"{lead} c h w", 5: "b c f h w"}.get(len(shape), "")
+
+
+# --- tables
+
+
+def report(traces: Mapping[str, Trace]) -> str:
+    """What `trace_parts` found, as tables: the parts, and then each with its kinds."""
+    parts = {name: trace.total.parameters for name, trace in traces.items()}
+    lines = [f"{name:14}{count:>15,} parameters" for name, count in (parts | {"total": sum(parts.values())}).items()]
+    return "\n".join(lines) + "".join(f"\n\n{_title(name, trace)}\n{trace}" for name, trace in traces.items())
+
+
+def _title(name: str, trace: Trace) -> str:
+    shape = trace.rows[0].input
+    return f"{name}, {UNITS.get(name, 'one call')}" + (
+        f", of {list(shape)} = [{trace.rows[0].axes[0]}]" if shape else ""
+    )
+
+
+def si(number: float) -> str:
+    """A number in three digits with its SI prefix: 12.2 T, 340 M, 24. Units follow at once."""
+    for factor, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= 0.9995 * factor:
+            return f"{number / factor:#.3g}".rstrip(".") + f" {prefix}"
+    return f"{number:.0f} "
+
+
+def table(works: Mapping[str, Work], whole: Work) -> str:
+    """Lines of names with parameters, FLOPs and bytes, each with its share of the whole; of time where measured."""
+    heads = ["", "parameters", "", "FLOP", "", "bytes", "", *(["time"] if whole.seconds else [])]
+    lines = [heads] + [_cells(name, work, whole) for name, work in works.items()]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(_line(cells, widths) for cells in lines)
+
+
+def _cells(name: str, work: Work, whole: Work) -> list[str]:
+    pairs = list(zip(_numbers(work), _numbers(whole), strict=True))
+    cells = [name] + [cell for one, all_ in pairs[:3] for cell in (si(one), f"{one / max(all_, 1):.1%}")]
+    return cells + ([f"{work.seconds / whole.seconds:.1%}"] if whole.seconds else [])
+
+
+def _line(cells: Iterable[str], widths: list[int]) -> str:
+    first, *others = (cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
+    return "  ".join([first.strip().ljust(widths[0]), *others]).rstrip()
+
+
+def _numbers(work: Work) -> tuple:
+    return work.parameters, work.flops, work.bytes, work.seconds
+
+
+def _shape_text(shape: tuple[int, ...] | None) -> str:
+    return "not called" if shape is None else str(list(shape))

@@ -1,0 +1,398 @@
+"""The machine: which device and which build of torch, how much memory, which versions; what to mend, and how.
+
+`look()` must work where things are missing, so torch, psutil and packaging are imported only where they are used.
+Reading the machine (machine.py) and judging (`*_problems`) are apart: the judges are plain functions of what was found.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import re
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from t2v_helpers import __version__
+from t2v_helpers.machine.probe import (
+    Driver,
+    TorchFacts,
+    cgroup_memory,
+    cpu_name,
+    find_driver,
+    in_threads,
+    look_at_torch,
+    peak_resident_bytes,
+    reset_peak,
+)
+
+if TYPE_CHECKING:
+    import torch
+
+DISTRIBUTION = "t2v_helpers"
+GIB, MIB = 2**30, 2**20
+ENOUGH_MEMORY_GIB, ENOUGH_DISK_GIB = 2.0, 1.0  # Python, torch, diffusers and the cartoon model together stay below
+DTYPES = ("float32", "float16", "bfloat16")
+_ROCM_WHEELS = "remove .venv and install PyTorch's ROCm build, as environment.yml says, or use a rocm/pytorch container"
+_HIDING = ("HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES")
+_GENERIC = {  # LLVM's User Guide for AMDGPU Backend, table "AMDGPU Generic Processors": target -> the GPUs that run it
+    "gfx9-generic": "gfx90[02469c]",
+    "gfx9-4-generic": "gfx94[012]|gfx950",
+    "gfx10-1-generic": "gfx101[0-3]",
+    "gfx10-3-generic": "gfx103[0-6]",
+    "gfx11-generic": "gfx110[0-3]|gfx115[0-3]",
+    "gfx12-generic": "gfx120[01]",
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong, and how to mend it."""
+
+    what: str
+    fix: str
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What `look` found; sizes in GiB. `str()` is a table. device is "cpu" or "cuda" (which is also ROCm's name)."""
+
+    python: str
+    platform: str
+    cpu: str
+    threads: int
+    memory_gib: float
+    free_disk_gib: float
+    device: str
+    build: str
+    device_name: str
+    gfx: str
+    device_memory_gib: float
+    versions: dict[str, str]
+    problems: list[Problem]
+    driver: str = ""
+    t2v_memory: str = ""
+
+    def __str__(self) -> str:
+        gpu = f"{self.device_name} {self.gfx}".strip() + f", {self.device_memory_gib:.1f} GiB"
+        packages = ", ".join(f"{name}={version}" for name, version in self.versions.items() if name != "python")
+        rows = {
+            "Python": f"{self.python} on {self.platform}",
+            "CPU": f"{self.cpu}, {in_threads(self.threads)}",
+            "memory": f"{self.memory_gib:.1f} GiB",
+            "free disk": f"{self.free_disk_gib:.1f} GiB",
+            "torch build": self.build,
+            "AMD driver": self.driver,
+            "T2V_MEMORY": self.t2v_memory,
+            "device": f"{self.device} ({gpu})" if self.device == "cuda" else self.device,
+            "packages": textwrap.fill(packages, 90, subsequent_indent=" " * 13, break_on_hyphens=False),
+        }
+        lines = [f"{name:<12} {value}" for name, value in rows.items() if value]
+        return "\n".join([*lines, "", _problem_text(self.problems)])
+
+
+def look() -> Environment:
+    """Probe this machine and say what is missing and how to mend it. Reads only; takes as long as importing torch."""
+    found, driver = look_at_torch(), find_driver()
+    total, free = _memory() if _installed("psutil") else (math.nan, math.nan)
+    disk = shutil.disk_usage(Path.cwd()).free / GIB
+    hiding = {name: os.environ[name] for name in _HIDING if name in os.environ}
+    return Environment(
+        python=platform.python_version(),
+        platform=f"{platform.system()} {platform.machine()}",
+        cpu=cpu_name(),
+        threads=found.threads,
+        memory_gib=total / GIB,
+        free_disk_gib=disk,
+        device="cuda" if found.count else "cpu",
+        build=found.build,
+        device_name=found.name,
+        gfx=found.gfx,
+        device_memory_gib=found.memory_bytes / GIB,
+        versions=versions(),
+        problems=installation_problems() + gpu_problems(found, driver, hiding) + room_problems(free / GIB, disk),
+        driver=driver.version,
+        t2v_memory=os.environ.get("T2V_MEMORY", ""),
+    )
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, of this package and of each package it requires that is installed (from its metadata)."""
+    found = {name: _installed(name) for name in _required()[1]}
+    return {"python": platform.python_version(), DISTRIBUTION: __version__} | {n: v for n, v in found.items() if v}
+
+
+# --- judging: plain functions of what was found
+
+
+def python_problems(version: str, allowed: str) -> list[Problem]:
+    """Hold Python's version ("3.11.7") against the declared range (">=3.10")."""
+    from packaging.specifiers import SpecifierSet
+
+    if SpecifierSet(allowed).contains(version, prereleases=True):
+        return []
+    fix = f"make an environment with Python {allowed} and install the course there"
+    return [Problem(f"Python {version} does not fit: {allowed} is needed", fix)]
+
+
+def package_problems(required: dict[str, str], installed: dict[str, str | None], amd: bool) -> list[Problem]:
+    """Hold installed versions (None: missing) against declared ranges; `amd` says that torch is, or should be, ROCm's.
+
+    On AMD, a plain `pip install torch` would replace the ROCm build by another one, so the advice differs.
+    """
+    from packaging.specifiers import SpecifierSet
+
+    problems = []
+    for name, allowed in required.items():
+        version, fix = installed[name], f'pip install "{name}{allowed}"'
+        if version and SpecifierSet(allowed).contains(version, prereleases=True):
+            continue
+        what = f"{name} {version} does not fit: {name}{allowed} is needed" if version else f"{name} is missing"
+        problems.append(Problem(what, f"{_ROCM_WHEELS} ({name}{allowed})" if amd and name == "torch" else fix))
+    return problems
+
+
+def gpu_problems(found: TorchFacts, driver: Driver, hiding: dict[str, str]) -> list[Problem]:
+    """Say why a GPU that seems to be there is not used. `hiding` holds the variables that choose GPUs."""
+    if found.build == "none":
+        return [_import_problem(found.error, driver)] if found.error else []
+    if found.count:
+        return _architecture_problems(found)
+    rocm, cuda = found.build.startswith("ROCm"), found.build.startswith("CUDA")
+    problems = []
+    if driver.kfd != "missing" and not rocm:
+        what = f"an AMD GPU is there (/dev/kfd), but torch is built for {found.build}"
+        problems.append(Problem(what, f"{_ROCM_WHEELS}; until then the CPU is used"))
+    if driver.nvidia and not cuda:
+        what = f"an NVIDIA GPU is there, but torch is built for {found.build}"
+        problems.append(Problem(what, "install PyTorch's CUDA build (pytorch.org); until then the CPU is used"))
+    problems += _driver_problems(driver, rocm)
+    return problems or _unseen_problems(found.build, driver, hiding)
+
+
+def _import_problem(error: str, driver: Driver) -> Problem:
+    """torch is there and does not load, for want of one of its libraries say."""
+    amd = driver.kfd != "missing" or any(word in error for word in ("hip", "hsa", "rocm", "amd", "MIOpen"))
+    fix = f"{_ROCM_WHEELS}: this build and the ROCm on this machine do not fit" if amd else "install torch again"
+    return Problem(f"torch cannot be imported: {error}", fix)
+
+
+def _driver_problems(driver: Driver, rocm: bool) -> list[Problem]:
+    """The ROCm driver's two device files: /dev/kfd (computing) and /dev/dri/renderD* (memory)."""
+    mount = "in a container, start it with --device /dev/kfd --device /dev/dri; else install the amdgpu driver"
+    problems = []
+    for path, state in (("/dev/kfd", driver.kfd), ("/dev/dri/renderD*", driver.render)):
+        if state == "missing" and rocm:
+            problems.append(Problem(f"torch is built for ROCm, but {path} is not there", mount))
+        if state == "denied":
+            mine = ", ".join(driver.groups) or "none"
+            problems.append(Problem(f"you may not open {path}: your groups are {mine}", _joining(driver.groups_needed)))
+    return problems
+
+
+def _joining(needed: tuple[str, ...]) -> str:
+    """How to come into the groups that may open the GPU's files. Nobody is told to join root's."""
+    join = "sudo usermod -aG {} $USER and log in again; in a container, add --group-add"
+    if "root" not in needed:
+        return join.format(",".join(needed))
+    rule = 'the line KERNEL=="kfd|renderD*", GROUP="render", MODE="0660" into /etc/udev/rules.d/70-amdgpu.rules'
+    return f"root's group owns it: write {rule}, restart, and then {join.format('render,video')}"
+
+
+def _architecture_problems(found: TorchFacts) -> list[Problem]:
+    if not found.gfx or not found.architectures or any(_covers(built, found.gfx) for built in found.architectures):
+        return []
+    what = f"{found.name} is {found.gfx}, but this torch is built for {', '.join(found.architectures)}"
+    fix = f"install a torch that is built for {found.gfx} (environment.yml), or {_relative(found)}"
+    return [Problem(what, f'{fix}use device="cpu"')]
+
+
+def _relative(found: TorchFacts) -> str:
+    """A Radeon may pass for the first of its series, gfx1103 for gfx1100, where torch is built for that one."""
+    series = re.fullmatch(r"gfx(10|11|12)(\d).", found.gfx)
+    if not series or f"gfx{series[1]}{series[2]}0" not in found.architectures:
+        return ""
+    return f"try HSA_OVERRIDE_GFX_VERSION={series[1]}.{series[2]}.0, a near relative, or "
+
+
+def _covers(built: str, gfx: str) -> bool:
+    """gfx1101 runs what is built for gfx1101, and for gfx11-generic; gfx942 what is built for gfx9-4-generic."""
+    return built == gfx or bool(re.fullmatch(_GENERIC.get(built, ""), gfx))
+
+
+def _unseen_problems(build: str, driver: Driver, hiding: dict[str, str]) -> list[Problem]:
+    """Build and driver fit, and still torch sees nothing."""
+    rocm = build.startswith("ROCm")
+    if not (rocm or (build.startswith("CUDA") and driver.nvidia)):
+        return []
+    if hiding:
+        shown = ", ".join(f"{name}={value!r}" for name, value in hiding.items())
+        return [Problem(f"torch sees no GPU; {shown} may hide it", f"unset {' '.join(hiding)}, or name a GPU there")]
+    if not rocm:
+        return [Problem("torch sees no GPU, though its driver is there", "run nvidia-smi: driver and torch must fit")]
+    there = f"its driver is there ({driver.version})" if driver.version else "its driver is there"
+    fix = f"run amd-smi; where it lists the GPU, torch's ROCm does not fit the driver: {_ROCM_WHEELS}"
+    return [Problem(f"torch (built for {build}) sees no GPU, though {there}", fix)]
+
+
+def room_problems(free_memory_gib: float, free_disk_gib: float) -> list[Problem]:
+    """Say where free memory or free disk, in GiB, are too little for the cartoon model and its videos."""
+    problems = []
+    if free_memory_gib < ENOUGH_MEMORY_GIB:
+        what = f"{free_memory_gib:.1f} GiB of memory are free; {ENOUGH_MEMORY_GIB} are needed"
+        problems.append(Problem(what, "close other programs and notebooks, or give the container more memory"))
+    if free_disk_gib < ENOUGH_DISK_GIB:
+        what = f"{free_disk_gib:.1f} GiB of disk are free; {ENOUGH_DISK_GIB} are needed"
+        problems.append(Problem(what, "delete what you no longer need, or work on another disk"))
+    return problems
+
+
+def installation_problems(distribution: str = DISTRIBUTION) -> list[Problem]:
+    """Hold this Python's packages against what the installed `distribution` declares."""
+    version = _installed(distribution)
+    if version is None:
+        what = f"{distribution} is not installed in this Python ({sys.executable})"
+        return [Problem(what, "pip install -e . in the repository, or choose the kernel that has it")]
+    if _installed("packaging") is None:
+        return [Problem("packaging is missing, so versions cannot be compared", "pip install packaging")]
+    allowed, required = _required(distribution)
+    amd = find_driver().kfd != "missing" or "rocm" in (_installed("torch") or "")
+    installed = {name: _installed(name) for name in required}
+    return (
+        _step_problems(version, __version__)
+        + python_problems(platform.python_version(), allowed)
+        + package_problems(required, installed, amd)
+    )
+
+
+def _step_problems(installed: str, here: str) -> list[Problem]:
+    if installed == here:
+        return []
+    what = f"{DISTRIBUTION} {here} runs, but {installed} is installed"
+    return [Problem(what, "pip install -e . in the repository, then restart the kernel")]
+
+
+# --- choosing
+
+
+def pick_device(name: str | torch.device = "auto") -> torch.device:
+    """The device to run on: "auto" (a GPU if torch sees one, else the CPU), "cpu", "cuda" or "cuda:1".
+
+    ValueError: another name, or a GPU that torch does not see.
+    """
+    import torch
+
+    found = look_at_torch()
+    return torch.device(choose_device(str(name), found.count, found.build))
+
+
+def choose_device(name: str, count: int, build: str) -> str:
+    """`pick_device` as a function of the number of GPUs and of torch's build. ValueError: as there."""
+    if name == "auto":
+        return "cuda" if count else "cpu"
+    if not re.fullmatch(r"cpu|cuda(:(0|[1-9][0-9]*))?", name):
+        hint = " (ROCm's GPUs are called cuda, too)" if name.startswith(("rocm", "hip", "amd")) else ""
+        raise ValueError(f'device={name!r} is unknown{hint}: use "auto", "cpu", "cuda" or "cuda:1".')
+    if name != "cpu" and int(name[5:] or 0) >= count:
+        seen = f"torch (built for {build}) sees {count} GPUs"
+        raise ValueError(f'device={name!r} is not there, {seen}: use "auto" or "cpu"; `t2v info` says why.')
+    return name
+
+
+def pick_dtype(name: str | torch.dtype = "auto", device: str | torch.device = "cpu") -> torch.dtype:
+    """The dtype to run in: "auto" (float16 on a GPU, float32 on the CPU), or one of DTYPES by name or as torch.dtype.
+
+    ValueError: another dtype.
+    """
+    import torch
+
+    name = str(name).removeprefix("torch.")
+    if name == "auto":
+        name = "float32" if torch.device(device).type == "cpu" else "float16"
+    if name not in DTYPES:
+        raise ValueError(f"dtype={name!r} is not allowed: use auto, {', '.join(DTYPES)}.")
+    return getattr(torch, name)
+
+
+# --- memory
+
+
+def free_memory_bytes(device: str | torch.device = "cpu") -> int:
+    """Bytes still to be had: on a GPU what is free or cached by torch, on the CPU what system and container give."""
+    import torch
+
+    if torch.device(device).type == "cpu":
+        return _memory()[1]
+    cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + cached
+
+
+@dataclass
+class Peak:
+    """The highest use of memory inside a `peak_memory` block, in MiB; known when the block ends."""
+
+    mib: float = float("nan")
+
+
+@contextmanager
+def peak_memory(device: str | torch.device = "cpu") -> Iterator[Peak]:
+    """Measure the peak of memory inside the block: torch's own on a GPU, the whole process's on the CPU.
+
+    Blocks do not nest: the inner one starts the count again. Where the system cannot start it again (not Linux),
+    the CPU's figure is the peak since the process began.
+    """
+    import torch
+
+    peak, on_gpu = Peak(), torch.device(device).type == "cuda"
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats(device)
+    else:
+        reset_peak()
+    try:
+        yield peak
+    finally:
+        peak.mib = (torch.cuda.max_memory_allocated(device) if on_gpu else peak_resident_bytes()) / MIB
+
+
+# --- probing
+
+
+def _required(distribution: str = DISTRIBUTION) -> tuple[str, dict[str, str]]:
+    """The declared range of Python, and of each required package: ">=3.10", {"torch": ">=2.6"}."""
+    if not (_installed(distribution) and _installed("packaging")):
+        return "", {}
+    from packaging.requirements import Requirement
+
+    declared = map(Requirement, metadata.requires(distribution) or [])
+    kept = [r for r in declared if r.marker is None or r.marker.evaluate({"extra": ""})]
+    return metadata.metadata(distribution).get("Requires-Python", ""), {r.name: str(r.specifier) for r in kept}
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _memory() -> tuple[int, int]:
+    """Total and free bytes of main memory, as the container limits them."""
+    import psutil
+
+    system = psutil.virtual_memory()
+    total, free = cgroup_memory() or (system.total, system.available)
+    return min(total, system.total), min(free, system.available)
+
+
+def _problem_text(problems: list[Problem]) -> str:
+    if not problems:
+        return "Nothing to mend."
+    lines = [f"{i}. {problem.what}\n   -> {problem.fix}" for i, problem in enumerate(problems, 1)]
+    return "\n".join(["To mend:", *lines])

@@ -1,0 +1,152 @@
+"""Tries on this device what the models do: their layers in each dtype, the attention, a first step of the cartoon.
+
+    for trial in dtype_trials.run("cuda"): print(trial)
+
+What a table of versions cannot say, a second of computing does: a dtype may fail, an attention may fall back to the
+slow way without a word, and numbers may overflow to NaN (huggingface/diffusers#10314: on MI300X, in half precision).
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from t2v_helpers.core import seeding
+from t2v_helpers.core.files import reason
+from t2v_helpers.machine import doctor, probe, rocm
+from t2v_helpers.model import loading, memory_plan
+
+HEAD = 64  # channels of a head, as in ModelScope's attentions
+ATTENTIONS = {"along a frame": (2, 5, 1024, HEAD), "along time": (64, 5, 16, HEAD)}  # [b heads n d], of 256x256 pixels
+BACKENDS = {  # what torch calls below scaled_dot_product_attention -> the backend's name
+    "_scaled_dot_product_flash_attention": "flash",
+    "_scaled_dot_product_flash_attention_for_cpu": "flash",
+    "_scaled_dot_product_efficient_attention": "memory-efficient",
+    "_scaled_dot_product_cudnn_attention": "cudnn",
+    "_scaled_dot_product_fused_attention_overrideable": "fused",
+}
+MATH = "math"
+NEAR = {"float32": 1e-3, "float16": 2e-2, "bfloat16": 1e-1}  # of the largest value; TF32 included
+PROMPT = "a robot is dancing"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One dtype on one device: "works" or what is wrong, for the layers and for the first step; attention is where
+    it runs -> the backend, "flash" or "math" say."""
+
+    dtype: str
+    layers: str
+    attention: dict[str, str]
+    first_step: str
+
+    def __str__(self) -> str:
+        attention = ", ".join(f"{backend} {where}" for where, backend in self.attention.items())
+        return f"{self.dtype:9} layers: {self.layers}; attention: {attention}; first step: {self.first_step}"
+
+
+def run(device: str | torch.device = "auto") -> Iterator[Trial]:
+    """Try each of doctor.DTYPES, some seconds in all. A Trial tells what fails. ValueError: no such device."""
+    device = doctor.pick_device(device)
+    for name in doctor.DTYPES:
+        dtype = getattr(torch, name)
+        layers = tell(lambda dtype=dtype: layers_in(dtype, device))
+        attention = {where: tell(lambda shape=shape, dtype=dtype: attention_backend(shape, dtype, device))
+                     for where, shape in ATTENTIONS.items()}  # fmt: skip
+        yield Trial(name, layers, attention, tell(lambda dtype=dtype: first_step(dtype, device)))
+
+
+def advice(trials: list[Trial]) -> list[str]:
+    """What to do about what the trials found; nothing where all went well."""
+    said = []
+    bad = [t.dtype for t in trials if not t.first_step == t.layers == "works"]
+    good = [t.dtype for t in trials if t.dtype not in bad]
+    if bad:
+        take = f"take dtype={good[-1]!r}" if good else "take device='cpu'"
+        said.append(f"{', '.join(bad)} cannot be relied on here: {take}.")
+    slow = [t.dtype for t in trials if MATH in t.attention.values() and t.dtype in good]
+    if slow:
+        said.append(
+            f"Attention in {', '.join(slow)} runs by math: slow, and its memory grows with the square of the pixels. "
+            "On a Radeon, set TORCH_ROCM_AOTRITON_ENABLE_EXPERIMENTAL=1 and try again."
+        )
+    return said
+
+
+def tell(trial: Callable[[], str]) -> str:
+    """What the trial says, or, in one line, the error that it ended with and what to do about it."""
+    try:
+        return trial()
+    except (RuntimeError, MemoryError) as error:  # what torch makes of every failure of a device
+        advice = rocm.explain(str(error), probe.look_at_torch().gfx)
+        return f"fails ({reason(error)})" + (f": {advice}" if advice else "")
+
+
+@torch.no_grad()
+def layers_in(dtype: torch.dtype, device: torch.device) -> str:
+    """ "works" where the kinds of layers that the models have give in `dtype` nearly what float32 gives on the CPU."""
+    net, x = _net(), torch.randn(2, 8, 4, 8, 8, generator=torch.Generator().manual_seed(0))  # [b c f h w]
+    wanted = net(x)
+    found = net.to(device, dtype)(x.to(device, dtype)).float().cpu()
+    if not found.isfinite().all():
+        return "values that are not finite"
+    off = float((found - wanted).abs().max() / wanted.abs().max())
+    near = NEAR[str(dtype).removeprefix("torch.")]
+    return "works" if off < near else f"{off:.0%} off the CPU's float32"
+
+
+@torch.no_grad()
+def attention_backend(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> str:
+    """The backend that torch takes for queries, keys and values [b heads n d]: seen while it runs, not asked for."""
+    q, k, v = torch.zeros(3, *shape, dtype=dtype, device=device)
+    with _Names() as seen:
+        F.scaled_dot_product_attention(q, k, v)
+    return next((BACKENDS[name] for name in seen.names if name in BACKENDS), MATH)
+
+
+@torch.no_grad()
+def first_step(dtype: torch.dtype, device: torch.device) -> str:
+    """ "works" where the cartoon's first call of the UNet, on pure noise, is finite. Errors: of loading.load."""
+    way = memory_plan.Way(str(dtype).removeprefix("torch."))
+    plain = memory_plan.Plan(0, 4, 64, 64, {way: 0})  # the dtype as it is tried, whatever T2V_MEMORY asks for
+    pipe = loading.load("cartoon", device, dtype, quiet=True, memory=plain)
+    ids = pipe.tokenizer(PROMPT, padding="max_length", return_tensors="pt").input_ids.to(device)  # [b t]
+    x_T = seeding.noise([0], (loading.latent_channels(pipe), 4, 8, 8)).to(device, dtype)  # [b c f h w]
+    eps = pipe.unet(x_T, 999, encoder_hidden_states=pipe.text_encoder(ids)[0]).sample
+    return "works" if eps.isfinite().all() else "values that are not finite"
+
+
+class _Net(nn.Module):
+    """The kinds of layers of a text-to-video UNet, one after the other."""
+
+    def __init__(self):
+        super().__init__()
+        self.space, self.time = nn.Conv2d(8, 8, 3, padding=1), nn.Conv3d(8, 8, (3, 1, 1), padding=(1, 0, 0))
+        self.norm, self.line = nn.GroupNorm(2, 8), nn.Linear(8, 24)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.stack([self.space(frame) for frame in x.unbind(2)], dim=2)  # [b c f h w]
+        x = F.silu(self.norm(self.time(x)))
+        q, k, v = self.line(x.flatten(2).mT).chunk(3, dim=-1)  # [b n c]
+        return F.scaled_dot_product_attention(*(y[:, None] for y in (q, k, v)))  # [b 1 n c]
+
+
+def _net() -> _Net:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return _Net().eval()
+
+
+class _Names(TorchDispatchMode):
+    """Notes the name of each operation."""
+
+    def __enter__(self):
+        self.names = []
+        return super().__enter__()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.append(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))

@@ -1,0 +1,404 @@
+"""Loads text-to-video pipelines by name (the guest of this module is diffusers).
+
+    load("cartoon")      the small model that ships with the course; no network
+    load("modelscope")   ali-vilab/text-to-video-ms-1.7b, downloaded once, for a GPU
+    load("some/folder")  any folder with a TextToVideoSDPipeline in it
+
+Each is an ordinary TextToVideoSDPipeline. The UNet reads latents [b c f h w], a timestep and text [b t d], and gives
+the noise back, [b c f h w]; a latent pixel stands for 8x8 pixels of the video. The dtype is always passed on: without
+one, today's transformers reads the hub's text encoder in half precision and diffusers the rest in single precision.
+"""
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from types import SimpleNamespace
+
+import diffusers
+import torch
+import transformers
+from diffusers import AutoencoderKL, DDIMScheduler
+from huggingface_hub.errors import StrictDataclassError
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from t2v_helpers import cartoon
+from t2v_helpers.core import files, paths
+from t2v_helpers.inside import tracing
+from t2v_helpers.inside.feature_reuse import FAST
+from t2v_helpers.inside.unet import UNet3D, from_diffusers
+from t2v_helpers.machine import doctor
+from t2v_helpers.model import folder_checks, hub
+from t2v_helpers.model import memory_plan as planning
+from t2v_helpers.model.folder_checks import LATENT_SCALE, PARTS
+from t2v_helpers.model.hub import LICENCE, MODELSCOPE, MODELSCOPE_SHAPES, REVISION  # noqa: F401  for those who load
+from t2v_helpers.model.hub import WEIGHTS as MODELSCOPE_WEIGHTS  # noqa: F401
+from t2v_helpers.model.pipeline import StandIn, TextToVideoSDPipeline
+
+CARTOON = paths.WEIGHTS / "model"
+NAMES = ("cartoon", "modelscope")
+GUIDANCE = {"cartoon": 4.0, "other": 9.0}  # 9 is ModelScope's own (Wang et al. 2023, arXiv 2308.06571)
+FPS = 8
+MAX_FRAMES = 200  # the 25 s of ModelScope's model card, at 8 frames a second
+MAX_PIXELS = 1024
+
+_BUILD = {
+    "text_encoder": lambda config: CLIPTextModel(CLIPTextConfig.from_dict(config)),
+    "unet": diffusers.UNet3DConditionModel.from_config if hasattr(diffusers, "UNet3DConditionModel") else UNet3D,
+    "vae": AutoencoderKL.from_config,
+}
+_LIBRARY_ERRORS = (OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError, ArithmeticError,
+                   StrictDataclassError)  # what a bad folder leads to  # fmt: skip
+_SLOW = "No GPU is seen, so modelscope runs on the processor, which is slow; `t2v info` says why."
+WORKING = 1.25  # weights, and a quarter of them again: what 20 frames of 256x256 need while they are made
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What a model makes when nothing else is asked: guidance scale, pixels, frames, and frames a second."""
+
+    guidance: float
+    height: int
+    width: int
+    frames: int
+    fps: int
+
+
+def load(
+    name: str | Path,
+    device: str | torch.device = "auto",
+    dtype: str | torch.dtype = "auto",
+    offline: bool | None = None,
+    quiet: bool = False,
+    memory: str | int | planning.Plan | None = None,
+    fast: bool = False,
+) -> TextToVideoSDPipeline:
+    """The pipeline of that name or folder on `device`, ready to generate; `pipe.model_name` says which it is.
+
+    device, dtype: see doctor.pick_device and pick_dtype. offline=True takes what was downloaded before, and None
+    does as HF_HUB_OFFLINE says. Unless quiet, stderr tells size, licence and memory before a download, what `memory`
+    led to, and that modelscope runs on the processor for want of a GPU.
+    memory: "8GiB" say, in which 16 frames of the model's own size must fit, or a `plan` for others; what was chosen to
+    save, and why, is kept in pipe.plan. None does as the variable T2V_MEMORY says, as for the notebooks.
+    fast: with the course's UNet, and FAST: another video, as good by the judge (the notebook 10_speed; measured with
+    the cartoon alone). `pipe(...)` itself gains by the UNet alone; attention maps want a model without it.
+    Errors: ValueError (unknown name; no pipeline; weights that are cut short, changed or incomplete; a plan and another
+    dtype), FileNotFoundError, ConnectionError (offline, no network), MemoryError and OSError (too little memory, disk).
+    """
+    if not isinstance(fast, bool):
+        raise ValueError(f"fast={fast!r} is not allowed: use True or False.")
+    folder = _folder(name)
+    asked, device = device, doctor.pick_device(device)
+    memory = os.environ.get("T2V_MEMORY") or None if memory is None else memory
+    chosen = memory if isinstance(memory, planning.Plan | None) else plan(name, memory, device, dtype)
+    dtype = _dtype(dtype, chosen, device)
+    slow = folder is None and (str(asked), device.type) == ("auto", "cpu")
+    for told in () if quiet else filter(None, (slow and _SLOW, chosen)):
+        print(told, file=sys.stderr)
+    if folder:
+        pipe = _open(folder, dtype)
+    else:
+        pipe = _open_modelscope(dtype, offline, quiet, _check_room(device, dtype, chosen))
+    pipe.model_name = str(name) if name in NAMES else folder.resolve().name
+    pipe.set_progress_bar_config(disable=True)
+    pipe.plan = chosen
+    if fast:
+        _accelerate(pipe)
+    way = chosen.way if chosen else planning.Way(str(dtype), vae_slicing=not is_cartoon(pipe))
+    return _run_so(pipe, way, device)
+
+
+def _dtype(asked: str | torch.dtype, chosen: planning.Plan | None, device: torch.device) -> torch.dtype:
+    """The plan's dtype where there is a plan. ValueError: another one was asked for."""
+    dtype = doctor.pick_dtype(chosen.way.dtype if chosen else asked, device)
+    if asked != "auto" and doctor.pick_dtype(asked) != dtype:
+        raise ValueError(f"dtype={asked!r} is not the plan's {chosen.way.dtype}: leave it out, or make a plan with it.")
+    return dtype
+
+
+def plan(
+    name: str | Path,
+    memory: str | int,
+    device: str | torch.device = "auto",
+    dtype: str | torch.dtype = "auto",
+    frames: int = 16,
+    height: int | None = None,
+    width: int | None = None,
+) -> planning.Plan:
+    """How the model can make so many frames of that size (None: its own) in `memory`; nothing is loaded for it.
+
+    With dtype "auto" the CPU takes bfloat16 where float32 is too much. Takes seconds. Errors: as `skeleton` and
+    memory_plan.plan; ValueError: frames, height or width out of range.
+    """
+    gpu = doctor.pick_device(device).type == "cuda"
+    auto = ("float16",) if gpu else ("float32", "bfloat16")
+    dtypes = auto if dtype == "auto" else (str(doctor.pick_dtype(dtype)).removeprefix("torch."),)
+    planning.parse(memory)
+    bare = SimpleNamespace(**skeleton(name))
+    own = defaults(bare)
+    height, width = own.height if height is None else height, own.width if width is None else width
+    tracing.check_size(frames, height, width, size_multiple(bare), MAX_FRAMES, MAX_PIXELS)
+    otherwise = "" if is_cartoon(bare) else ", or use the model 'cartoon'"
+    return planning.plan(memory, frames, height, width, lambda *size: needs(name, *size), dtypes, gpu, otherwise)
+
+
+def needs(name: str | Path, frames: int, height: int, width: int) -> planning.Needs:
+    """What the model needs for so many frames of that size in pixels, traced without weights. Errors: `skeleton`."""
+    return planning.traced(skeleton(name), frames, height // LATENT_SCALE, width // LATENT_SCALE)
+
+
+def skeleton(name: str | Path) -> dict[str, torch.nn.Module]:
+    """ "text_encoder", "unet" and "vae" of that name or folder on the meta device: all shapes, no weights, no download.
+
+    Errors: ValueError (unknown name; no pipeline; a config that its class cannot read), FileNotFoundError.
+    """
+    folder = _folder(name)
+    shipped = {part: MODELSCOPE_SHAPES / f"{part}.json" for part in PARTS}
+    configs = (
+        folder_checks.configs(folder) if folder else {part: folder_checks.read(path) for part, path in shipped.items()}
+    )
+    try:
+        with calm(), torch.device("meta"):
+            return {part: build(configs[part]).eval() for part, build in _BUILD.items()}
+    except _LIBRARY_ERRORS as error:
+        raise ValueError(
+            f"{folder} has a config that does not work ({files.reason(error)}): {folder_checks.AGAIN}."
+        ) from error
+
+
+def defaults(pipe: TextToVideoSDPipeline) -> Defaults:
+    """What this pipeline makes when nothing else is asked."""
+    pixels = pipe.unet.config.sample_size * LATENT_SCALE
+    guidance = GUIDANCE["cartoon" if is_cartoon(pipe) else "other"]
+    return Defaults(guidance=guidance, height=pixels, width=pixels, frames=16, fps=FPS)
+
+
+def is_cartoon(pipe: TextToVideoSDPipeline) -> bool:
+    """True for models of the cartoon world, the shipped one and those of `make train`: they are made for 64 pixels."""
+    return pipe.unet.config.sample_size * LATENT_SCALE == cartoon.SIZE
+
+
+def name_of(pipe: TextToVideoSDPipeline) -> str:
+    """The name that `load` gave the pipeline, or the name of the folder where diffusers found it."""
+    return getattr(pipe, "model_name", None) or Path(pipe.config.get("_name_or_path") or "unnamed").name
+
+
+def latent_channels(pipe: TextToVideoSDPipeline) -> int:
+    """c in latents [b c f h w]."""
+    return pipe.unet.config.in_channels
+
+
+def size_multiple(pipe: TextToVideoSDPipeline) -> int:
+    """Height and width must be multiples of this many pixels: the VAE's factor times the UNet's halvings."""
+    return LATENT_SCALE * 2 ** (len(pipe.unet.config.block_out_channels) - 1)
+
+
+# --- prompts
+
+
+def check_prompt(pipe: TextToVideoSDPipeline, prompt: str, argument: str = "prompt") -> None:
+    """Hold a prompt against what the text encoder reads. Only the negative prompt may be empty.
+
+    ValueError: no text, half a character, nothing to read, or more tokens than fit (names the words that fall off).
+    UserWarning: words that the cartoon world has never heard; they are spelt out, and mean nothing to it. A LoRA may
+    have taught some: `pipe.new_words`, see t2v_helpers.model.lora.
+    """
+    _check_text(prompt, argument)
+    read = pipe.tokenizer(prompt, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    if argument == "prompt" and not read.input_ids:
+        raise ValueError(f'{argument} is empty: say what to show, for example "a robot is dancing on the moon".')
+    room = token_room(pipe)
+    if len(read.input_ids) > room:
+        lost = _words_from(prompt, read.offset_mapping[room][0])
+        count = len(read.input_ids)
+        raise ValueError(f"{argument} has {count} tokens, but {room} fit, so these words fall off: {lost}; shorten it.")
+    taught = getattr(pipe, "new_words", ())
+    unknown = [word for word in cartoon.unknown_words(prompt) if word not in taught] if is_cartoon(pipe) else []
+    if unknown:
+        known = ", ".join([*cartoon.vocabulary(), *taught])
+        warnings.warn(f"{argument} has words unknown to this model: {_shown(unknown)}; it knows {known}.", stacklevel=3)
+
+
+def refuse_unknown_words(prompt: str, taught: Sequence[str] = ()) -> None:
+    """ValueError where a word is not of the cartoon world, nor `taught` by a LoRA: names it, and lists those known."""
+    unknown = [word for word in cartoon.unknown_words(prompt) if word not in taught]
+    if unknown:
+        known = ", ".join([*cartoon.vocabulary(), *taught])
+        raise ValueError(f"the cartoon model does not know {', '.join(map(repr, unknown))}: it knows {known}.")
+
+
+def token_room(pipe: TextToVideoSDPipeline) -> int:
+    """How many tokens of text the encoder reads, besides the two that start and end it."""
+    return min(pipe.tokenizer.model_max_length, pipe.text_encoder.config.max_position_embeddings) - 2
+
+
+def _check_text(prompt: str, argument: str) -> None:
+    if not isinstance(prompt, str):
+        raise ValueError(f"{argument}={prompt!r} is a {type(prompt).__name__}, but a text is needed.")
+    try:
+        prompt.encode()
+    except UnicodeEncodeError as error:
+        strange = ascii(prompt[error.start])
+        raise ValueError(f"{argument} holds {strange}, half of a character: type the character again.") from error
+
+
+def _words_from(prompt: str, start: int) -> str:
+    """The words of the prompt from the one that holds the character at `start`, as a short list."""
+    while start and not prompt[start - 1].isspace():
+        start -= 1
+    return _shown(prompt[start:].split())
+
+
+def _shown(words: list[str], most: int = 8) -> str:
+    """The first words, with nothing in them that breaks a line, and how many more there are."""
+    shown = ", ".join(ascii(word[:40])[1:-1] if not word[:40].isprintable() else word[:40] for word in words[:most])
+    return shown if len(words) <= most else f"{shown} and {len(words) - most} more"
+
+
+# --- where a model lies
+
+_CHOICES = "use 'cartoon', 'modelscope' or the path of a folder"
+
+
+def _folder(name: str | Path) -> Path | None:
+    """The folder that a name stands for; None for the model on the hub. ValueError, FileNotFoundError."""
+    if not isinstance(name, str | Path):
+        raise ValueError(f"model={name!r} is a {type(name).__name__}: {_CHOICES}.")
+    if name == "cartoon":
+        return CARTOON
+    if name == "modelscope":
+        return None
+    if name != "" and Path(name).is_dir():  # Path("") is the working folder
+        return Path(name)
+    if name == MODELSCOPE:
+        raise ValueError(f"model={name!r} has a name of its own here: use 'modelscope'.")
+    if isinstance(name, Path) or "/" in name or "\\" in name:
+        raise FileNotFoundError(f"{str(name)!r} is no folder: give the path of a folder with a model_index.json in it.")
+    meant = get_close_matches(name.lower(), NAMES, n=1)
+    hint = f"did you mean {meant[0]!r}? " if meant else ""
+    raise ValueError(f"model={name!r} is unknown: {hint}{_CHOICES}.")
+
+
+def _open_modelscope(dtype: torch.dtype, offline: bool | None, quiet: bool, working: int) -> TextToVideoSDPipeline:
+    """The hub's pipeline on the CPU, downloaded now if need be; `working` as for hub.folder."""
+    folder = hub.folder(dtype, offline, working, quiet)
+    try:
+        return _open(folder, dtype)
+    except ValueError as error:
+        raise ValueError(str(error).replace(folder_checks.AGAIN, hub.again(dtype))) from error
+
+
+def _check_room(device: torch.device, dtype: torch.dtype, chosen: planning.Plan | None) -> int:
+    """The bytes that using modelscope takes. MemoryError: there are fewer."""
+    size = hub.size(dtype)
+    working = chosen.needed if chosen else int(WORKING * size)
+    for where, needed in {"cpu": size, str(device): working}.items():  # on its way to a GPU it passes through the CPU
+        free = doctor.free_memory_bytes(where)
+        if free < needed:
+            raise MemoryError(
+                f"{MODELSCOPE} needs {needed / 2**30:.1f} GiB of memory on {where}, but {free / 2**30:.1f} are free: "
+                f"close other programs and notebooks, name what there is (memory='{free >> 20}MiB'), or use the model "
+                "'cartoon'."
+            )
+    return working
+
+
+# --- opening a folder
+
+
+def _open(folder: Path, dtype: torch.dtype) -> TextToVideoSDPipeline:
+    """The pipeline in `folder` on the CPU, after all that can be wrong with the folder was looked at."""
+    folder_checks.check_index(folder)
+    if (folder / files.MANIFEST).exists():
+        files.check_manifest(folder)
+    folder_checks.check_tokenizer(folder / "tokenizer")
+    variant = folder_checks.variant(folder, dtype)
+    for part, bare in skeleton(folder).items():
+        folder_checks.check_weights(folder / part, variant, bare)
+    try:
+        with calm():
+            read = _by_parts if TextToVideoSDPipeline is StandIn else TextToVideoSDPipeline.from_pretrained
+            pipe = read(str(folder), dtype=dtype, variant=variant, use_safetensors=True, local_files_only=True)
+    except _LIBRARY_ERRORS as error:
+        raise ValueError(
+            f"{folder} cannot be opened as a pipeline ({files.reason(error)}): {folder_checks.AGAIN}."
+        ) from error
+    tokens, known = len(pipe.tokenizer), pipe.text_encoder.config.vocab_size
+    if tokens != known:  # without its files a tokenizer knows two tokens, and says nothing
+        what = f"{folder / 'tokenizer'} has {tokens} tokens, but the text encoder knows {known}"
+        raise ValueError(f"{what}: {folder_checks.AGAIN}.")
+    return pipe
+
+
+def _by_parts(folder: str, **words) -> StandIn:
+    """The pipeline where diffusers no longer has its class: each part by itself, and the course's own UNet."""
+    part = {name: str(Path(folder, name)) for name in (*PARTS, "tokenizer", "scheduler")}
+    return StandIn(
+        vae=AutoencoderKL.from_pretrained(part["vae"], **words),
+        text_encoder=CLIPTextModel.from_pretrained(part["text_encoder"], **words),
+        tokenizer=CLIPTokenizer.from_pretrained(part["tokenizer"], local_files_only=True),
+        unet=from_diffusers(part["unet"], words["variant"]).to(words["dtype"]),
+        scheduler=DDIMScheduler.from_pretrained(part["scheduler"], local_files_only=True),
+    )
+
+
+def _run_so(pipe: TextToVideoSDPipeline, way: planning.Way, device: torch.device) -> TextToVideoSDPipeline:
+    """Move the pipeline to its device, or let it go there part by part, and save memory as `way` says."""
+    if way.vae_slicing:
+        pipe.vae.enable_slicing()
+    if way.in_pieces:
+        planning.run_in_pieces(pipe.unet)
+    if way.offload:
+        pipe.enable_model_cpu_offload(device=device)
+        return pipe
+    return _move(pipe, device)
+
+
+def _move(pipe: TextToVideoSDPipeline, device: torch.device) -> TextToVideoSDPipeline:
+    if device.type == "cpu":
+        return pipe
+    try:
+        return pipe.to(device)
+    except torch.OutOfMemoryError as error:
+        for part in PARTS:  # those that had arrived go back: a notebook keeps the error, and with it the pipeline
+            getattr(pipe, part).to("cpu")
+        torch.cuda.empty_cache()
+        raise MemoryError(
+            f"{device} has too little memory for the model: name what it has, memory='8GiB' say, take the dtype "
+            "float16 or the device cpu."
+        ) from error
+
+
+def _accelerate(pipe: TextToVideoSDPipeline) -> None:
+    if not isinstance(pipe.unet, UNet3D):
+        pipe.unet = from_diffusers(pipe.unet)
+    pipe.predictor = FAST
+    pipe.model_name += " (fast)"
+
+
+@contextmanager
+def calm() -> Iterator[None]:
+    """No progress bars while a pipeline is built, and not the warning that diffusers no longer updates its class.
+
+    The course's own tests hold that class. Nothing else is kept quiet, and all is as it was afterwards.
+    """
+    logger = logging.getLogger("diffusers.pipelines.pipeline_utils")
+    barred = [lib for lib in (diffusers.utils.logging, transformers.utils.logging) if lib.is_progress_bar_enabled()]
+    logger.addFilter(_not_deprecated)
+    for lib in barred:
+        lib.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logger.removeFilter(_not_deprecated)
+        for lib in barred:
+            lib.enable_progress_bar()
+
+
+def _not_deprecated(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith("The TextToVideoSDPipeline has been deprecated")

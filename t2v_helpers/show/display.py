@@ -1,0 +1,267 @@
+"""Shows videos, pictures and curves in a notebook page. The only module that plots.
+
+A video plays in the page: H.264 inside of the HTML, no file beside the notebook. A filmstrip follows as a picture of
+its own, because some viewers (GitHub's among them) drop videos. Both are kept small: a notebook is at most 1 MiB.
+"""
+
+import math
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from html import escape
+
+import numpy as np
+from IPython.display import display
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from t2v_helpers.core import video
+from t2v_helpers.core.records import GenerationSpec
+
+PALETTE = (  # told apart by colour-blind readers: Okabe & Ito 2008, "Color Universal Design"; yellow last, on white
+    "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#F0E442",
+)  # fmt: skip
+LINES = ("-", "--", "-.", ":") * 2  # and by their strokes, in print
+FPS = 8
+SHOWN_PIXELS = 256  # a smaller video is enlarged to about this width in the page
+STILL_PIXELS = 128  # the width of a frame in a filmstrip, about
+PAGE_PIXELS = 800
+STILLS = 8  # frames in a row of stills
+GRID_CRF = 26  # half the bytes of a single video's 18, at a size where the eye finds no difference
+
+
+def show_video(clip, title: str = "", fps: float = FPS, scale: int | None = None, autoplay: bool = False) -> None:
+    """Show a video that plays and loops in the page, its caption, and a filmstrip of 8 of its frames below.
+
+    clip: uint8 [f h w 3], or a Generation, whose prompt, scheduler, steps, guidance and seed are the caption. scale:
+    enlarges by a whole number; None makes about 256 pixels of width. The poster is the middle frame.
+    Errors: ValueError (frames, scale, fps, an odd size: see video.write_mp4).
+    """
+    _show_html(video_html(clip, title, fps, scale, autoplay), _lines(title, caption(clip)))
+    _show_picture(_stills(_frames(clip)), f"filmstrip: {_described(clip)}")
+
+
+def show_filmstrip(clip, title: str = "", columns: int = STILLS, labels: Sequence[str] = ()) -> None:
+    """Show every frame of a clip (uint8 [f h w 3] or a Generation) as a picture, `columns` in a row, and its caption.
+
+    labels: a text for each frame. Frames are enlarged or made smaller to about 128 pixels. Errors: ValueError (frames,
+    columns, another number of labels than of frames).
+    """
+    frames = _still_size(_frames(clip))
+    if len(labels):
+        _check_count("labels", labels, "frames", frames)
+        frames = np.stack([video.label(frame, text) for frame, text in zip(frames, labels, strict=True)])
+    picture = video.filmstrip(frames, columns)
+    if title or caption(clip):
+        _show_html(f"<div>{_caption_html(title, caption(clip))}</div>", _lines(title, caption(clip)))
+    _show_picture(picture, f"filmstrip: {_described(clip)}")
+
+
+def show_grid(
+    clips: Sequence,
+    titles: Sequence[str] | None = None,
+    title: str = "",
+    fps: float = FPS,
+    scale: int | None = None,
+    columns: int | None = None,
+) -> None:
+    """Show videos of one size side by side, in step, each under its title; and below, a filmstrip of each.
+
+    clips: uint8 [f h w 3] or Generations. titles: None takes the prompts of Generations. The caption says in what the
+    Generations agree and differ. scale: None fills about 800 pixels. Errors: ValueError (see video.grid; another
+    number of titles than of clips).
+    """
+    titles = _titles(clips, titles)
+    frames = _tiles([_frames(clip) for clip in clips], titles, scale, columns)
+    described, shared = " | ".join(filter(None, titles)), _shared(clips, titles)
+    _show_html(_figure_html(frames, title, shared, described, fps, crf=GRID_CRF), _lines(title, described, shared))
+    size = STILL_PIXELS if len(clips) <= 4 else STILL_PIXELS // 2
+    rows = [_label(_stills(_frames(clip), size), text) for clip, text in zip(clips, titles, strict=True)]  # [h w c]
+    _show_picture(np.concatenate(rows), f"filmstrips: {described}")
+
+
+def show_figure(figure: Figure, text: str) -> None:
+    """Show a figure as a picture of 256 colours, half the bytes of what a page would keep; text describes it."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    _show_picture(np.asarray(canvas.buffer_rgba())[..., :3], text)
+
+
+def axes(xlabel: str, ylabel: str, title: str = "", size: tuple[float, float] = (6.4, 3.6)) -> tuple[Figure, Axes]:
+    """A figure and its axes, with both labels (say the units), a light grid, and lines told apart by colour and stroke.
+
+    size is in inches. Errors: ValueError where a label is empty.
+    """
+    for name, label in (("xlabel", xlabel), ("ylabel", ylabel)):
+        if not label.strip():
+            raise ValueError(f"{name} is empty: say what the axis shows, and in which unit.")
+    figure, ax = plt.subplots(figsize=size, layout="constrained")
+    ax.set_prop_cycle(color=PALETTE, linestyle=LINES)
+    ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    ax.grid(color="0.9")
+    ax.spines[["top", "right"]].set_visible(False)
+    return figure, ax
+
+
+def matrix(ax: Axes, values: np.ndarray, rows: Sequence[str], columns: Sequence[str], vmin: float, vmax: float) -> None:
+    """Draw a table of numbers as colours, from vmin (dark blue) to vmax (yellow), with the numbers written in.
+
+    Errors: ValueError (values are not [rows columns]).
+    """
+    if np.shape(values) != (len(rows), len(columns)):
+        given, names = list(np.shape(values)), [len(rows), len(columns)]
+        raise ValueError(f"values are {given}, but there are names for {names}: give one for each row and column.")
+    ax.imshow(values, cmap="cividis", aspect="auto", vmin=vmin, vmax=vmax)
+    ax.set_xticks(range(len(columns)), columns)
+    ax.set_yticks(range(len(rows)), rows)
+    for (i, j), value in np.ndenumerate(values):
+        shade = "white" if value < (vmin + vmax) / 2 else "black"
+        ax.text(j, i, f"{value:.2f}".replace("-0.00", "0.00"), ha="center", va="center", fontsize=8, color=shade)
+
+
+def show_maps(clip, maps: Mapping[str, np.ndarray], title: str) -> None:
+    """Show the frames of a clip in a row, and each map [f h w] in a row below, on its own scale, named with its mean.
+
+    clip: uint8 [f h w 3] or a Generation. maps: name -> numbers, or a tensor on the CPU; bright is much.
+    Errors: ValueError (frames; a map of another number of frames).
+    """
+    frames = _frames(clip)
+    if wrong := [name for name, one in maps.items() if np.ndim(one) != 3 or len(one) != len(frames)]:
+        raise ValueError(f"the map of {wrong[0]!r} must be [f h w] with f = {len(frames)}, as the clip has frames.")
+    named = {f"{name}\nmean {float(one.mean()):.2f}": np.asarray(one) for name, one in maps.items()}
+    size = (len(frames), 0.9 * (len(maps) + 1))  # inches
+    figure, rows = plt.subplots(len(maps) + 1, len(frames), figsize=size, layout="constrained", squeeze=False)
+    for row, (name, pictures) in zip(rows, {"the video": frames, **named}.items(), strict=True):
+        row[0].set_ylabel(name, rotation=0, ha="right", va="center")
+        for ax, picture in zip(row, pictures, strict=True):
+            ax.imshow(picture, cmap="cividis", vmin=pictures.min(), vmax=pictures.max())
+            ax.set(xticks=[], yticks=[])
+    for j, ax in enumerate(rows[-1]):
+        ax.set_xlabel(f"frame {j}")
+    figure.suptitle(title, fontsize=9)
+    show_figure(figure, f"{title}; rows: the video, {', '.join(maps)}")
+    plt.close(figure)
+
+
+# --- captions and HTML
+
+
+def caption(clip) -> str:
+    """What was asked for a Generation, in two lines: the prompt, and the settings. Bare frames give ""."""
+    spec = _spec(clip)
+    return _lines(spec.prompt, settings(spec)) if spec else ""
+
+
+def settings(*specs: GenerationSpec) -> str:
+    """How videos were asked for: "dpm++, 25 steps, guidance 4, seed 0". Where the specs differ, it gives each value."""
+
+    def each(name, shown=str):
+        return ", ".join(dict.fromkeys(shown(getattr(spec, name)) for spec in specs))
+
+    guidance = each("guidance", lambda value: "of the model" if value is None else f"{value:g}")
+    return f"{each('scheduler')}, {each('steps')} steps, guidance {guidance}, seed {each('seed')}"
+
+
+def video_html(clip, title: str = "", fps: float = FPS, scale: int | None = None, autoplay: bool = False) -> str:
+    """The <figure> that `show_video` shows: the video as a data URI, its poster and its caption. Errors: see there."""
+    frames = _frames(clip)
+    frames = video.enlarge(frames, max(1, SHOWN_PIXELS // frames.shape[2]) if scale is None else scale)
+    return _figure_html(frames, title, caption(clip), caption(clip) or title, fps, autoplay)
+
+
+def _figure_html(frames, title: str, text: str, described: str, fps: float, autoplay=False, crf=video.CRF) -> str:
+    data = _data_uri("video/mp4", video.mp4_bytes(frames, fps, crf=crf))
+    poster = _data_uri("image/png", video.png_bytes(frames[len(frames) // 2], colours=256))
+    height, width = frames.shape[1:3]
+    spoken = escape(" ".join(described.split()))
+    return (
+        f'<figure style="margin: 0"><video {"autoplay " * autoplay}loop muted controls playsinline '
+        f'width="{width}" height="{height}" style="max-width: 100%; height: auto" '
+        f'aria-label="{spoken}" poster="{poster}" src="{data}"></video>'
+        f"<figcaption>{_caption_html(title, text)}</figcaption></figure>"
+    )
+
+
+def _data_uri(kind: str, data: bytes) -> str:
+    return f"data:{kind};base64,{b64encode(data).decode()}"
+
+
+def _caption_html(title: str, text: str) -> str:
+    bold = f"<b>{escape(title)}</b>" if title else ""
+    return _lines(bold, escape(text)).replace("\n", "<br>")
+
+
+def _lines(*parts: str) -> str:
+    return "\n".join(filter(None, parts))
+
+
+def _shared(clips: Sequence, titles: Sequence[str]) -> str:
+    """For the Generations among the clips: the prompts that no title tells, and the settings of all."""
+    specs = [spec for spec in map(_spec, clips) if spec]
+    prompts = dict.fromkeys(spec.prompt for spec in specs if spec.prompt not in titles)
+    return _lines(*prompts, settings(*specs)) if specs else ""
+
+
+# --- what is in a clip, and how it gets into the page
+
+
+def _frames(clip) -> np.ndarray:
+    return video.check_frames(getattr(clip, "frames", clip))
+
+
+def _spec(clip) -> GenerationSpec | None:
+    record = getattr(clip, "record", None)
+    return record.spec if record else None
+
+
+def _titles(clips: Sequence, titles: Sequence[str] | None) -> list[str]:
+    if titles is None:
+        return [spec.prompt if spec else "" for spec in map(_spec, clips)]
+    _check_count("titles", titles, "clips", clips)
+    return list(titles)
+
+
+def _check_count(name: str, texts: Sequence[str], others: str, things: Sequence) -> None:
+    if isinstance(texts, str) or len(texts) != len(things):
+        given = f"the text {texts!r}" if isinstance(texts, str) else f"{len(texts)} texts"
+        raise ValueError(f"{name} is {given}, but there are {len(things)} {others}: give a list with a text for each.")
+
+
+def _label(pictures: np.ndarray, text: str) -> np.ndarray:
+    return video.label(pictures, text) if text else pictures
+
+
+def _tiles(videos: list[np.ndarray], titles: list[str], scale: int | None, columns: int | None) -> np.ndarray:
+    """One video of all, each enlarged and under its title: [f h w c]."""
+    video.grid(videos)  # refuses what does not fit together
+    if columns is None:
+        columns = len(videos) if len(videos) <= 3 else math.ceil(math.sqrt(len(videos)))
+    if scale is None:
+        scale = max(1, min(SHOWN_PIXELS, PAGE_PIXELS // max(1, columns)) // videos[0].shape[2])
+    tiles = [video.enlarge(frames, scale) for frames in videos]
+    return video.grid([video.label(v, t) if any(titles) else v for v, t in zip(tiles, titles, strict=True)], columns)
+
+
+def _still_size(frames: np.ndarray, size: int = STILL_PIXELS) -> np.ndarray:
+    width = frames.shape[2]
+    return video.reduce(frames, math.ceil(width / size)) if width > size else video.enlarge(frames, size // width)
+
+
+def _stills(frames: np.ndarray, size: int = STILL_PIXELS) -> np.ndarray:
+    """Up to 8 evenly spaced frames in a row: [f h w c] -> [h w c]."""
+    return video.filmstrip(_still_size(video.pick(frames, STILLS), size), STILLS)
+
+
+def _described(clip) -> str:
+    return _lines(f"{len(_frames(clip))} frames", caption(clip)).replace("\n", ", ")
+
+
+def _show_html(html: str, text: str) -> None:
+    display({"text/html": html, "text/plain": text}, raw=True)
+
+
+def _show_picture(image: np.ndarray, text: str) -> None:
+    """A palette of 256 colours makes the picture less than half as big."""
+    data = b64encode(video.png_bytes(image, colours=256)).decode()
+    display({"image/png": data, "text/plain": text}, metadata={"image/png": {"alt": text}}, raw=True)

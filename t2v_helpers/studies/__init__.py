@@ -1,0 +1,6 @@
+"""What takes hours?
+
+Holds: tables of many seeds, each resumed where it stopped.
+Imports: core to training.
+Start reading: study.py, then comparison.py.
+"""

@@ -1,0 +1,383 @@
+"""Every way to make the same video faster: seconds, memory, and what it changes, side by side.
+
+    python -m t2v_helpers.studies.speedups            # goes on where it was stopped; benchmarks/acceleration.jsonl
+    python -m t2v_helpers.studies.speedups --model modelscope --device cuda --table outputs/gpu.jsonl     # on a GPU
+
+The first TIMED seeds are timed, all options in turns, so that whatever else the machine does meets all of them; still,
+let it do nothing else. The seeds after them are there for the judge: only options that change the video are made, and
+no time is kept. Each option changes one thing about the model as it is loaded, which stands in the table as PLAIN;
+those that reuse features are built on the course's UNet, which has a row of its own. Each is also run alone in a new
+Python, for its first video and its memory: see `alone`.
+"""
+
+import copy
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from t2v_helpers import cartoon, metrics
+from t2v_helpers.core import arguments, paths
+from t2v_helpers.core.records import GenerationSpec
+from t2v_helpers.diffusion import schedulers
+from t2v_helpers.inside import feature_reuse, temporal, unet
+from t2v_helpers.inside.feature_reuse import Shortcuts
+from t2v_helpers.machine import doctor
+from t2v_helpers.machine.probe import in_threads
+from t2v_helpers.metrics.measures import Measure, of_median, of_share, of_times, of_values
+from t2v_helpers.model import generate, loading
+from t2v_helpers.studies import study
+
+TABLE = paths.BENCHMARKS / "acceleration.jsonl"
+COMMAND = "python -m t2v_helpers.studies.speedups"
+PLAIN = "as it is"
+SEEDS, TIMED = 24, 12
+BATCH = 4
+SENTENCES = 20_510  # the seed of the prompts; training and the other tables use other streams
+Way = Callable[[object, GenerationSpec], object]  # a context in which pipe works so
+
+
+@dataclass(frozen=True)
+class Option:
+    """One way: what it is, in which context a video of `steps` is made, and how many at once.
+
+    exact: nothing but rounding may change. shortcuts: what loading.load(fast=True) would set; None: not its matter.
+    """
+
+    what: str
+    way: Way
+    exact: bool = False
+    steps: int = 25
+    batch: int = 1
+    shortcuts: Shortcuts | None = None
+
+
+# --- ways
+
+
+@contextmanager
+def _changed(pipe, **parts) -> Iterator[None]:
+    """The pipeline with these parts, or this predictor; restored on exit."""
+    before = {name: getattr(pipe, name) for name in parts if name != "predictor"}
+    try:
+        for name, part in parts.items():
+            setattr(pipe, name, part)
+        yield
+    finally:
+        for name, part in before.items():
+            setattr(pipe, name, part)
+        vars(pipe).pop("predictor", None)
+
+
+def _plain(pipe, spec):
+    return nullcontext()
+
+
+def _bfloat16(pipe, spec):
+    return _changed(pipe, **_in_bfloat16(pipe))
+
+
+def _two_passes(pipe, spec):
+    return _changed(pipe, predictor=feature_reuse.in_two_passes)
+
+
+@contextmanager
+def _other_slicing(pipe, spec) -> Iterator[None]:
+    """The VAE frame by frame, or all frames at once, whichever the model is not loaded with."""
+    sliced = pipe.vae.use_slicing
+    (pipe.vae.disable_slicing if sliced else pipe.vae.enable_slicing)()
+    try:
+        yield
+    finally:
+        (pipe.vae.enable_slicing if sliced else pipe.vae.disable_slicing)()
+
+
+def _conv2d(pipe, spec):
+    return temporal.conv2d_on_a_view(pipe.unet)
+
+
+def _own_unet(pipe, spec):
+    return _changed(pipe, unet=_ours(pipe.unet))
+
+
+@contextmanager
+def _kept_text(pipe, spec) -> Iterator[None]:
+    with _own_unet(pipe, spec), feature_reuse.text_kept(pipe.unet, generate.encode_prompt(pipe, spec)):
+        yield
+
+
+def _compile(pipe, spec):
+    return _changed(pipe, unet=_compiled(pipe.unet))
+
+
+def _cut(ways: Shortcuts) -> Way:
+    return lambda pipe, spec: _changed(pipe, unet=_ours(pipe.unet), predictor=ways)
+
+
+@cache
+def _ours(theirs: torch.nn.Module) -> unet.UNet3D:
+    return unet.from_diffusers(theirs)
+
+
+@cache
+def _compiled(theirs: torch.nn.Module):
+    return torch.compile(theirs)
+
+
+@cache
+def _in_bfloat16(pipe) -> dict[str, torch.nn.Module]:
+    parts = {name: copy.deepcopy(getattr(pipe, name)) for name in ("text_encoder", "unet", "vae")}
+    return {name: torch.nn.Module.to(part, torch.bfloat16) for name, part in parts.items()}  # all of it, no word said
+
+
+def _shortcut(reuse: int = 1, guided_above: int = 0) -> Option:
+    ways = Shortcuts(reuse, guided_above)
+    return Option(str(ways), _cut(ways), shortcuts=ways)
+
+
+OPTIONS = {
+    option.what: option
+    for option in (
+        Option(PLAIN, _plain, exact=True),
+        Option("bfloat16", _bfloat16),
+        Option(f"{BATCH} videos in a batch", _plain, exact=True, batch=BATCH),
+        Option("guidance in two passes", _two_passes, exact=True),
+        Option("VAE slicing switched", _other_slicing, exact=True),
+        Option("Conv3d as Conv2d", _conv2d, exact=True),
+        Option("torch.compile", _compile, exact=True),
+        Option("the course's UNet", _own_unet, exact=True, shortcuts=Shortcuts()),
+        Option("text kept", _kept_text, exact=True),
+        *(_shortcut(reuse) for reuse in (2, 3, 5)),
+        *(_shortcut(guided_above=t) for t in (300, 500, 700)),
+        *(Option(f"{steps} steps", _plain, steps=steps) for steps in (15, 10, 6)),
+        *(_shortcut(*both) for both in ((2, 500), (3, 300), (3, 500), (5, 500))),
+    )
+}
+
+
+# --- one video
+
+
+def item_of(seed: int) -> cartoon.Item:
+    """The item of the cartoon world whose caption a seed is asked for."""
+    return cartoon.item(SENTENCES, seed, split="all")
+
+
+def spec_of(seed: int, steps: int = 25) -> GenerationSpec:
+    """What a seed is asked for: 16 frames of the model's own size."""
+    return GenerationSpec(item_of(seed).caption, seed=seed, steps=steps)
+
+
+def made(pipe, option: Option, spec: GenerationSpec) -> tuple[np.ndarray, float]:
+    """The video uint8 [f h w c], and the seconds it took; in a batch its share of them, beside other seeds."""
+    spec = replace(spec, steps=option.steps)
+    with option.way(pipe, spec):
+        if option.batch == 1:
+            found = generate.generate(pipe, spec)
+            return found.frames, found.record.seconds
+        seeds = [spec, *(replace(spec, seed=spec.seed + 1000 * k) for k in range(1, option.batch))]
+        began = time.perf_counter()
+        videos = together(pipe, seeds)
+        return videos[0], (time.perf_counter() - began) / option.batch
+
+
+@torch.no_grad()
+def together(pipe, specs: list[GenerationSpec]) -> np.ndarray:
+    """The videos uint8 [b f h w c] of specs that share all but words and seeds, in one call of the UNet a step.
+
+    generate.generate_batch calls it for one video at a time, so that a video depends on no neighbour.
+    """
+    spec = generate.check(pipe, specs[0])
+    scheduler = schedulers.make(spec.scheduler, pipe.scheduler.config)
+    scheduler.set_timesteps(spec.steps, device=pipe._execution_device)
+    text = torch.stack([generate.encode_prompt(pipe, one) for one in specs], dim=1).flatten(0, 1)  # [(2 b) t d]
+    latents = generate.initial_latents(pipe, specs) * scheduler.init_noise_sigma  # [b c f h w]
+    for t in scheduler.timesteps:
+        x = scheduler.scale_model_input(torch.cat([latents, latents]), t)
+        noise_pred = feature_reuse.combined(pipe.unet(x, t, encoder_hidden_states=text).sample, spec.guidance)
+        latents = scheduler.step(noise_pred, t, latents).prev_sample
+    return generate.decode_latents(pipe, latents)
+
+
+def alone(model: str, device: str, name: str) -> dict:
+    """{"first", "peak_mib"} of an option in a new Python: seconds of the first video, and the peak of memory in MiB."""
+    words = ["--model", model, "--device", device, "--alone", name]
+    done = subprocess.run(
+        [sys.executable, "-m", "t2v_helpers.studies.speedups", *words], capture_output=True, text=True
+    )
+    if done.returncode:
+        raise RuntimeError(f"{name!r} cannot be run here: {done.stderr.strip().splitlines()[-1]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _alone(pipe, name: str) -> dict:
+    option, spec = OPTIONS[name], spec_of(0)
+    _, first = made(pipe, option, spec)
+    with doctor.peak_memory(pipe.device) as peak:
+        made(pipe, option, spec)
+    return {"first": round(first, 3), "peak_mib": round(peak.mib, 1)}
+
+
+# --- the table
+
+
+def line(pipe, seed: int, model: str, device: str) -> dict:
+    """What each option gives for one seed: {"seed", "prompt", "found": {option: `cell`}}; of seed 0 `alone`, too.
+
+    model, device: what loading.load was given for the pipeline.
+    """
+    spec, found, wanted = spec_of(seed), {}, None
+    for option in OPTIONS.values():
+        if seed < TIMED or not option.exact or option.what == PLAIN:
+            frames, seconds = made(pipe, option, spec)
+            wanted = frames if wanted is None else wanted  # PLAIN is the first
+            found[option.what] = cell(pipe, seed, wanted, frames)
+            if seed < TIMED:
+                found[option.what]["seconds"] = round(seconds, 4)
+            if seed == 0:
+                found[option.what] |= alone(model, device, option.what)
+    return {"seed": seed, "prompt": spec.prompt, "found": found}
+
+
+def cell(pipe, seed: int, wanted: np.ndarray, frames: np.ndarray) -> dict:
+    """A video uint8 [f h w c] held against PLAIN's, `wanted`, and against the words.
+
+    largest: the largest difference, of 255; psnr: in dB, None where they are equal; as_asked: whether the judge reads
+    all four labels as asked, None where the model is not of the judge's world.
+    """
+    largest = int(np.abs(wanted.astype(int) - frames).max())
+    return {
+        "largest": largest,
+        "psnr": round(metrics.psnr(wanted, frames), 2) if largest else None,
+        "as_asked": metrics.read(frames[None])[0] == item_of(seed).labels if loading.is_cartoon(pipe) else None,
+    }
+
+
+def make(pipe, seeds: Iterable[int], model: str = "cartoon", device: str = "auto", table: Path = TABLE) -> Path:
+    """Add the line of every seed that the table lacks; model, device: see `line`. Errors: those of `study.make`."""
+    head = {"command": COMMAND, "model": pipe.model_name, "weights": study.weights(model), "machine": _machine(pipe)}
+    warm = cache(lambda: [made(pipe, option, spec_of(0)) for option in OPTIONS.values()])  # later runs need less
+
+    def one(seed: int) -> dict:
+        warm()
+        return line(pipe, seed, model, device)
+
+    return study.make(table, head, seeds, one, "options")
+
+
+def _machine(pipe) -> str:
+    seen = doctor.look()
+    return f"{seen.cpu}, {in_threads(seen.threads)}, torch {torch.__version__}, on {seen.device_name or pipe.device}"
+
+
+def about(table: Path = TABLE) -> dict:
+    """The first line of the table: how it was made, and where."""
+    return study.read(table, COMMAND)[0]
+
+
+def load(table: Path = TABLE) -> list[dict]:
+    """The lines of the seeds. Errors: FileNotFoundError (not made yet), ValueError (no such table)."""
+    return study.read(table, COMMAND)[1:]
+
+
+def cells(lines: list[dict], name: str) -> list[dict]:
+    """What was found for an option, seed by seed. ValueError: the table has no such option."""
+    found = [row["found"][name] for row in lines if name in row["found"]]
+    if not found:
+        raise ValueError(f"the table has no {name!r}: it has {', '.join(lines[0]['found'])}.")
+    return found
+
+
+def seconds(lines: list[dict], name: str) -> Measure:
+    """Seconds a video: the median of the TIMED seeds, with the fastest and the slowest."""
+    return of_times([found["seconds"] for found in cells(lines, name) if "seconds" in found])
+
+
+def times_faster(lines: list[dict], name: str) -> Measure:
+    """PLAIN's seconds over the option's, for the same seeds: the median, with 95 %."""
+    both = [(row["found"][PLAIN], row["found"][name]) for row in lines if "seconds" in row["found"].get(name, {})]
+    return of_median([plain["seconds"] / option["seconds"] for plain, option in both])
+
+
+def adherence(lines: list[dict], name: str) -> Measure | None:
+    """The share of seeds in which the judge reads all four labels as asked, with Wilson's 95 % interval.
+
+    None: the model is not of the judge's world.
+    """
+    found = [one["as_asked"] for one in cells(lines, name)]
+    return None if None in found else of_share(metrics.Share(sum(found), len(found)))
+
+
+def psnr(lines: list[dict], name: str) -> Measure | None:
+    """PSNR against PLAIN's video in dB, the mean over the seeds with 95 %; None where all videos are equal."""
+    found = [one["psnr"] for one in cells(lines, name) if one["psnr"] is not None]
+    return of_values(found) if found else None
+
+
+def largest(lines: list[dict], name: str) -> int:
+    """The largest difference from PLAIN's videos, of 255 grey levels."""
+    return max(one["largest"] for one in cells(lines, name))
+
+
+def fastest(lines: list[dict]) -> str:
+    """The fastest option for loading.load whose adherence is not below PLAIN's interval. ValueError: nobody judged."""
+    plain = adherence(lines, PLAIN)
+    if plain is None:
+        raise ValueError("the table is not of the judge's world, so no option can be chosen: look at the videos.")
+    shares = {name: adherence(lines, name).value for name, option in OPTIONS.items() if option.shortcuts}
+    return min((name for name in shares if shares[name] >= plain.low), key=lambda name: seconds(lines, name).value)
+
+
+def text(lines: list[dict]) -> str:
+    """The whole table, in Markdown."""
+    rows = ["| option | s a video | times faster | first video | peak memory | largest difference | PSNR | as asked |",
+            "|---|---|---|---|---|---|---|---|"]  # fmt: skip
+    return "\n".join([*rows, *(_row(lines, name) for name in lines[0]["found"])])
+
+
+def _row(lines: list[dict], name: str) -> str:
+    ratio, share, first = times_faster(lines, name), adherence(lines, name), cells(lines, name)[0]
+    noise = psnr(lines, name)
+    columns = [
+        name,
+        f"{seconds(lines, name).value:.2f}",
+        f"{ratio.value:.2f} ({ratio.low:.2f}-{ratio.high:.2f})",
+        f"{first['first']:.1f} s",
+        f"{first['peak_mib']:.0f} MiB",
+        f"{largest(lines, name)}",
+        f"{noise.value:.1f} dB" if noise else "equal",
+        f"{share.value:.0%} ({share.low:.0%}-{share.high:.0%}), n = {share.n}" if share else "-",
+    ]
+    return f"| {' | '.join(columns)} |"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Make the table and print it. Exit status 0, or 2 with one sentence."""
+    p = arguments.Parser(prog=COMMAND, description="Ways to be faster, side by side; goes on where it was stopped.")
+    p.add_argument("--model", default="cartoon", help="cartoon, modelscope or a folder (%(default)s)")
+    p.add_argument("--device", default="auto", help="auto, cpu, cuda (also for ROCm) or cuda:1")
+    p.add_argument("--seeds", type=arguments.whole(SEEDS), default=SEEDS, help="how many, from seed 0 on (%(default)s)")
+    p.add_argument("--table", type=arguments.path, default=TABLE, help="where the lines go (%(default)s)")
+    p.add_argument("--alone", choices=OPTIONS, metavar="OPTION", help="this option alone: first video and memory")
+    options = p.parse_args(argv)
+    try:
+        pipe = loading.load(options.model, options.device, quiet=True)
+        if options.alone:
+            print(json.dumps(_alone(pipe, options.alone)))
+        else:
+            print(text(load(make(pipe, range(options.seeds), options.model, options.device, options.table))))
+    except (OSError, ValueError, MemoryError, RuntimeError) as error:
+        p.error(str(error))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

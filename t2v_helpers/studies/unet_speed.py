@@ -1,0 +1,177 @@
+"""The course's UNet beside diffusers', in one run: the time of a guided step, and where the two spend it.
+
+    unet_speed.measure_unet(pipe.unet)                # name -> Measure; BARS says what each is
+    unet_speed.measure_conv(pipe.unet)                # diffusers' own UNet alone, its convolutions along time both ways
+    python -m t2v_helpers.studies.unet_speed modelscope       # the same of any model, on the GPU that is there
+
+The two take turns, so that whatever else the machine does meets both. The convolutions along time are run on the
+inputs that they have in a step; the text is projected to keys and values for each frame, as diffusers does it, and
+once for each video. Where the text is kept, that is done once, before the first step.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from math import isqrt
+
+import torch
+from torch import Tensor, nn
+
+from t2v_helpers.core import arguments
+from t2v_helpers.inside import feature_reuse, temporal, unet
+from t2v_helpers.metrics.measures import Bar, Measure, of_ratios, of_times
+from t2v_helpers.model import loading
+
+BARS = {
+    "unet/diffusers": Bar("a guided step of 16 frames: diffusers' UNet", "ms"),
+    "unet/ours": Bar("a guided step of 16 frames: the course's UNet", "ms"),
+    "unet/kept": Bar("a guided step of 16 frames: the course's UNet, text kept", "ms"),
+    "unet/ratio": Bar("the course's UNet against diffusers': time of a step", "x", 1.0, below=True),
+    "unet/Conv3d": Bar("of it, convolutions along time: Conv3d", "ms"),
+    "unet/Conv2d": Bar("of it, convolutions along time: Conv2d on a view", "ms"),
+    "unet/text for each frame": Bar("of it, keys and values of the text: for each frame", "ms"),
+    "unet/text for each video": Bar("of it, keys and values of the text: for each video", "ms"),
+}
+TOKENS = 24
+
+
+@torch.inference_mode()
+def measure_unet(theirs: nn.Module, repeats: int = 20, frames: int = 16) -> dict[str, Measure]:
+    """Times of a UNet3DConditionModel and of the course's UNet on the same weights; two videos are one guided step.
+
+    Medians, with the fastest and the slowest; the ratio is the geometric mean over the rounds, with 95 %.
+    """
+    ours, keeps = unet.from_diffusers(theirs), unet.from_diffusers(theirs)
+    x_t, text = step_inputs(theirs, frames)
+    runs = {
+        "diffusers": lambda: theirs(x_t, 500, text),
+        "ours": lambda: ours(x_t, 500, text),
+        "kept": lambda: keeps(x_t, 500, text),
+        **conv_runs(ours, x_t, text),
+        **text_runs(ours, text, frames),
+    }
+    with feature_reuse.text_kept(keeps, text):
+        seconds = in_turns(runs, repeats)
+    ratios = [a / b for a, b in zip(seconds["ours"], seconds["diffusers"], strict=True)]
+    return {f"unet/{name}": of_times(found) for name, found in seconds.items()} | {"unet/ratio": of_ratios(ratios)}
+
+
+@torch.inference_mode()
+def measure_conv(theirs: nn.Module, repeats: int = 10, frames: int = 16) -> dict[str, Measure]:
+    """A guided step of a UNet3DConditionModel: as it is ("Conv3d"), and with temporal.conv2d_on_a_view ("Conv2d").
+
+    "ratio" is the time of the second over that of the first. The results differ by rounding alone: conv_difference.
+    """
+    seconds = in_turns(_both_convs(theirs, frames), repeats)
+    ratios = [a / b for a, b in zip(seconds["Conv2d"], seconds["Conv3d"], strict=True)]
+    return {name: of_times(taken) for name, taken in seconds.items()} | {"ratio": of_ratios(ratios)}
+
+
+@torch.inference_mode()
+def conv_difference(theirs: nn.Module, frames: int = 16) -> float:
+    """The largest difference between the results of the two ways, as a share of the largest value."""
+    wanted, found = (run().float() for run in _both_convs(theirs, frames).values())
+    return float((found - wanted).abs().max() / wanted.abs().max())
+
+
+def _both_convs(theirs: nn.Module, frames: int) -> dict[str, Callable[[], Tensor]]:
+    x_t, text = step_inputs(theirs, frames)
+    return {"Conv3d": lambda: theirs(x_t, 500, text).sample, "Conv2d": lambda: _on_a_view(theirs, x_t, text)}
+
+
+def step_inputs(theirs: nn.Module, frames: int) -> tuple[Tensor, Tensor]:
+    """Noise and text for a guided step, two videos at once, of the model's own size."""
+    size, channels = theirs.config.sample_size, theirs.config.in_channels
+    x_t = torch.randn(2, channels, frames, size, size).to(theirs.device, theirs.dtype)  # [b c f h w]
+    return x_t, torch.randn(2, TOKENS, theirs.config.cross_attention_dim).to(x_t)  # [b t d]
+
+
+def _on_a_view(theirs: nn.Module, x_t: Tensor, text: Tensor) -> Tensor:
+    with temporal.conv2d_on_a_view(theirs):
+        return theirs(x_t, 500, text).sample
+
+
+def in_turns(runs: dict[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
+    """Seconds of each run, `repeats` times in turns, after one turn that does not count."""
+    seconds = {name: [] for name in runs}
+    for turn in range(repeats + 1):
+        for name, run in runs.items():
+            taken = _seconds(run)
+            seconds[name] += [taken] if turn else []
+    return seconds
+
+
+def conv_runs(net: unet.UNet3D, x_t: Tensor, text: Tensor) -> dict[str, Callable[[], list]]:
+    """Every convolution along time of a step, on the input that it has there: as Conv3d, and as Conv2d on a view."""
+    flat = conv_inputs(net, x_t, text)
+    square = [(conv, x.unflatten(3, (isqrt(x.shape[3]), -1))) for conv, x in flat]  # [b c f h w]
+    return {
+        "Conv3d": lambda: [nn.Conv3d.forward(conv, x) for conv, x in square],
+        "Conv2d": lambda: [conv(x) for conv, x in flat],
+    }
+
+
+def conv_inputs(net: unet.UNet3D, x_t: Tensor, text: Tensor) -> list[tuple[unet.FrameConv, Tensor]]:
+    """(convolution, its input [b c f n]) for every convolution along time, in the order of a step."""
+    seen = []
+    convs = [part for part in net.modules() if isinstance(part, unet.FrameConv)]
+    hooks = [conv.register_forward_pre_hook(lambda conv, given: seen.append((conv, *given))) for conv in convs]
+    try:
+        net(x_t, 500, text)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return seen
+
+
+def text_runs(net: unet.UNet3D, text: Tensor, frames: int) -> dict[str, Callable[[], list]]:
+    """The keys and values of every cross-attention of a step: of the text again for each frame, and once a video."""
+    readers = [part for part in net.modules() if isinstance(part, unet.Attention) and part.text]
+    repeated = text.repeat_interleave(frames, dim=0)  # [(b f) t d]
+    return {
+        "text for each frame": lambda: [part.keys_and_values(repeated) for part in readers],
+        "text for each video": lambda: [part.keys_and_values(text) for part in readers],
+    }
+
+
+def _seconds(run: Callable[[], object]) -> float:
+    _wait()
+    start = time.perf_counter()
+    run()
+    _wait()
+    return time.perf_counter() - start
+
+
+def _wait() -> None:
+    """A GPU works on after the call has come back."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """The command: `measure_conv` of a model. Exit status 0, or 2 with one sentence."""
+    p = arguments.Parser(
+        prog="python -m t2v_helpers.studies.unet_speed", description="Conv3d along time against Conv2d on a view."
+    )
+    p.add_argument("model", help="cartoon, modelscope or a folder")
+    p.add_argument("--device", default="auto", help="auto, cpu, cuda (also for ROCm) or cuda:1")
+    p.add_argument("--dtype", default="auto", help="auto, float32, float16 or bfloat16")
+    p.add_argument("--frames", type=arguments.whole(200), default=16, help="(%(default)s)")
+    p.add_argument("--repeats", type=arguments.whole(1000), default=10, help="(%(default)s)")
+    options = p.parse_args(words)
+    try:
+        pipe = loading.load(options.model, options.device, options.dtype)
+    except (ValueError, OSError, MemoryError) as error:
+        print(f"{p.prog}: {error}", file=sys.stderr)
+        return 2
+    found, off = measure_conv(pipe.unet, options.repeats, options.frames), conv_difference(pipe.unet, options.frames)
+    for name in ("Conv3d", "Conv2d"):
+        print(f"{name}  {1000 * found[name].value:.4g} ms a guided step of {options.frames} frames")
+    ratio = found["ratio"]
+    print(f"ratio   {ratio.value:.3f} of the time ({ratio.low:.3f} to {ratio.high:.3f}), n = {ratio.n}")
+    print(f"the results differ by {off:.1e} of the largest value")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

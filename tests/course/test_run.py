@@ -1,0 +1,224 @@
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+import nbformat
+import pytest
+
+from t2v_helpers.core.records import GenerationRecord, GenerationSpec
+from t2v_helpers.course import run
+
+WRITE_A_VIDEO = "import os, pathlib\npathlib.Path(os.environ['T2V_OUTPUTS'], 'from a cell.mp4').write_bytes(b'')"
+
+
+def save_notebook(folder: Path, name: str, *sources: str) -> None:
+    cells = [nbformat.v4.new_markdown_cell("# A title")] + [nbformat.v4.new_code_cell(source) for source in sources]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / f"{name}.ipynb")
+
+
+class Links(HTMLParser):
+    def __init__(self, text: str):
+        super().__init__()
+        self.found = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.found += [unquote(value) for name, value in attrs if name in ("href", "src")]
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """One run over four notebooks: one fails (and has a page of an older run), one hangs, two pass."""
+    folder = tmp_path_factory.mktemp("notebooks")
+    outputs = folder / "outputs"
+    outputs.mkdir()
+    (outputs / "01_fails.html").write_text("from an older run")
+    save_notebook(folder, "00_first", "x = 6", "", f"print(x * 7)\n{WRITE_A_VIDEO}")
+    save_notebook(folder, "01_fails", "y = 1", "1 / 0", "y = 2")
+    save_notebook(folder, "02_hangs", "import time; time.sleep(60)")
+    save_notebook(folder, "03_last", "print('still <run>')")
+    lines = []
+    results = run.run(folder, outputs, cell_seconds=5, report=lines.append)
+    return folder, outputs, results, lines
+
+
+def test_a_failing_notebook_does_not_stop_the_others_and_is_named_with_cell_and_error(ran):
+    _, _, results, lines = ran
+    assert [bool(result.error) for result in results] == [False, True, True, False]
+    assert results[1].error == "cell 2 of 3: ZeroDivisionError: division by zero"
+    assert results[2].error == "cell 1 of 1: took longer than 5 s"
+    assert re.fullmatch(r"ok     00_first: [\d.]+ s, \d+ MiB, code cells: 2", lines[0])
+    assert lines[1] == "FAILED 01_fails, cell 2 of 3: ZeroDivisionError: division by zero"
+
+
+def test_pages_hold_the_outputs_and_no_page_is_left_of_a_failed_notebook(ran):
+    _, outputs, results, _ = ran
+    assert "42" in (outputs / "00_first.html").read_text()
+    assert sorted(path.name for path in outputs.iterdir()) == [
+        "00_first.html", "03_last.html", "from a cell.mp4", "index.html", "run.json",
+    ]  # fmt: skip
+    assert [result.page for result in results] == ["00_first.html", "", "", "03_last.html"]
+
+
+def test_every_link_of_the_index_exists(ran):
+    _, outputs, _, _ = ran
+    links = Links((outputs / "index.html").read_text()).found
+    assert sorted(set(links)) == ["00_first.html", "03_last.html", "from a cell.mp4"]
+    assert all((outputs / link).is_file() for link in links)
+
+
+def test_the_index_says_what_failed(ran):
+    _, outputs, _, _ = ran
+    assert "ZeroDivisionError: division by zero" in (outputs / "index.html").read_text()
+
+
+def test_the_costs_are_left_as_json(ran):
+    _, outputs, results, _ = ran
+    found = json.loads((outputs / "run.json").read_text())["notebooks"]
+    assert [one["notebook"] for one in found] == ["00_first", "01_fails", "02_hangs", "03_last"]
+    assert found[2]["seconds"] >= 5 and all(10 < one["peak_memory_mib"] < 2000 for one in found)
+    assert found[1]["error"] == results[1].error and found[0]["error"] == ""
+
+
+def test_the_peak_of_memory_is_seen_from_outside(tmp_path):
+    wait = "import time\nx = bytearray(300 * 2**20); time.sleep(1); del x"
+    save_notebook(tmp_path, "00_small", "import time; time.sleep(1)")
+    save_notebook(tmp_path, "01_large", wait, "1")
+    small, large = run.run(tmp_path, tmp_path / "out", report=lambda line: None)
+    assert 290 < large.peak_memory_mib - small.peak_memory_mib < 340
+
+
+@pytest.mark.parametrize(("last", "status"), [("1", 0), ("1 / 0", 1)])
+def test_the_exit_status_and_stderr_say_what_failed(tmp_path, capsys, last, status):
+    save_notebook(tmp_path, "00_a", last)
+    save_notebook(tmp_path, "01_b", "1")
+    words = ["--notebooks", str(tmp_path), "--outputs", str(tmp_path / "out")]
+    assert run.main([*words, "00", "--json"]) == status
+    out, err = capsys.readouterr()
+    assert [one["notebook"] for one in json.loads(out)["notebooks"]] == ["00_a"]
+    said = "t2v run: failed in 00_a, cell 1 of 1: ZeroDivisionError: division by zero"
+    assert (said in err.splitlines()) == bool(status)
+
+
+def test_outputs_go_where_the_environment_says(tmp_path, monkeypatch):
+    assert run.outputs_folder() == Path("outputs")
+    monkeypatch.setenv("T2V_OUTPUTS", str(tmp_path))
+    assert run.outputs_folder() == tmp_path and run.outputs_folder("x") == Path("x")
+
+
+def test_the_notebooks_themselves_are_not_changed(ran):
+    folder, _, _, _ = ran
+    notebook = nbformat.read(folder / "00_first.ipynb", as_version=4)
+    assert all(not cell.outputs for cell in notebook.cells if cell.cell_type == "code")
+
+
+def test_ticks_count_the_code_cells_from_one():
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("a"), nbformat.v4.new_code_cell("b = 1")])
+    assert run.code_cells(notebook) == [1]
+
+
+def test_a_kernel_that_dies_is_a_failure_of_its_cell(tmp_path):
+    save_notebook(tmp_path, "00_dies", "import os; os._exit(1)")
+    (result,) = run.run(tmp_path, tmp_path / "out", report=lambda line: None)
+    assert result.error == "cell 1 of 1: the kernel died (out of memory?)"
+    assert not (tmp_path / "out" / "00_dies.html").exists()
+
+
+BAD = {
+    "01_cut": b"{",
+    "02_empty": b"{}",
+    "03_list": b"[]",
+    "04_bytes": b"\xff\xfe\x00\x01",
+    "05_cell": b"",
+    "06_dir": None,
+}
+
+
+def test_a_notebook_that_cannot_be_read_is_named_and_does_not_stop_the_others(tmp_path, capsys):
+    for name, content in BAD.items():
+        path = tmp_path / f"{name}.ipynb"
+        path.mkdir() if content is None else path.write_bytes(content)
+    (tmp_path / "05_cell.ipynb").write_text(
+        '{"nbformat":4,"nbformat_minor":5,"metadata":{},"cells":[{"cell_type":"code"}]}'
+    )
+    save_notebook(tmp_path, "09_good", "1")
+    assert run.main(["--notebooks", str(tmp_path), "--outputs", str(tmp_path / "out")]) == 1
+    err = capsys.readouterr().err
+    for name in list(BAD)[:-1]:
+        assert re.search(
+            rf"failed in {name}, {name}.ipynb is not a notebook \(.+\): get it again, or take it away", err
+        )
+    assert "failed in 06_dir, " in err and "Traceback" not in err
+    assert (tmp_path / "out" / "09_good.html").is_file()
+    assert "02_empty.ipynb is not a notebook" in (tmp_path / "out" / "index.html").read_text()
+
+
+@pytest.mark.parametrize("name", ["index.html", "run.json", "00_a.html"])
+def test_a_folder_in_the_place_of_a_page_is_refused_before_a_cell_is_run(tmp_path, name):
+    save_notebook(tmp_path, "00_a", WRITE_A_VIDEO)
+    (tmp_path / "out" / name).mkdir(parents=True)
+    with pytest.raises(IsADirectoryError, match=f"{name} is a folder"):
+        run.run(tmp_path, tmp_path / "out")
+    assert len(list((tmp_path / "out").iterdir())) == 1
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc, which Linux has")
+def test_outputs_that_cannot_be_made_are_refused_before_a_cell_is_run(tmp_path):
+    save_notebook(tmp_path, "00_a", "1")
+    with pytest.raises(OSError, match="/proc/nowhere"):
+        run.run(tmp_path, "/proc/nowhere", report=lambda line: pytest.fail("a notebook was run"))
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "1.5", "nan", "inf", "1000000"])
+def test_the_seconds_of_a_cell_are_a_whole_number(capsys, seconds):
+    with pytest.raises(SystemExit):
+        run.main(["--cell-seconds", seconds])
+    assert f"'{seconds}' is not allowed: give a whole number from 1 to 604,800" in capsys.readouterr().err
+
+
+def test_the_index_shows_each_video_with_what_was_asked(tmp_path):
+    video = tmp_path / "sub" / "dog & cat.mp4"
+    video.parent.mkdir()
+    video.write_bytes(b"")
+    spec = GenerationSpec("a <b>dog</b>", guidance=4.0, height=16, width=16)
+    GenerationRecord(spec, "cartoon", "float32", "cpu", {}, 1.0, 1.0, "0" * 64).save(video)
+    page = run.index_page([], tmp_path)
+    assert "a &lt;b&gt;dog&lt;/b&gt; (dpm++, 25 steps, guidance 4, seed 0)" in page
+    assert all((tmp_path / link).is_file() for link in Links(page).found)
+
+
+def test_a_record_that_cannot_be_read_does_not_cost_the_index(tmp_path):
+    (tmp_path / "a.mp4").write_bytes(b"")
+    (tmp_path / "a.json").write_text("{")
+    assert "is not JSON" in run.index_page([], tmp_path)
+
+
+def test_an_empty_index_says_so(tmp_path):
+    assert "None was written." in run.index_page([], tmp_path)
+
+
+def test_no_notebooks(tmp_path):
+    with pytest.raises(FileNotFoundError, match="holds no notebook: run this from the root of the course"):
+        run.find_notebooks(tmp_path)
+
+
+def test_names_choose_notebooks_and_unknown_ones_are_refused(tmp_path):
+    for name in ("00_a", "02_b", "10_c"):
+        save_notebook(tmp_path, name, "1")
+    assert [path.stem for path in run.find_notebooks(tmp_path, ["10", "00"])] == ["00_a", "10_c"]
+    with pytest.raises(ValueError, match=re.escape("no notebook starts with '07': there are 00_a, 02_b, 10_c.")):
+        run.find_notebooks(tmp_path, ["07"])
+
+
+def test_a_page_half_written_does_not_stay(tmp_path, monkeypatch):
+    save_notebook(tmp_path, "00_a", "1")
+
+    def full(self, *args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="disk is full"):
+        run.run(tmp_path, tmp_path / "out", report=lambda line: None)
+    assert list((tmp_path / "out").iterdir()) == []

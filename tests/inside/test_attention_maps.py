@@ -1,0 +1,232 @@
+"""attention: what is recorded is what the model reads; the video and the processors stay what they were."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from diffusers.models.attention_processor import AttnProcessor
+
+from t2v_helpers.core.records import GenerationSpec
+from t2v_helpers.inside import attention_maps, unet
+from t2v_helpers.model import generate, loading
+
+SPEC = GenerationSpec("a dog is dancing in times square", steps=2, frames=3, height=32, width=48)
+
+
+@pytest.fixture(scope="module")
+def made(toy_pipe):
+    with attention_maps.recorded(toy_pipe) as maps:
+        frames = generate.generate(toy_pipe, SPEC).frames
+    return maps, frames
+
+
+def test_the_video_is_the_same_bit_for_bit(made, toy_pipe):
+    assert np.array_equal(made[1], generate.generate(toy_pipe, SPEC).frames)
+
+
+def test_every_call_and_layer_is_there_with_its_shape(made):
+    maps, _ = made
+    assert maps.calls == 2 and {look.call for look in maps.looks} == {0, 1}
+    shapes = {look.layer: tuple(look.weights.shape) for look in maps.looks}
+    assert shapes["down_blocks.0.attentions.0.attn2"] == (2, 3, 4, 6, 24)  # b f h w t: not square
+    assert shapes["down_blocks.0.temp_attentions.0.attn1"] == (2, 4, 6, 3, 3)  # b h w f f
+    assert {look.kind for look in maps.looks} == {"cross", "temporal"}
+
+
+def test_rows_sum_to_one(made):
+    assert max((look.weights.sum(-1) - 1).abs().max().item() for look in made[0].looks) < 1e-5
+
+
+def test_the_weights_are_those_that_the_model_goes_on_with(toy_pipe):
+    block = toy_pipe.unet.down_blocks[0].attentions[0].transformer_blocks[0].attn2
+    x, text = torch.randn(6, 24, block.to_q.in_features), torch.randn(6, 5, block.to_k.in_features)
+    maps = attention_maps.Maps()
+    recorder = attention_maps.Recorder(AttnProcessor(), maps, "cross", "one", {"f": 3, "h": 4, "w": 6})
+    with torch.no_grad():
+        out = recorder(block, x, text)
+        values = block.to_v(text).unflatten(-1, (block.heads, -1)).transpose(1, 2)  # [n heads t d]
+        keys, queries = (
+            m(y).unflatten(-1, (block.heads, -1)).transpose(1, 2) for m, y in ((block.to_k, text), (block.to_q, x))
+        )
+        rows = (queries @ keys.transpose(-1, -2) * block.scale).softmax(-1)  # [n heads q t]
+        again = block.to_out[0]((rows @ values).transpose(1, 2).flatten(2))
+    torch.testing.assert_close(maps.looks[0].weights.flatten(0, 1).flatten(1, 2), rows.mean(1), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(out, again, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("fail", [False, True])
+def test_processors_and_hooks_are_restored_also_after_an_error(toy_pipe, fail):
+    before = {name: id(p) for name, p in toy_pipe.unet.attn_processors.items()}
+    hooks = sum(len(m._forward_pre_hooks) for m in toy_pipe.unet.modules())
+    try:
+        with attention_maps.recorded(toy_pipe):
+            assert {id(p) for p in toy_pipe.unet.attn_processors.values()} != set(before.values())
+            if fail:
+                raise KeyError
+    except KeyError:
+        pass
+    assert {name: id(p) for name, p in toy_pipe.unet.attn_processors.items()} == before
+    assert sum(len(m._forward_pre_hooks) for m in toy_pipe.unet.modules()) == hooks
+
+
+def test_one_layer_can_be_named_and_an_unknown_one_is_refused(toy_pipe):
+    with attention_maps.recorded(toy_pipe, "mid_block") as maps:
+        generate.generate(toy_pipe, SPEC)
+    assert {look.layer.split(".")[0] for look in maps.looks} == {"mid_block"}
+    with pytest.raises(ValueError, match="layers='top' is in no layer's name: use a part of one of transformer_in"):
+        attention_maps.recorded(toy_pipe, "top").__enter__()
+
+
+def test_a_word_is_the_mean_over_its_tokens_layers_and_calls(made, toy_pipe):
+    maps, _ = made
+    name = "down_blocks.0.attentions.0"
+    heat = maps.of_word(toy_pipe.tokenizer, SPEC.prompt, "times square", name, calls=[1])
+    (look,) = maps.chosen("cross", name, [1])
+    torch.testing.assert_close(heat, look.weights[1, ..., [6, 7]].mean(-1))  # a 1, dog 2, is 3, dancing 4, in 5
+    assert maps.of_word(toy_pipe.tokenizer, SPEC.prompt, "dog").shape == (3, 4, 6)
+
+
+def test_frames_are_read_by_frames(made):
+    between = made[0].between_frames()
+    assert between.shape == (3, 3)
+    torch.testing.assert_close(between.sum(-1), torch.ones(3))
+
+
+@pytest.mark.parametrize("word", ["cat", "", "square times"])
+def test_a_word_that_is_not_in_the_prompt_is_refused(made, toy_pipe, word):
+    with pytest.raises(ValueError, match="is not in the prompt 'a dog is dancing in times square': use one of its"):
+        made[0].of_word(toy_pipe.tokenizer, SPEC.prompt, word)
+
+
+def test_what_was_not_recorded_is_said(made):
+    with pytest.raises(ValueError, match="was not recorded: there are 2 calls"):
+        made[0].chosen("cross", calls=[7])
+    with pytest.raises(ValueError, match="there are 0 calls of nothing"):
+        attention_maps.Maps().between_frames()
+
+
+def test_where_it_is_read_the_video_stays_bright():
+    frames = np.full((2, 8, 8, 3), 200, np.uint8)
+    heat = torch.zeros(2, 8, 8)
+    heat[1, :, 4:] = 3
+    lit = attention_maps.overlaid(frames, heat, shade=0.25)
+    assert lit.dtype == np.uint8 and (lit[0] == 50).all() and (lit[1, :, 4:] == 200).all()
+    assert attention_maps.overlaid(frames, torch.ones(2, 2, 2)).shape == frames.shape
+
+
+@pytest.mark.parametrize(
+    ("heat", "shade", "word"),
+    [
+        (torch.zeros(3, 8, 8), 0.2, "one picture for 2 frames"),
+        (torch.zeros(2, 8), 0.2, "one picture for 2 frames"),
+        (torch.zeros(2, 0, 8), 0.2, "one picture for 2 frames"),
+        (torch.full((2, 8, 8), torch.nan), 0.2, "finite numbers"),
+        (torch.zeros(2, 8, 8), 1, "shade=1 is out of range"),
+    ],
+)
+def test_a_heat_of_another_video_is_refused(heat, shade, word):
+    with pytest.raises(ValueError, match=word):
+        attention_maps.overlaid(np.zeros((2, 8, 8, 3), np.uint8), heat, shade)
+
+
+def test_in_the_cartoon_model_the_word_dog_is_read_where_the_dog_is():
+    pipe = loading.load("cartoon", quiet=True)
+    spec = GenerationSpec("a dog is dancing in times square", seed=1, steps=12, frames=4)
+    with torch.no_grad(), attention_maps.recorded(pipe) as maps:
+        generate.generate(pipe, spec)
+    dog, place = (maps.of_word(pipe.tokenizer, spec.prompt, word) for word in ("dog", "times square"))  # [f h w]
+    inside, above = (slice(None), slice(3, 6), slice(2, 6)), (slice(None), slice(0, 2))
+    assert (dog[inside].mean((1, 2)) > 2 * dog[above].mean((1, 2))).all(), "in every frame"
+    assert place[inside].mean() < place[above].mean()
+
+
+def test_a_second_prompt_or_length_is_refused_before_it_is_computed(toy_pipe):
+    other = replace(SPEC, prompt="a cat is jumping")
+    for second in (other, replace(SPEC, frames=SPEC.frames + 1)):
+        with attention_maps.recorded(toy_pipe) as maps:
+            generate.generate(toy_pipe, SPEC)
+            calls = maps.calls
+            with pytest.raises(ValueError, match="another prompt or length begins, but maps hold one"):
+                generate.generate(toy_pipe, second)
+        assert maps.calls == calls
+        assert maps.of_word(toy_pipe.tokenizer, SPEC.prompt, "dog").shape[0] == SPEC.frames
+
+
+def test_a_sample_that_is_not_in_the_batch_is_refused(made, toy_pipe):
+    with pytest.raises(ValueError, match="sample=5 is out of range: the batch has 2, use -2 to 1"):
+        made[0].of_word(toy_pipe.tokenizer, SPEC.prompt, "dog", sample=5)
+    with pytest.raises(ValueError, match="sample=-3 is out of range"):
+        made[0].between_frames(sample=-3)
+
+
+def test_a_heat_may_be_an_array():
+    frames, heat = np.full((2, 8, 8, 3), 200, np.uint8), np.arange(128.0).reshape(2, 8, 8)
+    assert (attention_maps.overlaid(frames, heat) == attention_maps.overlaid(frames, torch.from_numpy(heat))).all()
+
+
+@pytest.mark.parametrize(
+    ("given", "word"),
+    [
+        ({"calls": 3}, r"calls=3 is not allowed: give a list of numbers, as in \[3\]"),
+        ({"calls": "1"}, "calls='1' is not allowed: give a list"),
+        ({"calls": 1.5}, "calls=1.5 was not recorded: there are"),
+        ({"calls": [0, 99]}, r"calls=\[0, 99\] was not recorded: there are"),
+        ({"layers": None}, "layers=None is a NoneType, but a text is needed"),
+        ({"sample": 1.0}, "sample=1.0 is out of range"),
+        ({"sample": None}, "sample=None is out of range"),
+    ],
+)
+def test_what_chooses_no_look_is_refused(made, toy_pipe, given, word):
+    for ask in (
+        made[0].between_frames,
+        lambda **given: made[0].of_word(toy_pipe.tokenizer, SPEC.prompt, "dog", **given),
+    ):
+        with pytest.raises(ValueError, match=word):
+            ask(**given)
+
+
+@pytest.mark.parametrize("word", [None, 3, ["dog"]])
+def test_a_word_and_a_prompt_are_texts(toy_pipe, word):
+    with pytest.raises(ValueError, match=r"word=.* but a text is needed: write it in quotes"):
+        attention_maps.tokens_of(toy_pipe.tokenizer, SPEC.prompt, word)
+    with pytest.raises(ValueError, match=r"prompt=.* but a text is needed"):
+        attention_maps.tokens_of(toy_pipe.tokenizer, word, "dog")
+
+
+def test_only_a_pipeline_can_be_recorded(toy_pipe):
+    for other in (None, "cartoon", toy_pipe.vae):
+        with pytest.raises(ValueError, match=r"pipe is a .* without a unet: give a pipeline"):
+            attention_maps.recorded(other).__enter__()
+    with pytest.raises(ValueError, match=r"layers=\['mid'\] is a list, but a text is needed"):
+        attention_maps.recorded(toy_pipe, ["mid"]).__enter__()
+
+
+@pytest.mark.parametrize("heat", [None, "dog", [torch.zeros(8, 8), torch.zeros(8, 8)]])
+def test_a_heat_is_an_array(heat):
+    frames = np.zeros((2, 8, 8, 3), np.uint8)
+    with pytest.raises(ValueError, match=r"heat is a .*, but an array \[f h w\] is needed: of_word gives it"):
+        attention_maps.overlaid(frames, heat)
+    with pytest.raises(ValueError, match="shade=a is out of range"):
+        attention_maps.overlaid(frames, torch.zeros(2, 8, 8), "a")
+
+
+def test_a_heat_that_learns_can_be_shown():
+    frames, heat = np.full((2, 8, 8, 3), 200, np.uint8), torch.rand(2, 8, 8, requires_grad=True)
+    assert np.array_equal(attention_maps.overlaid(frames, heat), attention_maps.overlaid(frames, heat.detach()))
+
+
+@pytest.mark.parametrize(("prompt", "word", "places"), [("a zebra", "a", [1]), ("a dog, a cat", "a", [1, 4])])
+def test_a_word_is_not_found_in_the_end_of_another_one(toy_pipe, prompt, word, places):
+    assert attention_maps.tokens_of(toy_pipe.tokenizer, prompt, word) == places
+    assert toy_pipe.tokenizer("a zebra").input_ids.count(toy_pipe.tokenizer("a").input_ids[1]) == 2, "its last letter"
+
+
+def test_a_unet_without_diffusers_attentions_is_refused(toy_pipe):
+    before, toy_pipe.unet = toy_pipe.unet, unet.from_diffusers(toy_pipe.unet)
+    try:
+        with pytest.raises(ValueError, match="unet is a UNet3D without diffusers' attentions: load the model without"):
+            with attention_maps.recorded(toy_pipe):
+                pass
+    finally:
+        toy_pipe.unet = before

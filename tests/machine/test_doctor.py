@@ -1,0 +1,375 @@
+"""environment: probed facts go into plain functions; each says what is wrong and how to mend it."""
+
+import json
+import re
+import sys
+from dataclasses import asdict, replace
+from importlib import metadata
+
+import pytest
+import torch
+
+from t2v_helpers import __version__
+from t2v_helpers.machine import doctor, probe
+from t2v_helpers.machine.doctor import Environment, Problem
+from t2v_helpers.machine.probe import Driver, TorchFacts
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch sees")
+NOTHING = Driver(kfd="missing", render="missing", nvidia=False, groups=("anna",), groups_needed=())
+AMD = replace(NOTHING, kfd="open", render="open", groups_needed=("render", "video"))
+NVIDIA = replace(NOTHING, nvidia=True)
+
+
+def only(problems: list[Problem]) -> Problem:
+    assert len(problems) == 1, problems
+    return problems[0]
+
+
+# --- Python and packages
+
+
+def test_python_in_range():
+    assert doctor.python_problems("3.11.7", ">=3.11") == []
+
+
+def test_python_too_old():
+    problem = only(doctor.python_problems("3.9.2", ">=3.11"))
+    assert problem.what == "Python 3.9.2 does not fit: >=3.11 is needed"
+    assert "Python >=3.11" in problem.fix
+
+
+REQUIRED = {"torch": "<2.15,>=2.9", "scipy": "<2,>=1.14"}
+
+
+@pytest.mark.parametrize("torch_version", ["2.13.0", "2.13.0+cpu", "2.11.0+rocm7.2", "2.14.0a0+git123"])
+def test_packages_in_range_whatever_their_build(torch_version):
+    assert doctor.package_problems(REQUIRED, {"torch": torch_version, "scipy": "1.17.1"}, amd=True) == []
+
+
+def test_scipy_missing():
+    problem = only(doctor.package_problems(REQUIRED, {"torch": "2.13.0", "scipy": None}, amd=False))
+    assert problem == Problem("scipy is missing", 'pip install "scipy<2,>=1.14"')
+
+
+def test_a_version_that_does_not_fit():
+    problem = only(doctor.package_problems(REQUIRED, {"torch": "2.1.1", "scipy": "1.17.1"}, amd=False))
+    assert problem == Problem("torch 2.1.1 does not fit: torch<2.15,>=2.9 is needed", 'pip install "torch<2.15,>=2.9"')
+
+
+def test_on_amd_pip_must_not_replace_torch():
+    problem = only(doctor.package_problems(REQUIRED, {"torch": "2.1.1", "scipy": "1.17.1"}, amd=True))
+    assert "ROCm build" in problem.fix and "pip install" not in problem.fix
+
+
+def test_a_python_without_the_course():
+    problem = only(doctor.installation_problems("no-such-distribution"))
+    assert problem.what == f"no-such-distribution is not installed in this Python ({sys.executable})"
+    assert "kernel" in problem.fix
+
+
+def test_another_version_runs_than_is_installed(tmp_path, monkeypatch):
+    info = tmp_path / "older_course-0.0.1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: older-course\nVersion: 0.0.1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    problem = only(doctor.installation_problems("older-course"))
+    assert problem.what == f"t2v_helpers {__version__} runs, but 0.0.1 is installed"
+    assert "restart the kernel" in problem.fix
+
+
+def test_what_the_installed_metadata_asks_for_is_judged(tmp_path, monkeypatch):
+    info = tmp_path / f"new_course-{__version__}.dist-info"
+    info.mkdir()
+    asked = f"Name: new-course\nVersion: {__version__}\nRequires-Python: >=4\nRequires-Dist: numpy<1\n"
+    extras = "Provides-Extra: dev\nRequires-Dist: no-such-tool; extra == 'dev'\nRequires-Dist: no-such-package>=1\n"
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\n{asked}{extras}")
+    monkeypatch.syspath_prepend(tmp_path)
+    found = [problem.what for problem in doctor.installation_problems("new-course")]
+    assert found[0].endswith("does not fit: >=4 is needed")
+    assert found[1] == f"numpy {metadata.version('numpy')} does not fit: numpy<1 is needed"
+    assert found[2:] == ["no-such-package is missing"]
+
+
+def test_versions_come_from_the_declared_packages():
+    versions = doctor.versions()
+    assert versions["t2v_helpers"] == __version__ and versions["diffusers"] == metadata.version("diffusers")
+    assert "ruff" not in versions  # an extra
+
+
+def test_the_version_is_said_once():
+    assert metadata.version("t2v_helpers") == __version__
+
+
+# --- GPUs
+
+
+def test_nothing_to_say_of_a_laptop_without_gpu():
+    for build in ("CPU", "CUDA 12.8"):
+        assert doctor.gpu_problems(TorchFacts(build), NOTHING, {}) == []
+
+
+@pytest.mark.parametrize("build", ["CPU", "CUDA 12.8"])
+def test_an_amd_gpu_and_a_torch_without_rocm(build):
+    problem = only(doctor.gpu_problems(TorchFacts(build), AMD, {}))
+    assert problem.what == f"an AMD GPU is there (/dev/kfd), but torch is built for {build}"
+    assert "ROCm build" in problem.fix and "environment.yml" in problem.fix
+
+
+@pytest.mark.parametrize("build", ["CPU", "ROCm 7.2"])
+def test_an_nvidia_gpu_and_a_torch_without_cuda(build):
+    problem = doctor.gpu_problems(TorchFacts(build), NVIDIA, {})[0]
+    assert problem.what == f"an NVIDIA GPU is there, but torch is built for {build}"
+    assert "CUDA build" in problem.fix
+
+
+def test_rocm_without_its_device_files():
+    problems = doctor.gpu_problems(TorchFacts("ROCm 7.2"), NOTHING, {})
+    assert [p.what for p in problems] == [
+        "torch is built for ROCm, but /dev/kfd is not there",
+        "torch is built for ROCm, but /dev/dri/renderD* is not there",
+    ]
+    assert all("--device /dev/kfd --device /dev/dri" in p.fix for p in problems)
+
+
+def test_a_user_outside_the_groups_of_the_gpu():
+    driver = replace(AMD, kfd="denied", render="denied", groups=("anna", "users"))
+    problems = doctor.gpu_problems(TorchFacts("ROCm 7.2"), driver, {})
+    assert [p.what for p in problems] == [
+        "you may not open /dev/kfd: your groups are anna, users",
+        "you may not open /dev/dri/renderD*: your groups are anna, users",
+    ]
+    assert all("sudo usermod -aG render,video $USER" in p.fix and "--group-add" in p.fix for p in problems)
+
+
+@pytest.mark.parametrize("needed", [("root",), ("render", "root")])
+def test_nobody_is_told_to_join_the_group_root(needed):
+    driver = replace(AMD, kfd="denied", groups_needed=needed)
+    problem = only(doctor.gpu_problems(TorchFacts("ROCm 7.2"), driver, {}))
+    assert 'KERNEL=="kfd|renderD*", GROUP="render", MODE="0660" into /etc/udev/rules.d/' in problem.fix
+    assert "sudo usermod -aG render,video $USER" in problem.fix and not re.search(r"-aG \S*root", problem.fix)
+
+
+def test_nvidias_driver_is_there_but_torch_sees_nothing():
+    problem = only(doctor.gpu_problems(TorchFacts("CUDA 12.8"), NVIDIA, {}))
+    assert problem.what == "torch sees no GPU, though its driver is there" and "nvidia-smi" in problem.fix
+
+
+@pytest.mark.parametrize("version, there", [("amdgpu 6.3.6", "its driver is there (amdgpu 6.3.6)"), ("", "there")])
+def test_a_rocm_build_that_does_not_fit_the_driver(version, there):
+    problem = only(doctor.gpu_problems(TorchFacts("ROCm 7.2"), replace(AMD, version=version), {}))
+    assert problem.what.startswith("torch (built for ROCm 7.2) sees no GPU, though") and problem.what.endswith(there)
+    assert "amd-smi" in problem.fix and "does not fit the driver" in problem.fix and "environment.yml" in problem.fix
+
+
+def test_a_variable_hides_the_gpu():
+    problem = only(doctor.gpu_problems(TorchFacts("ROCm 7.2"), AMD, {"HIP_VISIBLE_DEVICES": ""}))
+    assert problem.what == "torch sees no GPU; HIP_VISIBLE_DEVICES='' may hide it"
+    assert problem.fix.startswith("unset HIP_VISIBLE_DEVICES")
+
+
+MI300X = TorchFacts("ROCm 7.2", count=1, name="AMD Instinct MI300X", gfx="gfx942", architectures=("gfx90a", "gfx942"))
+
+
+@pytest.mark.parametrize("found", [MI300X, TorchFacts("CUDA 12.8", count=1, architectures=("sm_90",))])
+def test_nothing_to_say_of_a_gpu_that_torch_sees(found):
+    assert doctor.gpu_problems(found, replace(AMD, render="missing"), {}) == []
+
+
+def test_a_gpu_that_this_build_does_not_know():
+    problem = only(doctor.gpu_problems(replace(MI300X, gfx="gfx1299"), AMD, {}))
+    assert problem.what == "AMD Instinct MI300X is gfx1299, but this torch is built for gfx90a, gfx942"
+    assert problem.fix == 'install a torch that is built for gfx1299 (environment.yml), or use device="cpu"'
+
+
+def test_a_radeon_may_pass_for_a_near_relative_that_the_build_has():
+    found = replace(MI300X, gfx="gfx1103", architectures=("gfx942", "gfx1100"))
+    assert "or try HSA_OVERRIDE_GFX_VERSION=11.0.0" in only(doctor.gpu_problems(found, AMD, {})).fix
+    assert "HSA_OVERRIDE" not in only(doctor.gpu_problems(replace(found, gfx="gfx1151"), AMD, {})).fix
+
+
+@pytest.mark.parametrize(
+    "built, inside, outside",
+    [
+        ("gfx9-generic", ["gfx900", "gfx906", "gfx90c"], ["gfx908", "gfx90a", "gfx942", "gfx950"]),
+        ("gfx9-4-generic", ["gfx940", "gfx942", "gfx950"], ["gfx900", "gfx908", "gfx90a"]),
+        ("gfx10-1-generic", ["gfx1010", "gfx1013"], ["gfx1030"]),
+        ("gfx10-3-generic", ["gfx1030", "gfx1036"], ["gfx1010"]),
+        ("gfx11-generic", ["gfx1100", "gfx1103", "gfx1151"], ["gfx1201"]),
+        ("gfx12-generic", ["gfx1200", "gfx1201"], ["gfx1100", "gfx1250"]),
+        ("gfx13-generic", [], ["gfx1300"]),
+    ],
+)
+def test_a_generic_build_covers_its_family_and_no_other(built, inside, outside):
+    def problems(gfx):
+        return doctor.gpu_problems(replace(MI300X, gfx=gfx, architectures=(built,)), AMD, {})
+
+    assert not any(map(problems, inside)) and all(map(problems, outside))
+
+
+def test_a_torch_that_does_not_load():
+    problem = only(doctor.gpu_problems(TorchFacts(error="libamdhip64.so: not found"), NOTHING, {}))
+    assert problem.what == "torch cannot be imported: libamdhip64.so: not found"
+    assert "ROCm build" in problem.fix and "do not fit" in problem.fix
+    problem = only(doctor.gpu_problems(TorchFacts(error="libgomp.so.1: not found"), NOTHING, {}))
+    assert problem.fix == "install torch again"
+
+
+def test_a_missing_torch_is_left_to_the_package_check():
+    assert doctor.gpu_problems(TorchFacts(), AMD, {}) == []
+
+
+# --- room
+
+
+def test_enough_room():
+    assert doctor.room_problems(8.0, 10.0) == []
+
+
+def test_little_room():
+    memory, disk = doctor.room_problems(0.5, 0.25)
+    assert memory.what == "0.5 GiB of memory are free; 2.0 are needed" and "close other programs" in memory.fix
+    assert disk.what == "0.2 GiB of disk are free; 1.0 are needed" and "delete" in disk.fix
+
+
+# --- look
+
+
+def test_look_at_this_machine():
+    found = doctor.look()
+    assert found.build == probe.torch_build(torch.version.hip, torch.version.cuda)
+    assert probe.look_at_torch().version == torch.__version__
+    assert found.device == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert found.memory_gib > 0 and found.free_disk_gib > 0 and found.threads == torch.get_num_threads()
+    assert json.loads(json.dumps(asdict(found)))["python"] == found.python
+
+
+FOUND = Environment(
+    *("3.12.1", "Linux x86_64", "a CPU", 8, 15.5, 100.0, "cuda", "ROCm 7.2", "AMD Instinct MI300X", "gfx942", 191.5),
+    versions={"python": "3.12.1", "torch": "2.13.0", "diffusers": "0.42.1"},
+    problems=[],
+    driver="amdgpu 6.16.6",
+)
+
+
+def test_the_table_of_a_sound_machine():
+    assert str(FOUND).splitlines() == [
+        "Python       3.12.1 on Linux x86_64",
+        "CPU          a CPU, 8 threads",
+        "memory       15.5 GiB",
+        "free disk    100.0 GiB",
+        "torch build  ROCm 7.2",
+        "AMD driver   amdgpu 6.16.6",
+        "device       cuda (AMD Instinct MI300X gfx942, 191.5 GiB)",
+        "packages     torch=2.13.0, diffusers=0.42.1",
+        "",
+        "Nothing to mend.",
+    ]
+
+
+def test_one_thread_is_told_as_one():
+    assert "a CPU, 1 thread\n" in str(replace(FOUND, threads=1))
+
+
+def test_the_table_says_what_to_mend():
+    problems = [Problem("scipy is missing", 'pip install "scipy"'), Problem("a", "b")]
+    found = replace(FOUND, device="cpu", problems=problems)
+    assert str(found).splitlines()[-6:] == [
+        "",
+        "To mend:",
+        "1. scipy is missing",
+        '   -> pip install "scipy"',
+        "2. a",
+        "   -> b",
+    ]
+    assert "device       cpu" in str(found).splitlines()
+
+
+# --- choosing
+
+
+@pytest.mark.parametrize(
+    "name, count, chosen",
+    [("auto", 0, "cpu"), ("auto", 2, "cuda"), ("cpu", 2, "cpu"), ("cuda", 1, "cuda"), ("cuda:1", 2, "cuda:1")],
+)
+def test_choose_device(name, count, chosen):
+    assert doctor.choose_device(name, count, "ROCm 7.2") == chosen
+
+
+@pytest.mark.parametrize("name, count", [("cuda", 0), ("cuda:0", 0), ("cuda:2", 2)])
+def test_a_gpu_that_is_not_there(name, count):
+    with pytest.raises(ValueError, match=rf"device='{name}' is not there, torch \(built for CPU\) sees {count} GPUs"):
+        doctor.choose_device(name, count, "CPU")
+
+
+@pytest.mark.parametrize("name", ["", "gpu", "mps", "cpu:0", "cuda:", "cuda:-1", "cuda:01", "CUDA", "cuda:1x", "None"])
+def test_unknown_devices(name):
+    with pytest.raises(ValueError, match=f'^device={name!r} is unknown: use "auto"'):
+        doctor.choose_device(name, 2, "CPU")
+
+
+def test_rocm_is_called_cuda():
+    with pytest.raises(ValueError, match="ROCm's GPUs are called cuda, too"):
+        doctor.choose_device("rocm", 1, "ROCm 7.2")
+
+
+def test_pick_device_here():
+    assert doctor.pick_device("cpu") == doctor.pick_device(torch.device("cpu")) == torch.device("cpu")
+    assert doctor.pick_device().type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@pytest.mark.parametrize(
+    "name, device, dtype",
+    [
+        ("auto", "cpu", torch.float32),
+        ("auto", "cuda", torch.float16),
+        ("auto", torch.device("cuda:1"), torch.float16),
+        ("bfloat16", "cpu", torch.bfloat16),
+        (torch.float32, "cuda", torch.float32),
+    ],
+)
+def test_pick_dtype(name, device, dtype):
+    assert doctor.pick_dtype(name, device) is dtype
+
+
+@pytest.mark.parametrize("name", ["float64", "half", "", torch.int8, None, "randn"])
+def test_dtypes_that_are_not_allowed(name):
+    with pytest.raises(ValueError, match="is not allowed: use auto, float32, float16, bfloat16"):
+        doctor.pick_dtype(name)
+
+
+# --- memory
+
+
+def test_free_memory_is_less_than_all():
+    assert 0 < doctor.free_memory_bytes("cpu") < doctor.look().memory_gib * doctor.GIB
+
+
+def test_peak_memory_sees_what_was_freed_again():
+    with doctor.peak_memory("cpu") as quiet:
+        pass
+    with doctor.peak_memory("cpu") as busy:
+        torch.ones(256 * doctor.MIB // 4)  # 256 MiB, freed at once
+    assert 250 < busy.mib - quiet.mib < 300
+
+
+def test_peak_memory_is_known_after_an_error():
+    with pytest.raises(RuntimeError, match="inside"), doctor.peak_memory() as peak:
+        raise RuntimeError("inside")
+    assert peak.mib > 0
+
+
+@needs_gpu
+def test_peak_and_free_memory_of_a_gpu():
+    before = doctor.free_memory_bytes("cuda")
+    with doctor.peak_memory("cuda") as peak:
+        block = torch.ones(256 * doctor.MIB // 4, device="cuda")
+        assert doctor.free_memory_bytes("cuda") < before - 200 * doctor.MIB
+    del block
+    assert 256 <= peak.mib < 1024
+
+
+@needs_gpu
+def test_look_at_this_gpu():
+    found = doctor.look()
+    assert found.device_name == torch.cuda.get_device_name(0) and found.device_memory_gib > 0
+    assert bool(found.gfx) == bool(torch.version.hip)

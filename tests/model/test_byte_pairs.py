@@ -1,0 +1,110 @@
+"""byte_pairs: tokenizers that are whole, and each way in which their files can be damaged."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from transformers import CLIPTokenizer
+
+from t2v_helpers.course.dry_run import folder as dry_run
+from t2v_helpers.model import byte_pairs, hub, loading
+
+VOCABULARY = {"a": 0, "b": 1, "b</w>": 2, "ab</w>": 3, "aab</w>": 4, "<s>": 5, "<|endoftext|>": 6}
+MERGES = "#version: 0.2\na b</w>\na ab</w>\n"
+CONFIG = {"bos_token": {"content": "<s>"}, "eos_token": "<|endoftext|>", "model_max_length": 77, "pad_token": None}
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A tokenizer of two letters, in the files of 2023."""
+    (tmp_path / "vocab.json").write_text(json.dumps(VOCABULARY))
+    (tmp_path / "merges.txt").write_text(MERGES)
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(CONFIG))
+    return tmp_path
+
+
+def test_tokenizers_that_are_whole(small, toy_folder, hub_folder):
+    for folder in (small, loading.CARTOON / "tokenizer", toy_folder / "tokenizer", hub_folder / "tokenizer"):
+        byte_pairs.check(folder)
+
+
+@pytest.mark.parametrize("size", [514, 600, 49408])
+def test_tokenizers_of_a_dry_run_are_whole_in_the_files_of_then_and_of_today(tmp_path, size):
+    for name, text in dry_run.built_tokenizer(size, hub.MODELSCOPE_SHAPES).items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    byte_pairs.check(tmp_path)
+    CLIPTokenizer.from_pretrained(tmp_path).save_pretrained(tmp_path / "today")
+    assert [path.name for path in sorted((tmp_path / "today").iterdir())] == ["tokenizer.json", "tokenizer_config.json"]
+    byte_pairs.check(tmp_path / "today")
+
+
+def test_a_folder_without_a_tokenizer_is_left_to_the_library(tmp_path):
+    byte_pairs.check(tmp_path)
+
+
+def test_the_two_marks_of_clip_need_no_config(small):
+    (small / "tokenizer_config.json").unlink()
+    vocabulary = {("<|startoftext|>" if token == "<s>" else token): i for token, i in VOCABULARY.items()}
+    (small / "vocab.json").write_text(json.dumps(vocabulary))
+    byte_pairs.check(small)
+
+
+@pytest.mark.parametrize(
+    "name, text, said",
+    [
+        ("vocab.json", "{", "vocab.json cannot be read"),
+        ("vocab.json", "\udcff", "vocab.json cannot be read"),
+        ("vocab.json", None, "vocab.json cannot be read"),
+        ("vocab.json", "{}", "vocab.json holds no vocabulary, tokens with their numbers"),
+        ("vocab.json", "[1]", "vocab.json holds no vocabulary"),
+        ("vocab.json", '{"a": "b"}', "vocab.json holds no vocabulary"),
+        ("vocab.json", '{"a": true}', "vocab.json holds no vocabulary"),
+        ("vocab.json", json.dumps(VOCABULARY | {"abb": 7}), "merges.txt has no merge for 1 tokens, 'abb' say, so"),
+        ("merges.txt", "zzz", "merges.txt has the merge 'zzz', which joins no two tokens to a third"),
+        ("merges.txt", MERGES + "b a\n", "merges.txt has the merge 'b a', which joins no two tokens"),
+        ("merges.txt", MERGES + "a a b\n", "merges.txt has the merge 'a a b', which joins no two tokens"),
+        ("merges.txt", "<html><p>log in</p></html>", "merges.txt has the merge '<html><p>log in"),
+        ("merges.txt", "", "merges.txt has no merge for 2 tokens, 'aab</w>' say, so it is cut short"),
+        ("merges.txt", MERGES[:-10], "merges.txt has no merge for 1 tokens, 'aab</w>' say, so it is cut short"),
+        ("merges.txt", None, "merges.txt cannot be read"),
+        ("tokenizer_config.json", "{", "tokenizer_config.json cannot be read"),
+        ("tokenizer_config.json", "[]", "no merge for 1 tokens, '<s>' say"),
+    ],
+)
+def test_damage_to_the_files_of_2023(small, name, text, said):
+    (small / name).unlink()
+    if text is not None:
+        (small / name).write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(ValueError, match=said) as caught:
+        byte_pairs.check(small)
+    assert str(small) in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        (lambda found: [], "tokenizer.json holds no vocabulary with merges"),
+        (lambda found: {"model": found["model"]}, "tokenizer.json holds no vocabulary with merges"),
+        (lambda found: found | {"model": found["model"] | {"merges": 5}}, "holds no vocabulary with merges"),
+        (lambda found: found | {"model": found["model"] | {"merges": [5]}}, "holds no vocabulary with merges"),
+        (lambda found: found | {"model": found["model"] | {"merges": [[5, 6]]}}, "has the merge '5 6', which joins no"),
+        (lambda found: found | {"model": found["model"] | {"vocab": {}}}, "tokenizer.json holds no vocabulary, tokens"),
+        (lambda found: found | {"model": found["model"] | {"merges": found["model"]["merges"][:50]}},
+         "tokenizer.json has no merge for .* tokens, .* so it is cut short"),
+    ],
+)  # fmt: skip
+def test_damage_to_the_file_of_today(tmp_path, change, said):
+    shutil.copytree(loading.CARTOON / "tokenizer", tmp_path, dirs_exist_ok=True)
+    path = Path(tmp_path, "tokenizer.json")
+    path.write_text(json.dumps(change(json.loads(path.read_text(encoding="utf-8")))))
+    with pytest.raises(ValueError, match=said):
+        byte_pairs.check(tmp_path)
+
+
+def test_merges_may_be_texts_and_tokens_may_have_been_added(tmp_path):
+    merges = [line for line in MERGES.splitlines() if not line.startswith("#")]
+    whole = {"model": {"vocab": VOCABULARY | {"a_word": 9}, "merges": merges}, "added_tokens": [{"content": "a_word"}]}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(whole))
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(CONFIG))
+    byte_pairs.check(tmp_path)

@@ -1,0 +1,95 @@
+"""pipeline: the stand-in is held against diffusers' class, and works in a diffusers without that class."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from diffusers import TextToVideoSDPipeline
+
+from t2v_helpers.core.records import GenerationSpec
+from t2v_helpers.inside import unet
+from t2v_helpers.model import generate, loading, pipeline
+from t2v_helpers.model.pipeline import StandIn
+
+SPEC = GenerationSpec("a robot is dancing", "a dog", seed=3, steps=2, frames=3, guidance=4.0)
+HIDDEN = ("TextToVideoSDPipeline", "VideoToVideoSDPipeline", "TextToVideoZeroPipeline", "UNet3DConditionModel")
+WITHOUT = """
+import json
+import sys
+
+import diffusers
+
+for name in sys.argv[3:]:
+    del diffusers._class_to_module[name]
+    assert not hasattr(diffusers, name)
+
+import numpy as np
+
+from t2v_helpers import generate, models
+from t2v_helpers.core.records import GenerationSpec
+
+pipe = loading.load(sys.argv[1], device="cpu", dtype="float32")
+made = generate.generate(pipe, GenerationSpec(**json.load(sys.stdin)))
+np.save(sys.argv[2], made.frames)
+print(type(pipe).__name__, type(pipe.unet).__name__, loading.is_cartoon(pipe), pipe.model_name)
+"""
+
+
+@pytest.fixture
+def stand_in(toy_pipe) -> StandIn:
+    return StandIn(**toy_pipe.components)
+
+
+def test_today_the_class_is_that_of_diffusers():
+    assert pipeline.TextToVideoSDPipeline is loading.TextToVideoSDPipeline is TextToVideoSDPipeline
+
+
+@torch.no_grad()
+def test_the_words_are_read_as_diffusers_reads_them(stand_in, toy_pipe):
+    words = {"prompt": SPEC.prompt, "negative_prompt": SPEC.negative_prompt, "device": torch.device("cpu"),
+             "num_images_per_prompt": 1, "do_classifier_free_guidance": True}  # fmt: skip
+    for ours, theirs in zip(stand_in.encode_prompt(**words), toy_pipe.encode_prompt(**words), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@torch.no_grad()
+def test_latents_are_decoded_as_diffusers_decodes_them(stand_in, toy_pipe):
+    latents = torch.randn(2, 8, 3, 8, 8)  # [b c f h w]
+    torch.testing.assert_close(stand_in.decode_latents(latents), toy_pipe.decode_latents(latents))
+
+
+def test_it_is_moved_and_offloaded_as_any_pipeline(stand_in):
+    assert stand_in.device == stand_in._execution_device == torch.device("cpu")
+    assert stand_in.model_cpu_offload_seq == TextToVideoSDPipeline.model_cpu_offload_seq
+    assert stand_in.vae_scale_factor == 8 and set(stand_in.components) == {*loading.PARTS, "tokenizer", "scheduler"}
+
+
+@pytest.mark.parametrize("layout, dtype", [("toy_folder", "float32"), ("hub_folder", "float16")])
+def test_a_folder_is_opened_by_its_parts(request, monkeypatch, layout, dtype):
+    folder = request.getfixturevalue(layout)
+    theirs = loading.load(folder, device="cpu", dtype=dtype)
+    monkeypatch.setattr(loading, "TextToVideoSDPipeline", StandIn)
+    pipe = loading.load(folder, device="cpu", dtype=dtype)
+    assert type(pipe) is StandIn and type(pipe.unet) is unet.UNet3D and pipe.unet.dtype == theirs.unet.dtype
+    for part in loading.PARTS:
+        wanted = getattr(theirs, part).state_dict()
+        assert not getattr(pipe, part).training
+        assert all(torch.equal(x, wanted[name]) for name, x in getattr(pipe, part).state_dict().items())
+    assert pipe.tokenizer(SPEC.prompt).input_ids == theirs.tokenizer(SPEC.prompt).input_ids
+
+
+@pytest.mark.parametrize("hidden", [HIDDEN[:1], HIDDEN])
+def test_the_course_goes_on_when_diffusers_drops_the_class(toy_folder, toy_pipe, tmp_path, hidden):
+    """In a Python of its own, where diffusers does not have these names, a video is made, and it is the same one."""
+    out = tmp_path / "frames.npy"
+    words = {"prompt": SPEC.prompt, "negative_prompt": SPEC.negative_prompt, "seed": 3, "steps": 2, "frames": 3,
+             "guidance": 4.0}  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", WITHOUT, str(toy_folder), str(out), *hidden],
+                          input=json.dumps(words), capture_output=True, text=True)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["StandIn", "UNet3D", "True", "toy"]
+    found, wanted = np.load(out).astype(int), generate.generate(toy_pipe, SPEC).frames.astype(int)
+    assert found.shape == wanted.shape and abs(found - wanted).max() <= 1 and wanted.std() > 1

@@ -1,0 +1,517 @@
+"""sweep: grids in order, the same rows however they are run, and nothing lost by SIGKILL at any point."""
+
+import json
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import tracemalloc
+from collections import namedtuple
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from t2v_helpers.core import files
+from t2v_helpers.core.records import GenerationRecord, GenerationSpec
+from t2v_helpers.model import generate, loading, sweep
+
+SPEC = GenerationSpec("a dog is dancing", steps=2, frames=2, height=16, width=16)
+GRID = {"prompt": ["a dog is dancing", "a cat on the moon"], "scheduler": ["ddim", "dpm++"], "seed": range(3)}
+SPECS = sweep.expand(SPEC, **GRID)
+SMALL = sweep.expand(replace(SPEC, steps=1, frames=1, guidance=1.0), seed=range(6))  # for many starts
+KILLS = 100
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo" if sys.platform == "linux" else ""}
+
+
+def comparable(table: Path) -> list[dict]:
+    return [sweep.comparable(row) for row in sweep.rows(table)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """As many as each of two processes has: with other kernels, frames may differ by a grey level."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def reference(toy_pipe, tmp_path_factory) -> Path:
+    """The table of SPECS from one process that nobody disturbed, four at a time."""
+    return sweep.run_sweep(toy_pipe, SPECS, tmp_path_factory.mktemp("reference") / "grid", quiet=True)
+
+
+# --- the grid
+
+
+def test_expand_takes_every_combination_and_the_last_axis_varies_fastest():
+    specs = sweep.expand(SPEC, steps=[2, 4], seed=range(3))
+    assert [(spec.steps, spec.seed) for spec in specs] == [(2, 0), (2, 1), (2, 2), (4, 0), (4, 1), (4, 2)]
+    assert {replace(spec, steps=2, seed=0) for spec in specs} == {SPEC}
+    assert sweep.expand(SPEC) == [SPEC]
+    assert sweep.expand(SPEC, seed=(n for n in (5, 3))) == [replace(SPEC, seed=5), replace(SPEC, seed=3)]
+
+
+@pytest.mark.parametrize(
+    ("axes", "words"),
+    [
+        ({"step": [1]}, "axis 'step' is unknown: did you mean 'steps'[?] use one of prompt, negative_prompt, seed"),
+        ({"colour": ["red"]}, "axis 'colour' is unknown: use one of prompt"),
+        ({"seed": []}, "seed has no values, so the grid is empty: give at least one"),
+        ({"seed": range(0)}, "seed has no values"),
+        ({"scheduler": "ddim"}, r"scheduler='ddim' is one value, but .* use scheduler=\['ddim'\]"),
+        ({"steps": 4}, r"steps=4 is one value, but an axis is a list of them: use steps=\[4\]"),
+        ({"steps": [4, "many"]}, "steps='many' is a str, but a whole number is needed"),
+        ({"seed": range(10**30)}, "at most 100,000"),
+        ({"seed": range(10**6)}, r"1,000,000 videos \(1000000 seed\), but a sweep holds at most 100,000: take fewer"),
+        ({"steps": range(1, 1001), "seed": range(1000)}, r"1,000,000 videos \(1000 steps x 1000 seed\)"),
+        ({"seed": iter(int, 1)}, "at most 100,000"),
+    ],
+)
+def test_expand_refuses(axes, words):
+    began = time.perf_counter()
+    with pytest.raises(ValueError, match=words):
+        sweep.expand(SPEC, **axes)
+    assert time.perf_counter() - began < 1, "refused before it was built"
+
+
+# --- what is made
+
+
+def test_a_row_for_each_spec_in_order_with_the_videos_hash(toy_pipe, reference):
+    rows = list(sweep.rows(reference))
+    assert [GenerationSpec(**row["spec"]) for row in rows] == [generate.resolve(toy_pipe, spec) for spec in SPECS]
+    for row, spec in zip(rows, SPECS, strict=True):
+        assert row["frames_sha256"] == generate.generate(toy_pipe, spec).record.frames_sha256
+        record = GenerationRecord.load(reference.parent / row["video"])
+        assert json.loads(record.to_json()) | {"video": row["video"]} == row
+    assert len({row["frames_sha256"] for row in rows}) == len(SPECS)
+
+
+def test_the_folder_holds_three_files_a_video_and_two_more(reference):
+    names = {f"{i:05}{suffix}" for i in range(len(SPECS)) for suffix in (".mp4", ".png", ".json")}
+    assert set(os.listdir(reference.parent)) == names | {"sweep.json", "table.jsonl"}
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 64])
+def test_the_rows_are_the_same_for_any_batch_size(toy_pipe, reference, tmp_path, batch_size):
+    table = sweep.run_sweep(toy_pipe, SPECS, tmp_path / "grid", batch_size, quiet=True)
+    assert comparable(table) == comparable(reference)
+
+
+def test_specs_run_in_one_batch_where_only_prompts_and_seed_differ(toy_pipe, tmp_path, monkeypatch):
+    batches, make = [], generate.generate_batch
+    monkeypatch.setattr(
+        generate, "generate_batch", lambda pipe, specs, *rest: batches.append(specs) or make(pipe, specs, *rest)
+    )
+    sweep.run_sweep(
+        toy_pipe, [replace(spec, negative_prompt=spec.prompt) for spec in SPECS], tmp_path / "grid", quiet=True
+    )
+    assert [len(batch) for batch in batches] == [4, 2, 4, 2]
+    assert all(len({spec.scheduler for spec in batch}) == 1 for batch in batches)
+    assert len({spec.prompt for spec in batches[0]}) == 2
+
+
+def test_another_number_of_threads_moves_no_value_by_more_than_one_level(toy_pipe):
+    frames = {}
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        made = generate.generate_batch(toy_pipe, SPECS[:3], batch_size=threads)
+        frames[threads] = np.stack([one.frames for one in made]).astype(int)
+    torch.set_num_threads(1)
+    assert abs(frames[1] - frames[2]).max() <= 1
+
+
+def test_what_is_done_is_not_made_again_and_what_is_missing_is(toy_pipe, reference, tmp_path):
+    folder = shutil.copytree(reference.parent, tmp_path / "grid")
+    for name in ("00002.mp4", "00005.json", "00007.png", "table.jsonl"):
+        (folder / name).unlink()
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    calls = []
+    hook = toy_pipe.vae.decoder.register_forward_pre_hook(lambda *_: calls.append(1))
+    table = sweep.run_sweep(toy_pipe, SPECS, folder, quiet=True)
+    hook.remove()
+    assert len(calls) in (3, 3 * SPEC.frames), "a video at a time, or a frame at a time"
+    assert comparable(table) == comparable(reference)
+    kept = [path for path in before if path.stem not in ("00002", "00005", "00007", "sweep", "table")]
+    assert len(kept) == 27 and all(path.stat().st_mtime_ns == before[path] for path in kept)
+
+
+def test_an_empty_file_is_not_done(toy_pipe, reference, tmp_path):
+    folder = shutil.copytree(reference.parent, tmp_path / "grid")
+    for name in ("00001.mp4", "00004.json", "00006.png"):
+        (folder / name).write_bytes(b"")
+    assert comparable(sweep.run_sweep(toy_pipe, SPECS, folder, quiet=True)) == comparable(reference)
+    assert (folder / "00001.mp4").read_bytes() == (reference.parent / "00001.mp4").read_bytes()
+
+
+def test_the_table_grows_while_the_sweep_runs(toy_pipe, tmp_path):
+    lengths = []
+
+    def look(*_):
+        table = tmp_path / "grid" / "table.jsonl"
+        lengths.append(len(list(sweep.rows(table))) if table.exists() else 0)
+
+    hook = toy_pipe.vae.decoder.register_forward_pre_hook(look)
+    sweep.run_sweep(toy_pipe, SPECS[:4], tmp_path / "grid", batch_size=1, quiet=True)
+    hook.remove()
+    assert sorted(set(lengths)) == [0, 1, 2, 3]
+
+
+def test_the_bar_ends_full_also_where_it_went_on(toy_pipe, tmp_path, capsys):
+    specs = sweep.expand(SPEC, scheduler=["pndm", "heun"], seed=[1, 2])
+    sweep.run_sweep(toy_pipe, specs, tmp_path / "grid", batch_size=1)
+    (tmp_path / "grid" / "00001.json").unlink()
+    sweep.run_sweep(toy_pipe, specs, tmp_path / "grid", batch_size=1)
+    bars = capsys.readouterr().err.rstrip("\n").split("\n")
+    assert len(bars) == 2 and all("4 videos: 100%" in bar.rpartition("\r")[2] and "24.0/24.0" in bar for bar in bars)
+
+
+def test_memory_does_not_grow_with_the_number_of_videos(toy_pipe, tmp_path):
+    def peak(count: int) -> int:
+        tracemalloc.start()
+        specs = sweep.expand(replace(SPEC, steps=1, frames=4, height=64, width=64), seed=range(count))
+        sweep.run_sweep(toy_pipe, specs, tmp_path / f"{count}", quiet=True)
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    peak(4)  # what is kept from a first time
+    assert peak(24) < peak(8) + 4 * 64 * 64 * 3 * 4, "16 more videos took less than 4 videos' frames"
+
+
+# --- many processes, and processes that are killed
+
+
+def free_port() -> int:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        return held.getsockname()[1]
+
+
+def work(pipe, out: Path, rank: int, port: int) -> None:
+    """One of two processes, told so as `accelerate launch` tells it."""
+    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "MASTER_PORT": port}
+    os.environ.update({name: str(value) for name, value in place.items()} | {"MASTER_ADDR": "127.0.0.1"} | ONE_THREAD)
+    sweep.run_sweep(pipe, SMALL, out, batch_size=2, quiet=True)
+
+
+def run_two(pipe, out: Path, seconds: float) -> bool:
+    """Run the sweep in two processes, and kill what still runs after `seconds`; tell whether anything did."""
+    port, fork = free_port(), multiprocessing.get_context("fork")
+    both = [fork.Process(target=work, args=(pipe, out, rank, port)) for rank in range(2)]
+    for process in both:
+        process.start()
+    both[0].join(seconds)
+    codes = [process.exitcode for process in both]
+    for process in both:
+        process.kill()  # SIGKILL
+    for process in both:
+        process.join()
+    assert set(codes) <= {None, 0}, "a process failed by itself"
+    return None in codes
+
+
+def check_whole(folder: Path, reference: Path) -> dict[Path, int]:
+    """Every file with a name is the one that an undisturbed run wrote; gives the videos that are done."""
+    expected = {row["video"]: row for row in comparable(reference)}
+    for path in folder.glob("[!.]*"):
+        if path.suffix in (".mp4", ".png"):
+            assert path.read_bytes() == (reference.parent / path.name).read_bytes()
+        elif path.name == "table.jsonl":
+            assert all(row == expected[row["video"]] for row in comparable(path))
+        else:
+            json.loads(path.read_text())
+    return {path: path.stat().st_mtime_ns for path in folder.glob("[0-9]*.json")}
+
+
+def kill_many(toy: Path, root: Path, reference: Path) -> None:
+    """Sweep after sweep, killed at random points and started again, until KILLS were killed."""
+    torch.set_num_threads(1)
+    pipe, chance, kills, sweeps = loading.load(toy, device="cpu", dtype="float32"), random.Random(0), 0, 0
+    began = time.perf_counter()
+    run_two(pipe, root / "undisturbed", 60)
+    longest = time.perf_counter() - began
+    while kills < KILLS:
+        folder, done, sweeps = root / f"{sweeps}", {}, sweeps + 1
+        while run_two(pipe, folder, chance.uniform(0, longest)):
+            kills += 1
+            assert done.items() <= check_whole(folder, reference).items(), "what was done was made again, or lost"
+            done = check_whole(folder, reference)
+    took = time.perf_counter() - began
+    print(f"{kills} kills in {sweeps} sweeps of {longest:.2f} s if undisturbed: {took:.0f} s")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the two processes are forked, so that a hundred starts are quick")
+def test_killed_at_a_hundred_points_in_two_processes_the_table_is_the_same(toy_pipe, toy_folder, tmp_path):
+    reference = sweep.run_sweep(toy_pipe, SMALL, tmp_path / "reference", quiet=True)
+    fresh = multiprocessing.get_context("spawn").Process(target=kill_many, args=(toy_folder, tmp_path, reference))
+    fresh.start()  # a process in which torch has no threads yet, so that it can be forked
+    fresh.join()
+    assert fresh.exitcode == 0
+    assert len(list(tmp_path.iterdir())) >= 5
+    for folder in tmp_path.iterdir():
+        assert comparable(folder / "table.jsonl") == comparable(reference)
+        assert set(os.listdir(folder)) == set(os.listdir(reference.parent))
+
+
+def launch(toy: Path, out: Path) -> subprocess.Popen:
+    words = "--multi_gpu --num_processes 2 --main_process_port 0 -m t2v_helpers.cli sweep --device cpu --json --seeds 3"
+    grid = "--scheduler ddim dpm++ --steps 2 --frames 2 --height 16 --width 16 --prompt".split()
+    return subprocess.Popen(
+        [sys.executable, "-m", "accelerate.commands.launch", *words.split(), "--model", str(toy), "-o", str(out)]
+        + [*grid, *GRID["prompt"]],
+        env=os.environ | ONE_THREAD, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+
+
+def test_accelerate_launch_gives_the_same_table_and_goes_on_where_it_was_killed(toy_folder, reference, tmp_path):
+    out = tmp_path / "grid"
+    first = launch(toy_folder, out)
+    while not list(out.glob("[0-9]*.json")) and first.poll() is None:
+        time.sleep(0.01)
+    os.killpg(first.pid, signal.SIGKILL)
+    assert first.wait() == -signal.SIGKILL and not (len(list(out.glob("[0-9]*.json"))) == len(SPECS))
+    said, errors = launch(toy_folder, out).communicate()
+    result = json.loads(said[said.index("{") :])  # torch 2.9 lets Gloo talk before it
+    assert result == {"table": str(out / "table.jsonl"), "videos": len(SPECS)}, errors
+    assert "8 videos: 100%" in errors and "4 videos" not in errors, "one bar, of the main process's share"
+    assert comparable(out / "table.jsonl") == comparable(reference)
+    assert set(os.listdir(out)) == set(os.listdir(reference.parent))
+
+
+# --- what is refused, before anything is computed
+
+
+@pytest.fixture
+def no_computing(toy_pipe):
+    def refuse(*_):
+        raise AssertionError("computing began before the check")
+
+    hooks = [part.register_forward_pre_hook(refuse) for part in (toy_pipe.unet, toy_pipe.text_encoder, toy_pipe.vae)]
+    yield toy_pipe
+    for hook in hooks:
+        hook.remove()
+
+
+@pytest.mark.parametrize(
+    ("specs", "words"),
+    [
+        ([], "the grid is empty: give at least one GenerationSpec"),
+        ([SPEC] * 100_001, "the grid has 100,001 videos .* but a sweep holds at most 100,000"),
+        ([SPEC, replace(SPEC, seed=1), SPEC], "the grid holds the same video 2 times .*seed=0.* ask for each once"),
+        ([SPEC, replace(SPEC, guidance=4.0)], "the grid holds the same video 2 times"),
+        ([SPEC, replace(SPEC, steps=1001)], "steps=1001 is out of range"),
+        ([SPEC, replace(SPEC, scheduler="dpm+")], "scheduler='dpm[+]' is unknown: did you mean 'dpm[+][+]'"),
+        ([SPEC, replace(SPEC, prompt="")], "prompt is empty"),
+        ([SPEC, replace(SPEC, seed=-1)], "seed=-1 is not allowed"),
+    ],
+)
+def test_a_grid_that_cannot_be_made(no_computing, tmp_path, specs, words):
+    with pytest.raises(ValueError, match=words):
+        sweep.run_sweep(no_computing, specs, tmp_path / "grid")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_batch_of_no_size(no_computing, tmp_path):
+    with pytest.raises(ValueError, match="batch_size=0 is not allowed: use a whole number, 1 or more"):
+        sweep.run_sweep(no_computing, SPECS, tmp_path / "grid", batch_size=0)
+
+
+@pytest.mark.parametrize(
+    ("specs", "words"),
+    [
+        (SPECS[:-1], "its order is"),
+        (SPECS[::-1], "its prompt is 'a dog is dancing', 'a cat on the moon', and here it is 'a cat on the moon', 'a"),
+        ([replace(spec, steps=3) for spec in SPECS], "its steps is 2, and here it is 3"),
+        ([replace(spec, seed=spec.seed + 64 * k) for spec in SPECS for k in range(3)],
+         r"its seed is 0, 1, 2, and here it is 0, 64 \.\.\. 130 \(9 values\)"),
+    ],
+)  # fmt: skip
+def test_a_folder_of_another_sweep(no_computing, reference, tmp_path, specs, words):
+    folder = shutil.copytree(reference.parent, tmp_path / "grid")
+    with pytest.raises(
+        ValueError, match=rf"grid holds another sweep \({words}.*\): ask for the same again, or give an"
+    ):
+        sweep.run_sweep(no_computing, specs, folder)
+    assert sorted(path.read_bytes() for path in folder.iterdir()) == sorted(
+        path.read_bytes() for path in reference.parent.iterdir()
+    )
+
+
+def test_a_folder_of_the_same_model_trained_on(toy_folder, reference, tmp_path):
+    pipe = loading.load(toy_folder, device="cpu", dtype="float32")
+    before = sweep.fingerprint(pipe)
+    with torch.no_grad():
+        pipe.unet.conv_in.bias[0] += 1e-3
+    assert sweep.fingerprint(pipe) != before
+    with pytest.raises(ValueError, match=f"another sweep .its weights is '{before}', and here it is '"):
+        sweep.run_sweep(pipe, SPECS, reference.parent)
+
+
+def test_a_folder_of_another_dtype(toy_folder, reference):
+    pipe = loading.load(toy_folder, device="cpu", dtype="bfloat16")
+    with pytest.raises(ValueError, match="its dtype is 'float32', and here it is 'bfloat16'"):
+        sweep.run_sweep(pipe, SPECS, reference.parent)
+
+
+def test_a_folder_of_something_else(no_computing, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ValueError, match="holds files, but no sweep: give a new or an empty folder"):
+        sweep.run_sweep(no_computing, SPECS, tmp_path)
+
+
+@pytest.mark.parametrize("text", ["{", "[1, 2]", "3"])
+def test_a_folder_that_does_not_say_what_it_is(no_computing, tmp_path, text):
+    (tmp_path / "sweep.json").write_text(text)
+    with pytest.raises(ValueError, match="sweep.json does not say what sweep this is .*: give another folder"):
+        sweep.run_sweep(no_computing, SPECS, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "the record is not JSON"),
+        ("{}", "GenerationRecord needs spec, model"),
+        ("\xff", "can't decode"),
+        (None, "seed=1"),  # another video's
+    ],
+)
+def test_a_record_that_is_damaged_or_of_another_video(no_computing, reference, tmp_path, text, words):
+    folder = shutil.copytree(reference.parent, tmp_path / "grid")
+    path = folder / "00000.json"
+    path.write_bytes((folder / "00001.json").read_bytes() if text is None else text.encode("latin-1"))
+    (folder / "00002.mp4").unlink()  # there is something to make
+    with pytest.raises(ValueError, match=f"00000.json is not this video's record .*{words}.*: delete it, and the vid"):
+        sweep.run_sweep(no_computing, SPECS, folder)
+
+
+@pytest.mark.parametrize("name", ["table.jsonl", "00001.mp4", "00001.png", "00001.json", "sweep.json"])
+def test_a_folder_where_a_file_should_be(no_computing, reference, tmp_path, name):
+    folder = shutil.copytree(reference.parent, tmp_path / "grid")
+    (folder / name).unlink()
+    (folder / name).mkdir()
+    with pytest.raises(IsADirectoryError, match=f"{name} is a folder"):
+        sweep.run_sweep(no_computing, SPECS, folder)
+
+
+def test_a_file_where_the_folder_should_be(no_computing, tmp_path):
+    (tmp_path / "grid").write_text("mine")
+    with pytest.raises(NotADirectoryError, match="grid is a file"):
+        sweep.run_sweep(no_computing, SPECS, tmp_path / "grid")
+
+
+def test_a_disk_that_is_too_full(no_computing, tmp_path, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**9, 10**9, 3000))
+    with pytest.raises(OSError, match=r"12 videos may take 0.2 MB of disk, but .* has 0.0 MB free: take fewer values"):
+        sweep.run_sweep(no_computing, SPECS, tmp_path / "grid")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_fills_on_the_way_keeps_what_is_done(toy_pipe, reference, tmp_path, monkeypatch):
+    flush, left = files._flush, iter(range(10))
+
+    def full(path):
+        if next(left, None) is None:
+            raise OSError(28, "No space left on device")
+        flush(path)
+
+    monkeypatch.setattr(files, "_flush", full)
+    with pytest.raises(OSError, match="the disk is full, so .* was not written: free some space"):
+        sweep.run_sweep(toy_pipe, SPECS, tmp_path / "grid", batch_size=1, quiet=True)
+    assert check_whole(tmp_path / "grid", reference)
+    monkeypatch.undo()
+    table = sweep.run_sweep(toy_pipe, SPECS, tmp_path / "grid", batch_size=1, quiet=True)
+    assert comparable(table) == comparable(reference)
+
+
+# --- t2v sweep
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ((), "the following arguments are required: --prompt"),
+        (("--prompt", "a unicorn"), "does not know 'unicorn'"),
+        (("--prompt", "a dog", "--negative-prompt", "a cat", "a unicorn"), "does not know 'unicorn'"),
+        (
+            ("--prompt", "a dog", "--seeds", "0"),
+            "argument --seeds: '0' is not allowed: give a whole number from 1 to 1",
+        ),
+        (("--prompt", "a dog", "--seeds", "-4"), "argument --seeds: '-4' is not allowed"),
+        (("--prompt", "a dog", "--seeds", "1" + "0" * 30), "is not allowed: give a whole number from 1 to 100,000"),
+        (("--prompt", "a dog", "--steps", "1", "2", "--seeds", "99999"), "the grid has 199,998 videos"),
+        (("--prompt", "a dog", "--scheduler", "ddim", "magic"), "scheduler='magic' is unknown"),
+        (("--prompt", "a dog", "--device", "toaster"), "device='toaster' is unknown"),
+    ],
+)
+def test_the_command_refuses_in_one_sentence(toy_folder, tmp_path, capsys, words, sentence):
+    from t2v_helpers import cli
+
+    try:
+        status = cli.main(["sweep", "--model", str(toy_folder), "--device", "cpu", "-o", str(tmp_path / "g"), *words])
+    except SystemExit as stop:
+        status = stop.code
+    err = capsys.readouterr().err
+    assert status == 2 and sentence in err and err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_says_where_the_table_is(toy_folder, tmp_path, capsys):
+    from t2v_helpers import cli
+
+    small = "--steps 1 --frames 1 --height 16 --width 16 --seeds 2 --prompt".split()
+    asked = ["sweep", "--model", str(toy_folder), "--device", "cpu", "-o", str(tmp_path / "g"), *small, "a dog"]
+    assert cli.main(asked) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'g' / 'table.jsonl'}: 2 videos\n"
+
+
+@pytest.mark.parametrize("name", ["00000.mp4", "00001.png"])
+def test_a_video_that_was_damaged_is_named(no_computing, reference, tmp_path, name):
+    folder = shutil.copytree(reference.parent, tmp_path / "grid")
+    (folder / name).write_bytes((folder / name).read_bytes()[:-20])
+    with pytest.raises(ValueError, match=f"{name} is damaged: delete it, and it is made again"):
+        sweep.run_sweep(no_computing, SPECS, folder)
+
+
+@pytest.mark.parametrize(
+    ("specs", "words"),
+    [(SPEC, "specs is a GenerationSpec: give a list"), ([SPEC, None], "spec is a NoneType"), ("abc", "spec is a str")],
+)
+def test_what_is_no_list_of_specs_is_refused(no_computing, tmp_path, specs, words):
+    with pytest.raises(ValueError, match=words):
+        sweep.run_sweep(no_computing, specs, tmp_path / "grid")
+
+
+def test_what_is_no_pipeline_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="pipe is a str: give a pipeline"):
+        sweep.run_sweep("cartoon", SPECS, tmp_path / "grid")
+
+
+@pytest.mark.parametrize("text", ["{}\n{", "{}\n3"])
+def test_a_damaged_row_is_named(tmp_path, text):
+    (tmp_path / "table.jsonl").write_text(text)
+    with pytest.raises(ValueError, match="line 2 of .*table.jsonl is damaged .*: run the same sweep again"):
+        list(sweep.rows(tmp_path / "table.jsonl"))
+
+
+@pytest.mark.parametrize("spec", [None, "a dog is dancing"])
+def test_expanding_what_is_no_spec_is_refused(spec):
+    with pytest.raises(ValueError, match=f"spec is a {type(spec).__name__}: give GenerationSpec"):
+        sweep.expand(spec, steps=[1])
+
+
+@pytest.mark.parametrize("out", [None, 5])
+def test_what_is_no_folder_is_refused(no_computing, out):
+    with pytest.raises(ValueError, match=f"out is a {type(out).__name__}: give the path of a folder"):
+        sweep.run_sweep(no_computing, SMALL, out)

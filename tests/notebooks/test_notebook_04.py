@@ -1,0 +1,120 @@
+"""Notebook 04 computes what the package computes: its functions are taken out and run."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from notebook_functions import functions, source
+
+from t2v_helpers import cartoon, metrics
+from t2v_helpers.core import layout
+from t2v_helpers.core.records import GenerationSpec
+from t2v_helpers.inside import attention_maps
+from t2v_helpers.model import generate, loading, swapping
+from t2v_helpers.studies import knowledge
+
+NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "04_prompt_knowledge.ipynb"
+PROMPT = "a dog is dancing in times square"
+
+
+def namespace(**names) -> dict:
+    """The notebook's functions, and the names that they look up."""
+    here = {"np": np, "torch": torch, "GenerationSpec": GenerationSpec, "STEPS": 8, "FRAMES": 8, "IS_CARTOON": True}
+    here["swapped_scheduler"] = swapping.swapped_scheduler
+    for module in (attention_maps, cartoon, generate, knowledge, layout, metrics, loading):
+        here[module.__name__.split(".")[-1]] = module
+    here |= names
+    exec(source(functions(NOTEBOOK)), here)  # the repository's own notebook
+    return here
+
+
+HERE = namespace()
+
+
+def test_it_asks_for_what_the_table_was_asked_for(toy_pipe):
+    s = knowledge.sentence(2)
+    asked = generate.resolve(toy_pipe, HERE["ask"](s.prompt, s.seed, "a cat"))
+    assert asked == generate.resolve(toy_pipe, knowledge.spec_of(s, s.prompt, "a cat"))
+
+
+def test_its_video_of_text_vectors_is_the_packages(toy_pipe):
+    s, here = knowledge.sentence(0), namespace(pipe=toy_pipe)
+    text = generate.encode_prompt(toy_pipe, knowledge.spec_of(s, s.prompt))
+    wanted = knowledge.from_text(toy_pipe, text, knowledge.spec_of(s, "a video"))
+    assert np.array_equal(here["from_text"](text, s.seed), wanted)
+
+
+def test_its_mixture_is_a_straight_line():
+    a, b = torch.randn(2, 3, 4)
+    torch.testing.assert_close(HERE["between"](a, b, 0.3), torch.lerp(a, b, 0.3))
+    assert torch.equal(HERE["between"](a, b, 0), a) and torch.equal(HERE["between"](a, b, 1), b)
+
+
+def test_its_attention_is_that_of_torch():
+    q, k, v = torch.randn(2, 3, 5, 8), torch.randn(2, 3, 7, 8), torch.randn(2, 3, 7, 8)
+    wanted = torch.nn.functional.scaled_dot_product_attention(q, k, v)
+    torch.testing.assert_close(HERE["attend"](q, k) @ v, wanted, atol=1e-5, rtol=1e-4)
+
+
+def test_its_area_under_the_curve_counts_pairs():
+    rng = np.random.default_rng(0)
+    heat, mask = rng.normal(size=(6, 7)), rng.random((6, 7)) > 0.6
+    pairs = [float(a > b) for a in heat[mask] for b in heat[~mask]]
+    assert HERE["auc"](heat, mask) == pytest.approx(np.mean(pairs))
+    assert HERE["auc"](mask.astype(float), mask) == 1 and HERE["auc"](-mask.astype(float), mask) == 0
+
+
+@torch.no_grad()
+def test_its_map_with_nothing_taken_out_is_the_recorders(toy_pipe):
+    here = namespace(pipe=toy_pipe)
+    recorded = here["scores"](1, lambda seed: {"is": "is"})["is"]
+    assert here["scores_without"](1, ()) == pytest.approx(recorded, abs=0.01)
+    assert here["scores_without"](1, ("subject", "action")) != here["scores_without"](1, ())
+    assert not any(part._forward_pre_hooks for part in toy_pipe.unet.modules())
+
+
+def test_its_noised_drawing_is_equation_4_of_ddpm(toy_pipe):
+    labels = cartoon.Labels("dog", "dancing", "moon")
+    with torch.no_grad():
+        x_t, caption, mask = namespace(pipe=toy_pipe)["noised"](labels, seed=1)
+        frames = layout.to_float(torch.from_numpy(cartoon.render(labels, 1, 8)[0][None]))[0].transpose(
+            0, 1
+        )  # [f c h w]
+        x_0 = toy_pipe.vae.encode(frames).latent_dist.mode() * toy_pipe.vae.config.scaling_factor
+    eps = torch.randn(x_t.shape, generator=torch.Generator().manual_seed(1))
+    wanted = toy_pipe.scheduler.add_noise(x_0.transpose(0, 1)[None], eps, torch.tensor([400]))
+    torch.testing.assert_close(x_t, wanted, atol=1e-5, rtol=1e-4)
+    assert caption == "a dog is dancing on the moon" and mask.shape == (8, 64, 64)
+
+
+def test_its_nearest_training_picture_is_the_picture_itself():
+    pool = np.stack([cartoon.item(0, i, frames=1).frames[0] for i in range(12)])
+    flat = torch.from_numpy(pool).flatten(1).float()
+    here = namespace(flat=flat, vectors=metrics.load_clip().of_frames(pool))
+    (apart, by_pixel), (alike, by_clip) = here["nearest"](pool[5:7])
+    assert apart < 0.1 and by_pixel in (5, 6) and by_clip in (5, 6) and alike == pytest.approx(1, abs=1e-4)
+
+
+def test_its_pieces_are_the_tokens_between_start_and_end(toy_pipe):
+    assert namespace(pipe=toy_pipe)["pieces"]("a dog") == ["a</w>", "dog</w>"]
+
+
+# --- the exercises
+
+
+def test_the_map_of_exercise_3_is_the_packages(toy_pipe, solution):
+    spec = GenerationSpec(PROMPT, steps=1, frames=2, height=32, width=32)
+    with attention_maps.recorded(toy_pipe, "down_blocks.0") as maps:
+        generate.generate(toy_pipe, spec)
+    (look,) = maps.chosen("cross")
+    places = attention_maps.tokens_of(toy_pipe.tokenizer, PROMPT, "times square")
+    written = solution("04_3", "word_map")(look.weights, places)
+    torch.testing.assert_close(written, maps.of_word(toy_pipe.tokenizer, PROMPT, "times square"))
+
+
+def test_the_swap_of_exercise_2_is_the_packages(toy_pipe, solution):
+    s = knowledge.sentence(1)
+    a, b = (generate.encode_prompt(toy_pipe, knowledge.spec_of(s, p)) for p in (s.prompt, s.replaced("subject")))
+    (row,) = attention_maps.tokens_of(toy_pipe.tokenizer, s.prompt, s.labels.subject)
+    assert torch.equal(solution("04_2", "swap_row")(a, b, row), knowledge.texts(toy_pipe, s)["its row alone"])

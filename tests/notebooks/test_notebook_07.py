@@ -1,0 +1,131 @@
+"""Notebook 07 computes what the package computes: its functions are taken out and run, and so are its exercises."""
+
+import ast
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from t2v_helpers import cartoon, metrics
+from t2v_helpers.cartoon import sepia_word
+from t2v_helpers.core import video
+from t2v_helpers.diffusion.noise import add_noise, snr
+from t2v_helpers.model import loading, lora
+from t2v_helpers.studies import new_word
+from t2v_helpers.training import finetune
+
+NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "07_teach_it_a_new_word.ipynb"
+
+
+def definitions() -> str:
+    """The source of every function and class that the notebook defines, exercises left out."""
+    cells = nbformat.read(NOTEBOOK, as_version=4).cells
+    code = [c.source for c in cells if c.cell_type == "code" and "exercise" not in c.metadata.get("tags", [])]
+    wanted = ast.FunctionDef | ast.ClassDef
+    return "\n".join(
+        ast.unparse(node) for source in code for node in ast.parse(source).body if isinstance(node, wanted)
+    )
+
+
+def namespace(**names) -> dict:
+    """The notebook's functions, and the names that they look up."""
+    modules = {"F": F, "Path": Path, "cartoon": cartoon, "lora": lora, "metrics": metrics, "nn": nn, "np": np}
+    here = modules | {"torch": torch, "finetune": finetune, "video": video, "add_noise": add_noise, "snr": snr}
+    here |= {
+        "DARK": sepia_word.DARK,
+        "LIGHT": sepia_word.LIGHT,
+        "LUMA": sepia_word.LUMA,
+        "FRAMES": 8,
+        "last": "2",
+    } | names
+    exec(definitions(), here)  # the repository's own notebook
+    return here
+
+
+HERE = namespace()
+
+
+@pytest.fixture
+def pipe(toy_folder):
+    return loading.load(toy_folder, device="cpu", dtype="float32")
+
+
+def test_its_sepia_and_its_distance_are_the_packages():
+    frames = cartoon.item(0, 0, frames=2).frames
+    assert np.array_equal(HERE["sepia"](frames), sepia_word.sepia(frames))
+    assert HERE["distance"](frames) == pytest.approx(sepia_word.distance(frames), rel=1e-6)
+
+
+def test_its_loss_is_the_packages(toy_pipe):
+    generator = torch.Generator().manual_seed(0)
+    x_0, eps = (torch.randn(2, 8, 1, 4, 4, generator=generator) for _ in range(2))
+    batch = x_0, eps, torch.tensor([10, 900]), torch.randn(2, 24, 32, generator=generator)
+    mine = namespace(pipe=toy_pipe, where=(torch.device("cpu"), torch.float32))["denoising_loss"]
+    with torch.no_grad():
+        torch.testing.assert_close(mine(*batch), finetune.denoising_loss(toy_pipe, *batch))
+
+
+@torch.no_grad()
+def test_its_layers_are_pefts_on_the_whole_unet(pipe):
+    x, text = torch.randn(1, 8, 2, 4, 4), torch.randn(1, 24, 32)
+    for p in lora.add(pipe, rank=2):
+        p.data.normal_()
+    wanted, theirs = pipe.unet(x, 5, text).sample, lora.added(pipe.unet)
+    HERE["by_hand"](pipe.unet, 2, theirs)
+    assert lora.added(pipe.unet) == {}
+    torch.testing.assert_close(pipe.unet(x, 5, text).sample, wanted, atol=1e-5, rtol=1e-4)
+
+
+def test_its_layer_begins_as_no_change_and_learns_a_and_b_alone():
+    base = nn.Linear(5, 3)
+    side, x = HERE["LoRALinear"](base, 2, alpha=4), torch.randn(4, 5)
+    assert torch.equal(side(x), base(x)) and side.scale == 2
+    assert [name for name, p in side.named_parameters() if p.requires_grad] == ["A", "B"]
+
+
+def test_clips_of_a_folder_come_with_their_captions(tmp_path):
+    frames = np.random.default_rng(0).integers(256, size=(9, 16, 16, 3), dtype=np.uint8)
+    for name in ("b", "a"):
+        video.write_mp4(frames, tmp_path / f"{name}.mp4")
+        (tmp_path / f"{name}.txt").write_text(f"a video {name}")
+    videos, captions = HERE["own_clips"](tmp_path)
+    assert captions == ["a video a", "a video b"] and {v.shape for v in videos} == {(8, 16, 16, 3)}
+
+
+def test_its_loudness_is_the_distance_of_two_texts(toy_pipe):
+    loudness = namespace(pipe=toy_pipe)["loudness"]
+    assert loudness("") == pytest.approx(0, abs=1e-6) and loudness("in black and white") > 0
+
+
+def test_what_moved_is_paired_by_seed():
+    row = {"found": {"0": {"new": [{"distance": d} for d in (9.0, 30.0, 50.0)]},
+                     "2": {"new": [{"distance": d} for d in (8.0, 29.0, 49.0)]}}}  # fmt: skip
+    m = HERE["moved"](row, "new")
+    assert (m.value, m.low, m.high, m.n) == (-1, -1, -1, 3)
+
+
+# --- the exercises
+
+
+def test_the_merge_of_exercise_1_is_the_packages(pipe, solution):
+    for p in lora.add(pipe, rank=2, alpha=3):
+        p.data.normal_()
+    name, layer = next(iter(lora.added(pipe.unet).items()))
+    w, a, b = layer.get_base_layer().weight, layer.lora_A["lora"].weight, layer.lora_B["lora"].weight
+    wanted = solution("07_1", "merged")(w.clone(), a, b, 3)
+    lora.merge(pipe)
+    torch.testing.assert_close(pipe.unet.get_submodule(name).weight, wanted)
+
+
+def test_the_count_of_exercise_2_is_what_is_learned(pipe, solution):
+    shapes = [layer.weight.shape for layer in lora.matching(pipe.unet).values()]
+    learned = sum(p.numel() for p in lora.add(pipe, rank=3))
+    assert solution("07_2", "lora_parameters")(shapes, 3) == learned
+
+
+def test_the_notebook_repeats_the_first_row_of_the_table():
+    assert new_word.RANK == new_word.RUNS[0]["rank"] and new_word.RUNS[0]["old"] == finetune.Settings().old

@@ -1,0 +1,132 @@
+"""Notebook 11 asks what the package asks: its functions are taken out and run on toy parts."""
+
+import ast
+import os
+import re
+from pathlib import Path
+
+import notebook_functions
+import numpy as np
+import pytest
+import torch
+from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor, CLIPTokenizer
+
+from t2v_helpers import metrics
+from t2v_helpers.core import video
+from t2v_helpers.core.records import GenerationSpec
+from t2v_helpers.course import blog
+from t2v_helpers.model import generate, loading
+
+NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "11_reproduce_the_blog.ipynb"
+
+
+def functions() -> str:
+    """The source of every function that the notebook defines, and of KINDS; exercises left out."""
+    nodes = notebook_functions.nodes(NOTEBOOK)
+    kinds = [node for node in nodes if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "KINDS"]
+    return notebook_functions.source(kinds + notebook_functions.functions(NOTEBOOK))
+
+
+def namespace(**names) -> dict:
+    """The notebook's functions, and the names that they look up; `rows` is the ledger, empty."""
+    modules = {"np": np, "torch": torch, "re": re, "os": os, "Path": Path, "generate": generate, "blog": blog}
+    here = modules | {"metrics": metrics, "loading": loading, "GenerationSpec": GenerationSpec}
+    here |= {"rows": [], "theirs": {}, "IS_CARTOON": True} | names
+    exec(functions(), here)  # the repository's own notebook
+    return here
+
+
+def test_its_draws_are_those_that_the_blogs_videos_start_from(solution):
+    shape = (1, 4, 2, 3, 3)  # [b c f h w]
+    all_six = namespace()["draws"](6, shape)
+    start_of = solution("11_2", "start_of")
+    assert all(torch.equal(start_of(k, shape), noise) for k, noise in enumerate(all_six, 1))
+    assert not torch.equal(all_six[0], all_six[1])
+
+
+@pytest.mark.parametrize("more", [0, 1, 2, 3, 100])
+def test_its_verdict_is_the_packages(more, solution):
+    first = np.full((2, 3, 3, 3), 100, np.uint8)  # [f h w c]
+    assert solution("11_1", "verdict_of")(first, first + np.uint8(more)) == blog.compare(first, first + more)[0]
+
+
+def test_its_still_edges_are_the_packages(solution):
+    clip = np.random.default_rng(0).integers(0, 256, (5, 8, 9, 3), np.uint8)  # [f h w c]
+    grey = clip @ np.array(video.LUMA)  # [f h w]
+    usual = np.abs(np.diff(grey, axis=2)).mean(axis=0) + 1  # [h w-1]
+    assert np.allclose(solution("11_3", "still")(grey) / usual, video.still_edges(clip), atol=1e-5)
+
+
+def test_a_video_is_kept_with_its_row(toy_pipe, tmp_path):
+    here = namespace(OUTPUTS=tmp_path)
+    run = blog.Run("one.mp4", "a dog dancing", "ddim", "", steps=2, frames=2)
+    (made,) = blog.controlled(toy_pipe, [run])
+    row = here["keep"]("as published", made)
+    assert here["rows"] == [row] and row.video == "as_published_one.mp4"
+    assert video.facts(tmp_path / "11_ledger" / row.video).frames == 2
+
+
+@pytest.mark.parametrize("on", [None, "both"])
+def test_a_judged_claim_becomes_a_row_that_names_the_model(toy_pipe, capsys, on):
+    here, why = namespace(pipe=toy_pipe), f"on {on or loading.name_of(toy_pipe)}: 8 is not 10."
+    here["judged"]("export", blog.FAILS, "8 is not 10.", on)
+    assert here["rows"] == [blog.claim_row("export", blog.FAILS, why)]
+    assert capsys.readouterr().out == f"export: does not hold. {why}\n"
+
+
+def test_the_block_is_counted_as_it_is_built():
+    assert namespace()["repeats"](loading.skeleton("modelscope")["unet"]) == (2, 4, 2, 2)
+
+
+@pytest.mark.parametrize(("on", "off", "verdict"), [(8, 0, blog.HOLDS), (8, 6, blog.FAILS), (0, 8, blog.FAILS)])
+def test_a_word_is_known_where_the_intervals_are_apart(toy_pipe, on, off, verdict):
+    here = namespace(pipe=toy_pipe)
+    found = {"with": metrics.Share(on, 8), "without": metrics.Share(off, 8)}
+    here["share_read"] = lambda prompt, label, wanted: found[prompt]
+    here["known"]("Van Gogh", "with", "without", "style", "van gogh")
+    assert here["rows"][0].verdict == verdict and f"in {on} of 8" in here["rows"][0].why
+
+
+def test_without_the_judge_a_word_is_not_judged(toy_pipe):
+    here = namespace(pipe=toy_pipe, IS_CARTOON=False)
+    here["known"]("Van Gogh", "", "", "style", "van gogh")
+    assert here["rows"][0].verdict == blog.NOT_RUN
+
+
+def test_a_share_is_read_over_eight_seeds(toy_pipe):
+    share = namespace(pipe=toy_pipe)["share_read"]("a dog", "style", "plain")
+    assert share.n == 8 and 0 <= share.k <= 8
+
+
+@pytest.fixture(scope="module")
+def clip_folder(toy_folder, tmp_path_factory):
+    """A toy CLIP with the toy pipeline's tokenizer: pictures of 32x32, vectors of 16 numbers."""
+    tokenizer = CLIPTokenizer.from_pretrained(toy_folder / "tokenizer")
+    narrow = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    seen = narrow | {"image_size": 32, "patch_size": 16}
+    read = narrow | {"vocab_size": len(tokenizer), "eos_token_id": tokenizer.eos_token_id}
+    torch.manual_seed(0)
+    model = CLIPModel(CLIPConfig(text_config=read, vision_config=seen, projection_dim=16))
+    size = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
+    folder = tmp_path_factory.mktemp("clip")
+    model.save_pretrained(folder)
+    CLIPProcessor(CLIPImageProcessor(**size), tokenizer).save_pretrained(folder)
+    return folder
+
+
+def test_clipsim_is_the_mean_cosine_over_the_frames(clip_folder):
+    here = namespace()
+    clip = here["clip_at_hand"](str(clip_folder))
+    frames = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), np.uint8)  # [f h w c]
+    with torch.no_grad():
+        alone = [here["clipsim"](clip, frame[None], "a dog") for frame in frames]
+        assert here["clipsim"](clip, frames, "a dog") == pytest.approx(np.mean(alone), abs=1e-5)
+    assert len(set(alone)) == 3 and all(-1 <= score <= 1 for score in alone)
+
+
+def test_no_clip_is_none_and_a_broken_one_is_an_error(tmp_path, monkeypatch):
+    here = namespace()
+    monkeypatch.delenv("T2V_CLIP", raising=False)
+    assert here["clip_at_hand"]("nobody/no-such-clip") is None
+    with pytest.raises(OSError):
+        here["clip_at_hand"](str(tmp_path))

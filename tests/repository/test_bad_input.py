@@ -1,0 +1,313 @@
+"""Bad input: one sentence before any computing, that says what was given, what is allowed, and what to do next.
+
+What belongs to one module (files, seeding, records, video ...) is tested with it; here is what a learner hands to
+`load`, `generate` and `save`.
+"""
+
+import re
+import shutil
+import warnings
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from t2v_helpers import cartoon
+from t2v_helpers.core import seeding
+from t2v_helpers.core.records import GenerationRecord, GenerationSpec
+from t2v_helpers.machine import doctor, probe
+from t2v_helpers.model import loading
+from t2v_helpers.model.generate import MAX_FRAMES, check, denoise, generate, generate_batch, save
+
+SPEC = GenerationSpec("a robot is dancing on the moon", steps=2, frames=2)
+BAD = [
+    ({"prompt": ""}, "prompt is empty: say what to show"),
+    ({"prompt": " \t\n\u00a0"}, "prompt is empty: say what to show"),
+    ({"prompt": "a dog \ud83d"}, r"prompt holds '\\ud83d', half of a character"),
+    ({"negative_prompt": "\udfff"}, r"negative_prompt holds '\\udfff', half of a character"),
+    ({"prompt": "a dog " * 12}, "prompt has 24 tokens, but 22 fit, so these words fall off: a, dog; shorten it"),
+    ({"negative_prompt": "a dog " * 12}, "negative_prompt has 24 tokens, but 22 fit"),
+    ({"scheduler": "dpm"}, "scheduler='dpm' is unknown: did you mean 'ddpm'"),
+    ({"scheduler": "none at all"}, "scheduler='none at all' is unknown: use one of ddim, dpm"),
+    ({"steps": 0}, "steps=0 is out of range: use 1 to 1000"),
+    ({"steps": -3}, "steps=-3 is out of range: use 1 to 1000"),
+    ({"steps": 1001}, "steps=1001 is out of range: use 1 to 1000"),
+    ({"guidance": float("nan")}, "guidance=nan is out of range: use 1 to 100"),
+    ({"guidance": float("inf")}, "guidance=inf is out of range: use 1 to 100"),
+    ({"guidance": -float("inf")}, "guidance=-inf is out of range: use 1 to 100"),
+    ({"guidance": 0.5}, "guidance=0.5 is out of range: use 1 to 100"),
+    ({"guidance": 101}, "guidance=101 is out of range: use 1 to 100"),
+    ({"frames": 0}, "frames=0 is not allowed: use a whole number from 1 to 200"),
+    ({"frames": MAX_FRAMES + 1}, "frames=201 is not allowed: use a whole number from 1 to 200"),
+    ({"height": 0}, "height=0 is not allowed: use a whole number from 16 to 1024"),
+    ({"height": -64}, "height=-64 is not allowed"),
+    ({"height": 60}, "height=60 is not a multiple of 16 pixels: use 48 or 64"),
+    ({"width": 72}, "width=72 is not a multiple of 16 pixels: use 64 or 80"),
+    ({"width": 8}, "width=8 is not allowed: use a whole number from 16 to 1024"),
+    ({"width": 2048}, "width=2048 is not allowed: use a whole number from 16 to 1024"),
+    ({"seed": -1}, "seed=-1 is not allowed"),
+    ({"seed": seeding.MAX_SEED + 1}, "seed=.* is not allowed"),
+]
+
+
+@pytest.fixture
+def no_computing(toy_pipe):
+    """The UNet and the text encoder may not be called."""
+
+    def refuse(*_):
+        raise AssertionError("computing began before the check")
+
+    hooks = [part.register_forward_pre_hook(refuse) for part in (toy_pipe.unet, toy_pipe.text_encoder, toy_pipe.vae)]
+    yield toy_pipe
+    for hook in hooks:
+        hook.remove()
+
+
+@pytest.mark.parametrize("change, words", BAD, ids=[re.sub(r"\W+", "_", words)[:40] for _, words in BAD])
+def test_a_spec_out_of_range(no_computing, change, words):
+    spec = replace(SPEC, **change)
+    for ask in (check, generate, denoise, lambda pipe, spec: generate_batch(pipe, [SPEC, spec])):
+        with pytest.raises(ValueError) as caught:
+            ask(no_computing, spec)
+        assert_one_sentence(caught.value)
+        if ask is check:
+            assert re.search(words, str(caught.value))
+
+
+@pytest.mark.parametrize("change", [{"steps": 2.5}, {"steps": True}, {"frames": "16"}, {"guidance": "4"}, {"seed": 1.0},
+                                    {"prompt": None}, {"height": 64.0}])  # fmt: skip
+def test_a_spec_of_the_wrong_type(change):
+    with pytest.raises(ValueError, match=f"{next(iter(change))}=.* is needed"):
+        replace(SPEC, **change)
+
+
+def test_the_size_multiple_is_the_models_own(hub_pipe):
+    with pytest.raises(ValueError, match="width=96 is not a multiple of 64 pixels: use 64 or 128"):
+        check(hub_pipe, replace(SPEC, width=96))
+
+
+def test_words_that_fall_off_are_named_whole_in_the_hubs_layout(hub_pipe):
+    kept = " ".join(["robot"] * 74)
+    assert check(hub_pipe, replace(SPEC, prompt=f"{kept} dog")).prompt.endswith("dog")
+    with pytest.raises(ValueError, match="77 tokens, but 75 fit, so these words fall off: cat, moon; shorten"):
+        check(hub_pipe, replace(SPEC, prompt=f"{kept} dog cat moon"))
+    with pytest.raises(ValueError, match="fall off: Zyzzyva; shorten"):  # a word of many tokens, cut in the middle
+        check(hub_pipe, replace(SPEC, prompt=f"{kept} Zyzzyva"))
+
+
+def test_many_words_that_fall_off_are_counted(toy_pipe):
+    with pytest.raises(ValueError, match="fall off: dog, dog, dog, dog, dog, dog, dog, dog and 70 more; shorten"):
+        check(toy_pipe, replace(SPEC, prompt="dog " * 100))
+
+
+def test_unknown_words_are_warned_of_and_legal(toy_pipe, hub_pipe):
+    with pytest.warns(UserWarning, match="prompt has words unknown to this model: unicorn; it knows a, an, and"):
+        check(toy_pipe, replace(SPEC, prompt="a unicorn is dancing"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check(hub_pipe, replace(SPEC, prompt="a unicorn is dancing"))
+        check(toy_pipe, SPEC)
+
+
+@pytest.mark.parametrize("prompt", [
+    "A monkey is riding a horse around a lake",
+    "A Robot is dancing in the Times Square",
+    "A cartoon of a dog dancing in Van Gogh style",
+])  # fmt: skip
+def test_known_sentences_pass_without_a_word(toy_pipe, prompt):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert check(toy_pipe, replace(SPEC, prompt=prompt)).prompt == prompt
+
+
+def test_every_sentence_of_the_grammar_fits(toy_pipe):
+    for labels in cartoon.combinations()[::7]:
+        for template in range(5):
+            loading.check_prompt(toy_pipe, cartoon.caption(labels, template, template, template))
+
+
+ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=120)  # lone surrogates and unassigned points, too
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(prompt=ANY_TEXT, negative=ANY_TEXT)
+@example("<|endoftext|>", "<|startoftext|>")
+@example("\x00", "\x1c\x1d\x85")
+@example("a\u2028b " * 20, "e\u0301" * 40)
+@example("\U0001f469\u200d\U0001f680" * 9, "\u202e gninnur")
+@example("d" * 20_000, "")
+def test_any_text_passes_or_is_refused_in_one_sentence(no_computing, prompt, negative):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        try:
+            checked = check(no_computing, replace(SPEC, prompt=prompt, negative_prompt=negative))
+        except ValueError as error:
+            assert_one_sentence(error)
+        else:
+            assert checked.prompt == prompt and checked.negative_prompt == negative
+
+
+@settings(max_examples=15, deadline=None)
+@given(prompt=ANY_TEXT)
+@example("<|endoftext|> <|startoftext|>")
+@example("\u0130\ufb01")
+def test_any_text_that_passes_can_be_made(toy_pipe, prompt):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        try:
+            spec = check(toy_pipe, replace(SPEC, prompt=prompt, steps=1, frames=1, height=16, width=16))
+        except ValueError:
+            return
+        made = generate(toy_pipe, spec)
+    assert made.frames.shape == (1, 16, 16, 3)
+    assert GenerationRecord.from_json(made.record.to_json()) == made.record
+
+
+@settings(max_examples=200, deadline=None)
+@given(numbers=st.fixed_dictionaries({}, optional={
+    "steps": st.integers(), "frames": st.integers(), "height": st.integers(), "width": st.integers(),
+    "seed": st.integers(), "guidance": st.floats() | st.integers(), "scheduler": st.text(max_size=9),
+}))  # fmt: skip
+def test_any_numbers_pass_or_are_refused_in_one_sentence(toy_pipe, numbers):
+    try:
+        check(toy_pipe, replace(SPEC, **numbers))
+    except ValueError as error:
+        assert_one_sentence(error)
+
+
+def assert_one_sentence(error):
+    text = str(error)
+    assert type(error) is ValueError and text == text.strip() and len(text) < 1000
+    assert len(text.splitlines()) == 1, "a sentence has one line"
+
+
+def test_an_empty_batch(toy_pipe):
+    with pytest.raises(ValueError, match="specs is empty: give at least one GenerationSpec"):
+        generate_batch(toy_pipe, [])
+
+
+def test_a_batch_of_no_size(toy_pipe):
+    with pytest.raises(ValueError, match="batch_size=0 is not allowed: use a whole number"):
+        generate_batch(toy_pipe, [SPEC], batch_size=0)
+
+
+@pytest.mark.parametrize("change", [{"steps": 3}, {"guidance": 2.0}, {"frames": 3}, {"scheduler": "lms"}])
+def test_a_batch_of_unlike_specs(no_computing, change):
+    with pytest.raises(ValueError, match=f"specs of one batch differ in {next(iter(change))} .* make one batch"):
+        generate_batch(no_computing, [SPEC, replace(SPEC, **change)])
+
+
+def test_none_and_the_default_are_alike(toy_pipe):
+    made = generate_batch(toy_pipe, [SPEC, replace(SPEC, guidance=4.0, height=64, seed=1)])
+    assert len(made) == 2
+
+
+def test_too_little_memory_for_what_is_asked(no_computing, monkeypatch):
+    monkeypatch.setattr(doctor, "free_memory_bytes", lambda device: 2**30)
+    with pytest.raises(MemoryError, match="frames=200 of 1024x1024 in a batch of 1 need about .* GiB beside the model, "
+                                          "but 1.0 are free: ask for fewer or smaller"):  # fmt: skip
+        check(no_computing, replace(SPEC, frames=200, height=1024, width=1024))
+
+
+def test_memory_that_runs_out_on_the_way(toy_pipe):
+    def run_out(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    hook = toy_pipe.unet.register_forward_pre_hook(run_out)
+    with pytest.raises(MemoryError, match="cpu ran out of memory: ask for fewer or smaller frames, or a smaller batch"):
+        generate(toy_pipe, SPEC)
+    hook.remove()
+
+
+@pytest.mark.parametrize("prompt", [None, 3, ["a dog"], b"a dog"])
+def test_a_prompt_that_is_no_text(toy_pipe, prompt):
+    with pytest.raises(ValueError, match="prompt=.* is a .*, but a text is needed"):
+        loading.check_prompt(toy_pipe, prompt)
+
+
+def test_a_gpu_without_kernels_is_told(toy_pipe, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("HIP error: invalid device function\nHIP kernel errors might be reported later")
+
+    monkeypatch.setattr(probe, "look_at_torch", lambda: probe.TorchFacts("ROCm 7.2", count=1, gfx="gfx1103"))
+    monkeypatch.setattr(toy_pipe.unet, "forward", fail)
+    with pytest.raises(
+        ValueError, match="cannot run the model .*: this torch has no kernels for gfx1103: .*cpu"
+    ) as told:
+        generate(toy_pipe, SPEC)
+    assert "\n" not in str(told.value)
+
+
+def test_an_error_that_says_enough_is_left_alone(toy_pipe, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr(toy_pipe.unet, "forward", fail)
+    with pytest.raises(RuntimeError, match="^shapes do not match$"):
+        generate(toy_pipe, SPEC)
+
+
+def test_a_model_that_gives_nan_is_told(toy_folder):
+    pipe = loading.load(toy_folder, device="cpu", dtype="float32")
+    with torch.no_grad():
+        pipe.unet.conv_out.bias.fill_(float("nan"))
+    with pytest.raises(ValueError, match="the first step in float32 on cpu gives NaN or infinite values: take another"):
+        generate(pipe, SPEC)
+
+
+@pytest.mark.parametrize("name, words", [
+    ("cartoons", "model='cartoons' is unknown: did you mean 'cartoon'"),
+    ("ModelScope2", "did you mean 'modelscope'"),
+    ("sora", "model='sora' is unknown: use 'cartoon', 'modelscope' or the path of a folder"),
+    ("", "model='' is unknown: use"),
+])  # fmt: skip
+def test_an_unknown_model(name, words):
+    with pytest.raises(ValueError, match=words):
+        loading.load(name)
+
+
+@pytest.mark.parametrize("given", ["no/such/folder", "no\\such"])
+def test_a_folder_that_is_not_there(given):
+    with pytest.raises(FileNotFoundError, match="is no folder: give the path of a folder with a model_index.json"):
+        loading.load(given)
+
+
+def test_a_file_is_no_folder(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileNotFoundError, match="is no folder"):
+        loading.load(tmp_path / "file")
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", "cpu:1"])
+def test_an_unknown_device(toy_folder, device):
+    with pytest.raises(ValueError, match=f"device='{device}'"):
+        loading.load(toy_folder, device=device)
+
+
+def test_an_unknown_dtype(toy_folder):
+    with pytest.raises(ValueError, match="dtype='float8' is not allowed"):
+        loading.load(toy_folder, dtype="float8")
+
+
+def test_a_video_is_saved_as_mp4(toy_pipe, tmp_path):
+    made = generate(toy_pipe, SPEC)
+    with pytest.raises(ValueError, match="does not end in .mp4: give the video's file that ending"):
+        save(made, tmp_path / "dog.avi")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_half_written_stays_when_the_folder_is_a_file(toy_pipe, tmp_path):
+    made = generate(toy_pipe, SPEC)
+    (tmp_path / "file").write_text("kept")
+    with pytest.raises(OSError, match="is a file"):
+        save(made, tmp_path / "file" / "dog.mp4")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_manifest_that_lists_a_missing_file(toy_folder, tmp_path):
+    folder = shutil.copytree(toy_folder, tmp_path / "copy")
+    (folder / "vae" / "config.json").unlink()
+    with pytest.raises(FileNotFoundError, match="config.json is missing, but the manifest lists it"):
+        loading.load(folder)

@@ -1,0 +1,116 @@
+"""The README is true: its commands, paths, pictures and numbers are those of the repository."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from t2v_helpers import __version__, cli
+from t2v_helpers.core.arguments import Parser
+from t2v_helpers.core.records import GenerationSpec
+from t2v_helpers.course import blog, costs
+from t2v_helpers.model import loading, memory_plan, sweep
+from t2v_helpers.show import figures
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+TARGETS = set(re.findall(r"^(\w+):.*##", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
+LINKS = [link for link in re.findall(r"\]\(([^)\s]+)\)", TEXT) if not re.match(r"https?:|#", link)]
+SHELL = re.findall(r"```shell\n(.*?)```", TEXT, re.S)
+COMMANDS = [line for block in SHELL for line in re.sub(r"\\\n", " ", block).splitlines()]
+CODE = re.sub(r"```.*?```", "", TEXT, flags=re.S)
+NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+
+
+def table(text: str) -> str:
+    return text.partition(costs.BEGIN)[2].partition(costs.END)[0].strip()
+
+
+@pytest.mark.parametrize("link", LINKS)
+def test_every_link_leads_to_a_file(link):
+    assert (ROOT / link).is_file()
+
+
+@pytest.mark.parametrize("name", figures.FIGURES)
+def test_every_picture_is_shown_with_words_for_those_who_do_not_see_it(name):
+    assert re.search(rf"!\[[^\]]{{10,}}\]\(images/{name}\)", TEXT)
+
+
+def test_the_pictures_it_shows_are_pictures_made_by_code():
+    shown = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", TEXT)
+    assert sorted(shown) == sorted(f"images/{name}" for name in figures.FIGURES)
+
+
+def test_every_make_target_it_names_exists():
+    named = set(re.findall(r"\bmake (\w+)`", CODE)) | {w for c in COMMANDS for w in re.findall(r"\bmake (\w+)", c)}
+    assert {"run", "lab", "test", "train", "bench"} <= named <= TARGETS
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if re.search(r"\bt2v ", c)])
+def test_every_t2v_command_is_understood(command):
+    *_, program, words = re.split(r"\b(t2v) ", command.partition("#")[0], maxsplit=1)
+    arguments = shlex.split(words)
+    assert program == "t2v"
+    if arguments[0] == "sweep":
+        assert sweep.add_options(Parser()).parse_args(arguments[1:]).prompt
+    else:
+        assert cli.parser().parse_args(arguments).command
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if "python -m t2v" in c])
+def test_every_module_it_starts_has_a_command(command):
+    module = re.search(r"-m t2v_helpers\.(\w+)", command).group(1)
+    assert '__name__ == "__main__"' in (ROOT / "t2v_helpers" / f"{module}.py").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("word", re.findall(r"`([\w./]+\.\w+)`", CODE))
+def test_every_file_in_code_marks_is_there_or_is_made_by_make_run(word):
+    known = {path.name for path in [*ROOT.glob("*"), *ROOT.glob("notebooks/*")]} | {"index.html"}
+    assert Path(word).name in known
+
+
+def test_the_variables_it_names_are_those_that_are_read():
+    paths = [*ROOT.glob("notebooks/*.ipynb"), *ROOT.rglob("t2v_helpers/**/*.py")]
+    read = {name for path in paths for name in re.findall(r"\bT2V_[A-Z_]+", path.read_text(encoding="utf-8"))}
+    assert set(re.findall(r"\bT2V_[A-Z_]+", TEXT)) == read - {"T2V_HEADLESS"}  # that one `make run` sets by itself
+
+
+def test_the_memory_of_notebook_11_is_what_the_trace_says():
+    def needs(*size):
+        return loading.needs("modelscope", *size)
+
+    way = memory_plan.plan("7GiB", 16, 256, 256, needs, ("float32",), gpu=True).way
+    told = re.findall(r"([\d.]+ GiB) for (\d+)", TEXT.partition("way that `T2V_MEMORY=7GiB` finds")[2])
+    assert [int(frames) for _, frames in told] == [16, 20, 40]
+    for said, frames in told:
+        assert memory_plan.told_size(memory_plan.needed(needs(int(frames), 256, 256), way), up=True) == said
+    notebook = (ROOT / "notebooks" / "11_reproduce_the_blog.ipynb").read_text(encoding="utf-8")
+    assert {run.frames for run in blog.RUNS} == {20} and "frames=40" in notebook
+
+
+def test_the_table_is_the_one_that_the_committed_numbers_give():
+    assert table(TEXT) == costs.readme_table()
+
+
+def test_the_table_has_each_notebook_that_exists_and_no_other():
+    assert re.findall(r"\]\(notebooks/([\w.]+)\)", table(TEXT)) == NOTEBOOKS
+    assert "not measured" not in table(TEXT)
+
+
+def test_the_blogs_sentences_and_seed_are_those_of_the_pictures():
+    for name, prompt in figures.BLOG_PROMPTS.items():
+        assert prompt in TEXT and figures.FIGURES[f"blog_{name}.gif"].specs == (GenerationSpec(prompt, seed=1234),)
+    assert "1234" in TEXT
+
+
+def test_the_seeds_of_the_first_picture_are_those_that_the_words_say():
+    assert "seeds are 0 to 5" in TEXT and [spec.seed for spec in figures.FIGURES["hero.gif"].specs] == list(range(6))
+
+
+def test_the_licence_of_the_real_model_and_the_version_are_said():
+    assert "CC-BY-NC 4.0, not for commercial use" in TEXT and f"Version {__version__}" in TEXT
+
+
+def test_the_list_of_what_was_not_run_is_the_one_that_the_notebook_shows():
+    assert TEXT.partition(costs.LIST_BEGIN)[2].partition(costs.LIST_END)[0].strip() == costs.not_run_here()

@@ -1,0 +1,167 @@
+"""comparison: the same noise, times and calls for all; a table that goes on where it stopped; numbers that can be read.
+
+The flow of normally distributed data is known in closed form, so the samplers are held against its true solution.
+"""
+
+import math
+
+import pytest
+import torch
+
+from t2v_helpers.diffusion import grids, noise
+from t2v_helpers.model import loading
+from t2v_helpers.studies import comparison
+
+ABAR = noise.alphas_cumprod().double()
+W = 0.5  # the spread of the toy's data
+EPS = torch.full((1, 1, 1, 1, 1), 2.0, dtype=torch.float64)
+FEW = {"calls": (4,), "converged": 6}
+
+
+def predict(x_t, t):
+    """The best guess of the noise in x_t, where the data are normal with spread W."""
+    at = grids.level(t, ABAR)
+    return at.sigma * (x_t / at.signal) / (W**2 + at.sigma**2)
+
+
+def exact(t, s):
+    """Where the flow leads EPS from t to s."""
+    return EPS * s.signal / t.signal * math.sqrt((W**2 + s.sigma**2) / (W**2 + t.sigma**2))
+
+
+def error(name, calls, halt=None):
+    grid = comparison.fair_grid(name, calls, ABAR, halt)
+    return comparison.distance(comparison.arrive(name, predict, EPS, grid), exact(grid[0][0], grid[-1][1]))
+
+
+@pytest.mark.parametrize("name", comparison.NAMES)
+@pytest.mark.parametrize("calls", (2, 3, *comparison.CALLS))
+def test_nobody_goes_over_the_budget_and_one_more_step_would(name, calls):
+    def made(steps_calls):
+        return sum(1 for _ in comparison.trajectory(name, predict, EPS, comparison.fair_grid(name, steps_calls, ABAR)))
+
+    assert calls - 1 <= made(calls) <= calls
+    assert made(calls) == calls or name == "heun"
+
+
+@pytest.mark.parametrize("name", comparison.NAMES)
+def test_all_begin_at_the_same_time_and_end_at_the_clean_sample(name):
+    grid = comparison.fair_grid(name, 10, ABAR)
+    assert grid[0][0].t == len(ABAR) - 1 and grid[-1][1].sigma == 0
+    halted = comparison.fair_grid(name, 10, ABAR, halt=comparison.HALT)
+    assert halted[0][0].t == len(ABAR) - 1 and halted[-1][1].t == comparison.HALT
+
+
+def test_the_network_is_asked_at_the_same_times_where_the_steps_are_equal():
+    times = {name: [t.t for t, _ in comparison.fair_grid(name, 10, ABAR)] for name in ("ddim", "lms", "dpm++", "unipc")}
+    assert len({tuple(asked) for asked in times.values()}) == 1
+
+
+@pytest.mark.parametrize("name", comparison.DETERMINISTIC)
+def test_all_deterministic_samplers_reach_the_solution(name):
+    few, many = error(name, 25), error(name, 400)
+    assert many < 0.01 and many < few / 4
+
+
+@pytest.mark.parametrize(("name", "order"), [("ddim", 1), ("heun", 2)])
+def test_halted_on_the_way_the_promised_order_is_kept(name, order):
+    halved = math.log2(error(name, 64, comparison.HALT) / error(name, 128, comparison.HALT))
+    assert halved == pytest.approx(order, abs=0.25)
+
+
+@pytest.mark.parametrize(("one", "other"), [("ddim", "euler"), ("ddpm", "euler_a")])
+def test_two_names_of_one_method_arrive_at_the_same_place(one, other):
+    grid = comparison.fair_grid(one, 6, ABAR)
+    ends = [comparison.arrive(name, predict, EPS, grid, seed=1) for name in (one, other)]
+    torch.testing.assert_close(*ends)
+
+
+def test_a_budget_of_one_call_is_refused():
+    with pytest.raises(ValueError, match="calls=1 is out of range"):
+        comparison.steps_for("pndm", 1)
+
+
+# --- the table
+
+
+@pytest.fixture(scope="module")
+def cartoon_pipe():
+    return loading.load("cartoon", quiet=True)
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """A table of seconds: few calls, no orders."""
+    monkeypatch.setattr(comparison, "whole_line", lambda pipe, seed: comparison.line(pipe, seed, **FEW))
+
+
+def test_the_table_goes_on_where_it_was_stopped(cartoon_pipe, quick, tmp_path):
+    whole = comparison.make(cartoon_pipe, range(2), tmp_path / "whole.jsonl")
+    stopped = comparison.make(cartoon_pipe, [1], tmp_path / "stopped.jsonl")
+    assert comparison.make(cartoon_pipe, range(2), stopped).read_bytes() == whole.read_bytes()
+    lines = comparison.load(whole)
+    assert [line["seed"] for line in lines] == [0, 1]
+    assert lines[0]["prompt"] == comparison.prompt_of(0).caption
+    for name in comparison.NAMES:
+        distance, labels = lines[0]["found"][name]["4"]
+        assert distance > 0 and len(labels) == 4 and set(labels) <= {"0", "1"}
+
+
+def test_the_solution_is_nearest_to_itself(cartoon_pipe):
+    line = comparison.line(cartoon_pipe, 0, calls=(8,), converged=8)
+    assert line["found"]["dpm++"]["8"][0] == 0
+    assert line["found"]["ddpm"]["8"][0] > 0.1
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("{", "is damaged"),
+        ("", "is no table"),
+        ("[]", "is no table"),
+        ('{"command": "", "weights": ""}\n{}', "line 2 .* is not of a seed"),
+        ('{"command": "", "weights": "others"}', "move it away to begin anew"),
+    ],
+)
+def test_another_table_is_refused_and_left_alone(toy_pipe, tmp_path, text, word):
+    table = tmp_path / "table.jsonl"
+    table.write_text(text)
+    with pytest.raises(ValueError, match=word):
+        comparison.make(toy_pipe, [0], table)
+    assert table.read_text() == text
+
+
+def test_no_table_says_how_to_make_one(tmp_path):
+    with pytest.raises(FileNotFoundError, match=comparison.COMMAND):
+        comparison.load(tmp_path / "none.jsonl")
+
+
+@pytest.mark.parametrize("words", [["--seeds", "0"], ["--seeds", "65"], ["--table", ""]])
+def test_bad_options_are_one_sentence(words, capsys):
+    with pytest.raises(SystemExit) as left:
+        comparison.main(words)
+    assert left.value.code == 2 and len(capsys.readouterr().err.splitlines()) == 1
+
+
+def row(seed, distance, labels, orders):
+    found = {"ddim": {"10": [distance, labels]}}
+    return {"seed": seed, "prompt": "", "found": found, "order": {"ddim": orders}}
+
+
+def test_shares_means_and_orders_are_read_from_the_lines():
+    orders = {str(n): 3.0 / n**2 for n in comparison.ORDER_CALLS}
+    lines = [row(0, 0.1, "1111", orders), row(1, 0.4, "1011", orders)]
+    assert comparison.adherence(lines, "ddim", 10).value == 0.5
+    assert comparison.adherence(lines, "ddim", 10, "place").value == 1
+    assert comparison.error(lines, "ddim", 10).value == pytest.approx(0.2)
+    assert comparison.order(lines, "ddim") == pytest.approx(2)
+    with pytest.raises(ValueError, match="no 'ddim' at 11 calls"):
+        comparison.adherence(lines, "ddim", 11)
+
+
+def test_the_committed_table_is_of_the_shipped_model():
+    lines, head = comparison.load(), comparison.about()
+    assert head["weights"] == comparison.weights(), "the weights changed: make the table again"
+    assert [line["seed"] for line in lines] == list(range(comparison.SEEDS))
+    assert all(line["prompt"] == comparison.prompt_of(line["seed"]).caption for line in lines)
+    assert sum("order" in line for line in lines) == comparison.FIRST

@@ -1,0 +1,179 @@
+"""knobs: one knob at a time, measures that mean what they say, and the committed table of the shipped model."""
+
+import cv2
+import numpy as np
+import pytest
+
+from t2v_helpers import cartoon, metrics
+from t2v_helpers.core.records import GenerationSpec
+from t2v_helpers.inside import tracing
+from t2v_helpers.metrics import measures
+from t2v_helpers.model import generate
+from t2v_helpers.studies import knobs, study
+
+FEW = {"steps": (1, 2), "guidance": (1, 4), "frames": (1, 2, 8), "size": (32, 64)}
+
+
+@pytest.fixture(scope="module")
+def line(toy_pipe):
+    return knobs.line(toy_pipe, 3, FEW)
+
+
+def test_the_base_is_in_every_row_of_the_grid():
+    assert list(knobs.GRID) == list(knobs.BASE)
+    assert all(knobs.BASE[knob] in values for knob, values in knobs.GRID.items())
+
+
+@pytest.mark.parametrize("knob", knobs.GRID)
+def test_one_knob_is_turned_and_the_others_stay(knob, toy_pipe):
+    base, turned = knobs.spec_of("a dog", 1).to_dict(), knobs.spec_of("a dog", 1, knob, 32).to_dict()
+    changed = {name for name in base if base[name] != turned[name]}
+    assert changed == ({"height", "width"} if knob == "size" else {knob})
+    for value in knobs.GRID[knob]:
+        generate.check(toy_pipe, knobs.spec_of("a dog", 1, knob, value))
+
+
+def test_an_unknown_knob_is_refused():
+    with pytest.raises(ValueError, match="knob='speed' is unknown: turn one of steps"):
+        knobs.spec_of("a dog", 0, "speed", 2)
+
+
+def test_a_line_holds_what_was_asked_and_found(line):
+    assert line["seed"] == 3 and line["prompt"] == knobs.item_of(3).caption
+    assert {knob: tuple(map(int, cells)) for knob, cells in line["found"].items()} == FEW
+    assert line["found"]["guidance"]["4"] == line["found"]["frames"]["8"] == line["found"]["size"]["64"]
+    assert line["found"]["guidance"]["1"] != line["found"]["guidance"]["4"]
+    assert list(line["drawn"]) == ["frames", "size"] and list(line["drawn"]["size"]) == ["32", "64"]
+
+
+def test_a_cell_is_the_measures_of_the_video_that_the_spec_asks_for(line, toy_pipe):
+    made = generate.generate(toy_pipe, knobs.spec_of(line["prompt"], 3, "frames", 2)).frames
+    cell = line["found"]["frames"]["2"]
+    assert cell["flicker"] == pytest.approx(metrics.flicker(made), abs=1e-6)
+    assert cell["sharpness"] == pytest.approx(metrics.sharpness(made), abs=0.01)
+    assert cell["labels"] == knobs.labels(made, knobs.item_of(3).labels)
+    assert line["found"]["frames"]["1"]["flicker"] is None
+
+
+def test_the_word_of_labels_is_right_for_a_drawing_and_wrong_in_the_label_that_is_not():
+    item = cartoon.item(0, 0)
+    assert knobs.labels(item.frames, item.labels) == "1111"
+    other = next(x for i in range(1, 99) if (x := cartoon.item(0, i).labels).place != item.labels.place)
+    assert knobs.labels(item.frames, other)[2] == "0"
+
+
+def test_a_video_is_brought_to_another_size():
+    rng = np.random.default_rng(0)
+    frames = cv2.GaussianBlur(rng.integers(0, 256, (64, 64, 3), np.uint8), (0, 0), 3)[None]  # [1 64 64 3]
+    assert knobs.resized(frames) is frames
+    there = knobs.resized(frames, 128)
+    assert there.shape == (1, 128, 128, 3) and there.dtype == np.uint8
+    assert np.abs(knobs.resized(there).astype(int) - frames).max() <= 4
+    assert knobs.resized(np.full((2, 96, 96, 3), 7, np.uint8)).tolist() == np.full((2, 64, 64, 3), 7).tolist()
+
+
+@pytest.mark.parametrize(
+    ("colour", "wanted"), [((9, 9, 9), 0), ((200, 100, 150), 0.5), ((255, 0, 0), 1), ((0,) * 3, 0)]
+)
+def test_saturation_is_the_part_that_grey_is_missing(colour, wanted):
+    assert knobs.saturation(np.full((2, 4, 4, 3), colour, np.uint8)) == wanted
+
+
+def test_what_is_drawn_is_read_with_the_same_frames_and_pixels():
+    words = [knobs.drawn_labels(seed, "frames", 1) for seed in range(8)]
+    assert any(word[1] == "0" for word in words), "a still shows no direction, and the judge cannot guess all of them"
+    assert {knobs.drawn_labels(seed, "size", 64) for seed in range(4)} == {"1111"}
+
+
+# --- the table
+
+
+def test_the_table_goes_on_where_it_was_stopped(toy_pipe, tmp_path, monkeypatch):
+    whole_line = knobs.line
+    monkeypatch.setattr(knobs, "line", lambda pipe, seed: whole_line(pipe, seed, {"steps": (1,)}))
+    whole = knobs.make(toy_pipe, range(2), tmp_path / "whole.jsonl")
+    stopped = knobs.make(toy_pipe, [1], tmp_path / "stopped.jsonl")
+    assert knobs.make(toy_pipe, range(2), stopped).read_bytes() == whole.read_bytes()
+    assert [line["seed"] for line in knobs.load(whole)] == [0, 1]
+    assert knobs.about(whole)["base"] == knobs.BASE
+
+
+@pytest.mark.parametrize("words", [["--seeds", "0"], ["--seeds", "33"], ["--table", ""]])
+def test_bad_options_are_one_sentence(words, capsys):
+    with pytest.raises(SystemExit) as left:
+        knobs.main(words)
+    assert left.value.code == 2 and len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_table_of_something_else_is_one_sentence_and_left_alone(tmp_path, capsys):
+    table = tmp_path / "table.jsonl"
+    table.write_text("[]")
+    with pytest.raises(SystemExit):
+        knobs.main(["--table", str(table)])
+    assert "is no table" in capsys.readouterr().err and table.read_text() == "[]"
+
+
+def row(seed, labels, flicker, drawn="1111"):
+    found = {"frames": {"8": {"labels": labels, "flicker": flicker}}}
+    return {"seed": seed, "prompt": "", "found": found, "drawn": {"frames": {"8": drawn}}}
+
+
+LINES = [row(0, "1111", 0.25), row(1, "1011", 0.75, drawn="0111")]
+
+
+def test_shares_and_means_are_read_from_the_lines():
+    assert knobs.adherence(LINES, "frames", 8).value == 0.5
+    assert knobs.adherence(LINES, "frames", 8, "place").value == 1
+    assert knobs.adherence(LINES, "frames", 8, "subject", "drawn").value == 0.5
+    assert knobs.mean(LINES, "frames", 8, "flicker").value == 0.5
+
+
+def test_what_the_table_lacks_is_said():
+    with pytest.raises(ValueError, match="no 'found' for frames=9"):
+        knobs.adherence(LINES, "frames", 9)
+    with pytest.raises(ValueError, match="'sharpness' of frames=8 was not measured"):
+        knobs.mean(LINES, "frames", 8, "sharpness")
+    with pytest.raises(ValueError, match="'flicker' of frames=8 was not measured"):
+        knobs.mean([row(0, "1111", None)], "frames", 8, "flicker")
+
+
+def test_the_committed_table_is_whole_and_of_the_shipped_weights():
+    about, lines = knobs.about(), knobs.load()
+    assert about["weights"] == study.weights() and about["base"] == knobs.BASE
+    assert [line["seed"] for line in lines] == list(range(knobs.SEEDS))
+    for line in lines:
+        assert line["prompt"] == knobs.item_of(line["seed"]).caption
+        assert {knob: tuple(map(int, cells)) for knob, cells in line["found"].items()} == knobs.GRID
+        assert set(line["drawn"]) == set(knobs.DRAWN)
+
+
+# --- what a knob costs, and when it is enough
+
+
+@pytest.mark.parametrize(("guidance", "steps"), [(1.0, 2), (4.0, 3)])
+def test_the_flops_of_a_video_are_those_that_are_counted_while_it_is_made(toy_pipe, guidance, steps):
+    traces = tracing.trace_parts(toy_pipe.components, frames=4, height=32, width=32)
+    spec = GenerationSpec("a dog", steps=steps, guidance=guidance, frames=4, height=32, width=32)
+    counted = tracing.trace(toy_pipe.unet, call=lambda: generate.generate(toy_pipe, spec)).total.flops
+    assert knobs.video_flops(traces, steps, 4, guidance) == pytest.approx(counted, rel=0.01)
+
+
+def measure(low, value, high):
+    return measures.Measure(value, low, high, 32)
+
+
+RISING = [measure(0.1, 0.2, 0.3), measure(0.5, 0.6, 0.8), measure(0.7, 0.8, 0.9), measure(0.6, 0.75, 0.9)]
+
+
+def test_enough_is_the_first_that_cannot_be_told_from_the_best():
+    assert knobs.enough((1, 2, 4, 8), RISING) == 2
+    assert knobs.enough((1, 2, 4, 8), RISING, lowest=True) == 1
+    assert knobs.enough((8, 4, 2, 1), RISING[::-1], lowest=True) == 1
+
+
+def test_means_of_new_values_lie_where_they_are_expected_19_times_in_20():
+    rng = np.random.default_rng(0)
+    old, new = rng.normal(size=(2000, 32)), rng.normal(size=(2000, 3)).mean(axis=1)
+    inside = [low <= x <= high for (low, high), x in zip((knobs.expected(v, 3) for v in old), new, strict=True)]
+    assert 0.93 < np.mean(inside) < 0.97
+    assert knobs.expected([1.0], 3) == (-np.inf, np.inf)

@@ -1,0 +1,160 @@
+"""knowledge: one thing in a prompt changes at a time, and the committed table is whole and of the shipped model."""
+
+from dataclasses import astuple
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from t2v_helpers import cartoon, metrics
+from t2v_helpers.model import generate
+from t2v_helpers.studies import knowledge, study
+
+
+@pytest.fixture(scope="module")
+def line(toy_pipe):
+    return knowledge.line(toy_pipe, 3)
+
+
+# --- what is asked
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_sentence_says_all_four_parts_and_the_other_words_differ_in_each(seed):
+    s = knowledge.sentence(seed)
+    assert all(a != b for a, b in zip(astuple(s.labels), astuple(s.other), strict=True))
+    assert cartoon.parse(s.prompt) == s.labels and cartoon.unknown_words(s.prompt) == []
+    assert s.prompt == "{subject} is {action} {place} {style}".format(**s.phrases)
+    assert knowledge.sentence(seed) == s
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_each_wording_changes_what_it_says(seed):
+    s, empty = knowledge.sentence(seed), {"subject": None, "action": None, "place": "room", "style": "plain"}
+    wordings = knowledge.wordings(s)
+    for part in knowledge.PARTS:
+        assert s.phrases[part] not in wordings[f"without {part}"]
+        assert cartoon.parse(wordings[f"other {part}"]) == cartoon.Labels(
+            **{p: getattr(s.other if p == part else s.labels, p) for p in knowledge.PARTS}
+        )
+        if empty[part]:
+            assert getattr(cartoon.parse(wordings[f"without {part}"]), part) == empty[part]
+    assert sorted(wordings["shuffled"].split()) == sorted(s.prompt.split())
+    assert cartoon.parse(wordings["three times"]) == cartoon.parse(wordings["without small words"]) == s.labels
+    assert all(cartoon.unknown_words(wordings[way]) for way in ("misspelt", "unknown subject", "two of them", "not"))
+    assert cartoon.unknown_words(wordings["two subjects"]) == cartoon.unknown_words(knowledge.NOTHING) == []
+    assert s.other.subject in wordings["two subjects"] and len(set(wordings.values())) == len(wordings)
+
+
+# --- what is made
+
+
+def test_text_vectors_of_the_words_give_the_video_of_the_words(toy_pipe):
+    s = knowledge.sentence(0)
+    spec = knowledge.spec_of(s, s.prompt)
+    text = generate.encode_prompt(toy_pipe, spec)
+    assert np.array_equal(knowledge.from_text(toy_pipe, text, spec), generate.generate(toy_pipe, spec).frames)
+
+
+def test_mixed_texts_hold_rows_of_both_sentences(toy_pipe):
+    s = knowledge.sentence(0)
+    here, there = (generate.encode_prompt(toy_pipe, knowledge.spec_of(s, p)) for p in (s.prompt, s.replaced("subject")))
+    mixed = knowledge.texts(toy_pipe, s)
+    from_there = [i for i in range(here.shape[1]) if torch.equal(mixed["its row alone"][1, i], there[1, i])]
+    assert from_there[-1] == 2 and torch.equal(mixed["all rows after"][1, 3:], there[1, 3:])
+    assert torch.equal(mixed["all rows after"][1, :3], here[1, :3])
+    assert all(torch.equal(text[0], here[0]) for text in mixed.values()), "the negative prompt stays"
+
+
+def test_a_change_is_the_mean_of_its_square():
+    video, other = np.zeros((2, 16, 16, 3), np.uint8), np.zeros((2, 16, 16, 3), np.uint8)
+    other[1, :2, 2:4] = 100
+    found = knowledge.change(video, other)
+    assert found.shape == (2, 8, 8) and found[1, 0, 1] == 100 and found.sum() == 100
+    assert knowledge.change(other, video, 4)[1, 0, 0] == 25
+
+
+def test_changes_are_split_by_where_drawings_show_the_subject():
+    labels = cartoon.Labels("dog", "sleeping")
+    region = metrics.usual_region("dog", "sleeping", 8).reshape(8, 8, 8, 8, 8).mean((2, 4)) > 0.5
+    assert knowledge.split(np.where(region, 7.0, 2.0), labels) == [7, 2]
+
+
+def test_ranks_are_spearmans():
+    a, b = np.random.default_rng(0).normal(size=(2, 3, 4, 5))
+    assert knowledge.rank_correlation(a, a + b) == pytest.approx(stats.spearmanr(a.ravel(), (a + b).ravel())[0])
+    assert knowledge.rank_correlation(a, -a) == pytest.approx(-1)
+
+
+def test_a_line_holds_every_way(line):
+    s = knowledge.sentence(3)
+    more = {"its row alone", "all rows after", "halfway", "negative, said", "negative, open"}
+    assert line["seed"] == 3 and line["prompt"] == s.prompt
+    assert set(line["found"]) == {*knowledge.wordings(s), *more}
+    assert set(line["change"]) == set(knowledge.PARTS) and set(line["ranks"]) == {*knowledge.PARTS, knowledge.CONTROL}
+    assert all(-1 <= r <= 1 for row in line["ranks"].values() for r in row.values())
+
+
+def test_a_cell_is_what_is_read_in_the_video_of_its_words(line, toy_pipe):
+    s = knowledge.sentence(3)
+    video = generate.generate(toy_pipe, knowledge.spec_of(s, knowledge.wordings(s)["other place"])).frames
+    assert line["found"]["other place"] == knowledge.read(video) == list(astuple(metrics.read(video[None])[0]))
+
+
+# --- the table
+
+
+def row(seed, *read):
+    return {"seed": seed, "prompt": "", "found": {"as it is": list(read)}}
+
+
+def test_shares_are_counted_against_the_sentence_of_each_seed():
+    first, second = knowledge.sentence(0), knowledge.sentence(1)
+    lines = [row(0, *astuple(first.labels)), row(1, *astuple(second.other))]
+    assert knowledge.share(lines, "as it is", "subject") == metrics.Share(1, 2)
+    assert knowledge.told(lines, "as it is", "subject") == metrics.Share(1, 2).told
+    assert knowledge.share(lines[1:], "as it is", "place", "other") == metrics.Share(1, 1)
+
+
+@pytest.mark.parametrize(("way", "part"), [("sideways", "subject"), ("as it is", "colour")])
+def test_what_the_table_lacks_is_said(way, part):
+    with pytest.raises(ValueError, match="the parts are subject, action, place, style, the ways as it is"):
+        knowledge.share([row(0, "dog", "dancing", "moon", "plain")], way, part)
+
+
+def test_an_empty_table_has_no_shares():
+    with pytest.raises(ValueError, match="it has no lines"):
+        knowledge.share([], "as it is", "subject")
+
+
+def test_the_table_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
+    monkeypatch.setattr(knowledge, "line", lambda pipe, seed: row(seed, "dog", "dancing", "moon", "plain"))
+    whole = knowledge.make(None, range(2), tmp_path / "whole.jsonl")
+    stopped = knowledge.make(None, [1], tmp_path / "stopped.jsonl")
+    assert knowledge.make(None, range(2), stopped).read_bytes() == whole.read_bytes()
+    assert [found["seed"] for found in knowledge.load(whole)] == [0, 1]
+
+
+@pytest.mark.parametrize("words", [["--seeds", "0"], ["--seeds", "17"], ["--table", ""]])
+def test_bad_options_are_one_sentence(words, capsys):
+    with pytest.raises(SystemExit) as left:
+        knowledge.main(words)
+    assert left.value.code == 2 and len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_table_of_something_else_is_one_sentence_and_left_alone(tmp_path, capsys):
+    table = tmp_path / "table.jsonl"
+    table.write_text("[]")
+    with pytest.raises(SystemExit):
+        knowledge.main(["--table", str(table)])
+    assert "is no table" in capsys.readouterr().err and table.read_text() == "[]"
+
+
+def test_the_committed_table_is_whole_and_of_the_shipped_weights():
+    about, *lines = study.read(knowledge.TABLE, knowledge.COMMAND)
+    assert about["weights"] == study.weights() and about["settings"] == knowledge.SETTINGS
+    assert [found["seed"] for found in lines] == list(range(knowledge.SEEDS))
+    for found in lines:
+        s = knowledge.sentence(found["seed"])
+        assert found["prompt"] == s.prompt and set(knowledge.wordings(s)) < set(found["found"])

@@ -1,0 +1,96 @@
+"""The training of the judge: batches from (seed, k) alone, an exact resume, and weights with their numbers."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from t2v_helpers import metrics
+from t2v_helpers.cartoon import judge as judges
+from t2v_helpers.training import judge, loop
+
+TOY = judge.JudgeSettings(steps=4, batch=3, pool=6, frames=6, lengths=(2, 4, 6))
+
+
+def test_a_batch_follows_from_seed_and_step_alone():
+    (a, a_wanted), (b, b_wanted) = judge.JudgeTask(TOY).batch(2), judge.JudgeTask(TOY).batch(2)
+    torch.testing.assert_close(a, b, rtol=0, atol=0)
+    assert all(torch.equal(a_wanted[name], b_wanted[name]) for name in judges.CLASSES)
+    other, _ = judge.JudgeTask(TOY).batch(3)
+    assert other.shape != a.shape or not torch.equal(other, a)
+
+
+def test_lengths_vary():
+    lengths = {judge.JudgeTask(TOY).batch(k)[0].shape[2] for k in range(20)}
+    assert lengths == {2, 4, 6}
+
+
+def test_cuts_of_a_clip_differ():
+    frames = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), dtype=np.uint8)
+    rng = np.random.default_rng(1)
+    cuts = [judge.disturbed_cut(frames, 4, TOY, rng) for _ in range(200)]
+    same = sum(torch.allclose(cut, cuts[0]) for cut in cuts)
+    assert {tuple(cut.shape) for cut in cuts} == {(3, 4, 64, 64)} and same < 30
+    assert max(cut.abs().max() for cut in cuts) <= 1
+
+
+def test_killed_and_started_again_ends_with_the_same_weights(tmp_path):
+    for step in loop.train(judge.JudgeTask(TOY), tmp_path / "whole", save_every=2):
+        assert np.isfinite(step.loss)
+    for step in loop.train(judge.JudgeTask(TOY), tmp_path / "killed", save_every=2):
+        if step.index == 3:
+            break
+    assert [s.index for s in loop.train(judge.JudgeTask(TOY), tmp_path / "killed", save_every=2)] == [3, 4]
+    a, b = (loop.averaged(judge.JudgeTask(TOY), tmp_path / x).state_dict() for x in ("whole", "killed"))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_learns(tmp_path):
+    settings = judge.JudgeSettings(steps=30, batch=8, pool=8, frames=4, lengths=(4,), warm_up=3)
+    losses = [step.loss for step in loop.train(judge.JudgeTask(settings), tmp_path)]
+    assert np.mean(losses[-5:]) < 0.6 * losses[0]
+
+
+def test_ships_weights_with_their_accuracy(tmp_path):
+    path = tmp_path / "judge.safetensors"
+    accuracy = judge.ship(judges.Judge().eval(), TOY, 4, path)
+    assert json.loads(judges.about(path)["accuracy"]) == accuracy
+    assert set(accuracy) == set(metrics.DISTURBANCES) and accuracy["none"]["style"]["n"] == 4
+
+
+def test_the_command_trains_and_writes_the_weights(tmp_path, capsys):
+    out = tmp_path / "judge.safetensors"
+    folder = ["--folder", str(tmp_path / "run"), "--out", str(out)]
+    assert judge.main(["--steps", "1", "--renders", "2", *folder]) == 0
+    assert judges.load(out) and "blur" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["steps", "batch", "pool"])
+def test_settings_out_of_range_are_named(name):
+    with pytest.raises(ValueError, match=f"{name} is 0, but must be at least 1"):
+        judge.JudgeSettings(**{name: 0})
+
+
+@pytest.mark.parametrize("lengths", [(), (0, 4), (4, 25)])
+def test_lengths_out_of_range_are_named(lengths):
+    with pytest.raises(ValueError, match="lengths are .*, but must be some, each from 1 to frames=24"):
+        judge.JudgeSettings(lengths=lengths)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [(["--steps", "0"], "'0' is not allowed: give a whole number, at least 1"),
+     (["--renders", "0"], "'0' is not allowed"),
+     (["--seed", "-1"], "'-1' is not allowed: give a whole number, at least 0")],
+)  # fmt: skip
+def test_the_command_refuses_in_one_sentence_before_it_trains(tmp_path, capsys, words, sentence):
+    with pytest.raises(SystemExit, match="2"):
+        judge.main([*words, "--folder", str(tmp_path / "run")])
+    assert sentence in capsys.readouterr().err and not (tmp_path / "run").exists()
+
+
+def test_the_command_does_not_train_where_it_could_not_write(tmp_path):
+    with pytest.raises(IsADirectoryError, match="is a folder"):
+        judge.main(["--folder", str(tmp_path / "run"), "--out", str(tmp_path)])
+    assert not (tmp_path / "run").exists()

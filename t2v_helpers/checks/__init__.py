@@ -1,8 +1,13 @@
-"""Checks of the exercises: `check_NN_k(answer)` says what is wrong with an answer, not only that it is.
+"""Is the answer right?
+
+Checks of the exercises: `check_NN_k(answer)` says what is wrong with an answer, not only that it is.
 
 Each check gives back a `Verdict`, which a notebook shows as the last line of a cell. A stub raises nothing, so that
 "Run All" goes past an exercise that nobody has done yet; an error inside of an answer is shown as Python shows it.
 `if verdict:` is true for a right answer.
+
+Imports: core to studies.
+Start reading: advice.py, then notebook_00.py.
 """
 
 from t2v_helpers.checks.advice import Verdict, is_missing, tensor_advice

@@ -1,8 +1,13 @@
-"""Measures of a video: what the judge reads off it, what OpenCV sees in it, and how sure a share is.
+"""How good is a video?
+
+Measures of a video: what the judge reads off it, what OpenCV sees in it, and how sure a share is.
 
 Videos are uint8, [f h w c] one or [b f h w c] several. In the cartoon world the labels of every sentence are known,
 so "does the video show what was asked?" is counted, not argued about. The judge's own accuracy on fresh renders
 stands beside every count. OpenCV gives a second opinion that has learned nothing.
+
+Imports: core to model.
+Start reading: label_adherence.py.
 """
 
 from t2v_helpers.metrics.clip_scores import CARTOON, Clip, clip_similarity, frame_similarity, load_clip

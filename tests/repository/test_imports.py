@@ -20,12 +20,11 @@ LAYERS = [layer.removeprefix("t2v_helpers.") for layer in LINTER["contracts"][0]
 EVERYWHERE = {"torch", "numpy", "tqdm"}
 GUESTS = {  # a library -> the only rooms it may enter
     "IPython": {"show"},
-    "PIL": {"core", "show"},
+    "PIL": {"core"},
     "accelerate": {"model"},
     "cv2": {"cartoon", "core", "metrics"},
     "diffusers": {"diffusion", "inside", "model", "training"},
     "huggingface_hub": {"model"},
-    "imageio": {"core"},
     "imageio_ffmpeg": {"core"},
     "ipywidgets": {"show"},
     "latex2mathml": {"course"},
@@ -37,7 +36,7 @@ GUESTS = {  # a library -> the only rooms it may enter
     "peft": {"model"},
     "psutil": {"machine"},
     "safetensors": {"cartoon", "inside", "metrics", "model", "training"},
-    "scipy": {"metrics", "studies"},
+    "scipy": {"metrics"},
     "tokenizers": {"cartoon"},
     "transformers": {"cartoon", "metrics", "model", "training"},
 }
@@ -90,7 +89,12 @@ def test_each_room_says_its_question_and_where_to_start():
 
 def linted(package: Path) -> subprocess.CompletedProcess:
     """What the contract says of a package of the same name."""
-    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache", "--config", str(ROOT / "pyproject.toml")]
+    command = [
+        str(Path(sys.executable).with_name("lint-imports")),
+        "--no-cache",
+        "--config",
+        str(ROOT / "pyproject.toml"),
+    ]
     return subprocess.run(command, cwd=package.parent, capture_output=True, text=True)
 
 

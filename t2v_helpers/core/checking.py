@@ -1,0 +1,95 @@
+"""Refuse a bad argument before anything is computed, and always in the same words:
+
+    steps=0 is not allowed: use a whole number from 1 to 1000.
+    scheduler='ddin' is unknown: did you mean 'ddim'? Use one of: ddim, dpm++, lms, pndm.
+
+Each check gives the value back, so that it can stand where the value is used.
+"""
+
+import math
+import shutil
+from collections.abc import Iterable
+from difflib import get_close_matches
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from t2v_helpers.core import files
+
+
+def whole(name: str, value: Any, least: int = 1, most: int | None = None) -> int:
+    """`value` as a plain int. ValueError unless it is a whole number from `least` to `most`; a bool is not one."""
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, Integral)
+        or value < least
+        or (most is not None and value > most)
+    ):
+        allowed = f"from {least} to {most}" if most is not None else f"of {least} or more"
+        raise ValueError(f"{name}={value!r} is not allowed: use a whole number {allowed}.")
+    return int(value)
+
+
+def number(name: str, value: Any, least: float = -math.inf, most: float = math.inf) -> float:
+    """`value` as a plain float. ValueError unless it is a finite number from `least` to `most`."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not (math.isfinite(value) and least <= value <= most):
+        limits = f" from {least:g}" * (least > -math.inf) + f" to {most:g}" * (most < math.inf)
+        raise ValueError(f"{name}={value!r} is not allowed: use a number{limits}.")
+    return float(value)
+
+
+def one_of(name: str, value: Any, allowed: Iterable, hint: str = "") -> Any:
+    """`value`, where it is among `allowed`. ValueError: what was probably meant, and all that is allowed."""
+    allowed = list(allowed)
+    if not any(type(value) is type(each) and value == each for each in allowed):
+        near = get_close_matches(str(value).lower(), [str(each) for each in allowed], n=1)
+        meant = f"did you mean {near[0]!r}? " if near else ""
+        choices = hint or f"Use one of: {', '.join(map(str, allowed))}."
+        raise ValueError(f"{name}={value!r} is unknown: {meant}{choices}")
+    return value
+
+
+def kind(name: str, value: Any, kinds: type | tuple[type, ...], needed: str) -> Any:
+    """`value`, where it is of one of `kinds`. ValueError: what it is, and what is `needed` ("a list of prompts")."""
+    if not isinstance(value, kinds):
+        raise ValueError(f"{name} is of type {type(value).__name__}: use {needed}.")
+    return value
+
+
+def frames(value: Any, name: str = "frames", least: int = 1) -> np.ndarray:
+    """A video uint8 [f h w 3] of at least `least` frames. ValueError: its type, its shape, or its few frames."""
+    if not isinstance(value, np.ndarray) or value.dtype != np.uint8 or value.ndim != 4 or value.shape[-1] != 3:
+        found = f"{value.dtype} {list(value.shape)}" if isinstance(value, np.ndarray) else type(value).__name__
+        raise ValueError(f"{name} is {found}: use a video, uint8 [f h w 3].")
+    if len(value) < least:
+        raise ValueError(f"{name} has {len(value)} frames: use {least} or more.")
+    return value
+
+
+def room_on_disk(path: str | Path, needed: int, what: str) -> None:
+    """OSError where the disk of `path` has fewer than `needed` free bytes for `what`; the path need not exist yet."""
+    path = Path(path).absolute()
+    free = shutil.disk_usage(next(folder for folder in (path, *path.parents) if folder.exists())).free
+    if free < needed:
+        raise OSError(
+            f"{what} needs {needed / 2**30:.1f} GiB in {path}, but {free / 2**30:.1f} are free: "
+            "delete something there, or choose another folder."
+        )
+
+
+def replaceable(folder: str | Path, mark: str, what: str) -> None:
+    """Know before a long computation that `what` may replace `folder`: a new or empty one, or one with `mark` in it.
+
+    Errors: ValueError where it holds other files, or the working folder; those of files.check_target.
+    """
+    place = Path(folder).resolve()
+    files.check_target(place / mark)
+    if Path.cwd().is_relative_to(place):
+        why = "you are working in it"
+    elif place.exists() and any(place.iterdir()) and not (place / mark).is_file():
+        why = f"it holds files, but no {mark}"
+    else:
+        return
+    raise ValueError(f"{what} cannot replace {str(folder)!r}: {why}. Choose a new folder, or one with a {mark} in it.")

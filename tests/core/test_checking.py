@@ -1,0 +1,94 @@
+"""checking: each check lets the right values through as they are, and names the argument and the value it refuses."""
+
+import numpy as np
+import pytest
+
+from t2v_helpers.core import checking
+
+VIDEO = np.zeros((2, 4, 4, 3), np.uint8)
+
+
+def test_right_values_come_back():
+    assert checking.whole("steps", np.int64(3), most=3) == 3 and type(checking.whole("steps", np.int64(3))) is int
+    assert checking.number("guidance", 4, 1, 4) == 4.0 and type(checking.number("guidance", 4)) is float
+    assert checking.one_of("scheduler", "lms", ("ddim", "lms")) == "lms"
+    assert checking.kind("prompt", "a dog", str, "a text") == "a dog"
+    assert checking.frames(VIDEO, least=2) is VIDEO
+
+
+@pytest.mark.parametrize("value", [0, 6, 1.0, True, "3", None, float("nan")])
+def test_what_is_no_whole_number_in_range_is_refused(value):
+    with pytest.raises(ValueError, match=r"^steps=.* from 1 to 5"):
+        checking.whole("steps", value, 1, 5)
+
+
+def test_without_a_most_the_least_is_named():
+    with pytest.raises(ValueError, match="batch=-1 .* of 2 or more"):
+        checking.whole("batch", -1, 2)
+
+
+@pytest.mark.parametrize("value", [0.5, 101, float("nan"), float("inf"), True, "4", 1j])
+def test_what_is_no_number_in_range_is_refused(value):
+    with pytest.raises(ValueError, match=r"^guidance=.* from 1 to 100"):
+        checking.number("guidance", value, 1, 100)
+
+
+def test_an_infinite_number_is_never_allowed():
+    with pytest.raises(ValueError, match="shift=inf .*a number"):
+        checking.number("shift", float("inf"))
+
+
+def test_a_near_miss_is_named():
+    with pytest.raises(ValueError, match="scheduler='DDIN' .*did you mean 'ddim'.*ddim, lms"):
+        checking.one_of("scheduler", "DDIN", ("ddim", "lms"))
+
+
+@pytest.mark.parametrize("value", ["quite other", None, 3, ["ddim"]])
+def test_what_is_unknown_is_refused(value):
+    with pytest.raises(ValueError, match="scheduler=.* is unknown: .*Use one of: ddim, lms"):
+        checking.one_of("scheduler", value, ("ddim", "lms"))
+
+
+def test_a_number_is_no_word_that_looks_alike():
+    with pytest.raises(ValueError, match="n=1.0 is unknown"):
+        checking.one_of("n", 1.0, (1, 2))
+
+
+def test_another_kind_is_named():
+    with pytest.raises(ValueError, match="specs is of type str: use a list"):
+        checking.kind("specs", "a dog", list, "a list of specs")
+
+
+@pytest.mark.parametrize(
+    "value, found",
+    [(VIDEO.astype(float), "float64"), (VIDEO[0], r"\[4, 4, 3\]"), (VIDEO[..., :1], r"4, 1\]"), ([VIDEO], "list")],
+)
+def test_what_is_no_video_is_refused(value, found):
+    with pytest.raises(ValueError, match=f"video is .*{found}.*uint8"):
+        checking.frames(value, "video")
+
+
+def test_too_few_frames_are_refused():
+    with pytest.raises(ValueError, match="frames has 2 frames: use 3"):
+        checking.frames(VIDEO, least=3)
+
+
+def test_a_disk_with_too_little_room_is_refused(tmp_path):
+    checking.room_on_disk(tmp_path / "not" / "there", 1, "a video")
+    with pytest.raises(OSError, match="a film needs 1073741824.0 GiB"):
+        checking.room_on_disk(tmp_path, 2**60, "a film")
+
+
+def test_only_a_new_folder_or_one_of_its_kind_is_replaced(tmp_path):
+    checking.replaceable(tmp_path / "new", "model_index.json", "the model")
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(ValueError, match="the model cannot replace .*holds files"):
+        checking.replaceable(tmp_path, "model_index.json", "the model")
+    (tmp_path / "model_index.json").touch()
+    checking.replaceable(tmp_path, "model_index.json", "the model")
+
+
+def test_the_working_folder_is_never_replaced(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="you are working in it"):
+        checking.replaceable(tmp_path.parent, "model_index.json", "the model")

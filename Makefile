@@ -40,7 +40,7 @@ lint: $(VENV)/.ready  ## style, and the order of imports
 	$(VENV)/bin/lint-imports --no-cache
 
 units: $(VENV)/.ready $(VENV)/.actionlint  ## unit tests
-	$(PY) -m pytest $(TESTS) $(ARGS)
+	$(PY) -m pytest -n 2 --dist worksteal $(TESTS) $(ARGS)
 
 # The stored outputs come from Linux on x86. Apple's processors add the same floats in another order, a GPU computes in float16, and
 # after 25 steps a pixel, and with it a count, may be another one. So there every cell must run, and its output is not compared.

@@ -6,11 +6,15 @@
     solution               a function out of the solution of an exercise
 
 The pipelines are shared by the whole run: a test that changes one puts it back, or loads its own from the folder.
+Toy models are too small for two threads: each test, and each Python that it starts, computes in one.
 """
 
 import json
+import os
 import shutil
 from pathlib import Path
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported, which reads it once
 
 import pytest
 import torch

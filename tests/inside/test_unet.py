@@ -14,11 +14,11 @@ from torch import nn
 
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.inside import feature_reuse, unet, unet_config
-from t2v_helpers.model import loading
+from t2v_helpers.model import hub, loading
 from t2v_helpers.model.generate import generate
 
 FOLDER = loading.CARTOON / "unet"
-MODELSCOPE = json.loads(Path(unet.__file__).with_name("modelscope").joinpath("unet.json").read_text())
+MODELSCOPE = json.loads((hub.MODELSCOPE_SHAPES / "unet.json").read_text())
 BLOCKS = {  # of ModelScope -> the channels that it reads
     "transformer_in": 320, "down_blocks.0": 320, "down_blocks.1": 320, "down_blocks.2": 640, "down_blocks.3": 1280,
     "mid_block": 1280, "up_blocks.0": 1280, "up_blocks.1": 1280, "up_blocks.2": 1280, "up_blocks.3": 640,

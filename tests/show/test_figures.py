@@ -71,7 +71,9 @@ def test_a_gif_moves_and_is_small_enough_for_a_page(name):
     assert (figures.IMAGES / name).stat().st_size <= 1 << 20
 
 
-@pytest.mark.parametrize("spec", {spec for figure in figures.FIGURES.values() for spec in figure.specs}, ids=str)
+@pytest.mark.parametrize(
+    "spec", dict.fromkeys(spec for figure in figures.FIGURES.values() for spec in figure.specs), ids=str
+)
 def test_every_prompt_is_a_sentence_of_the_cartoon_world(spec):
     assert cartoon.parse(spec.prompt)
 

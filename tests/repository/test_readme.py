@@ -60,8 +60,8 @@ def test_every_t2v_command_is_understood(command):
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if "python -m t2v" in c])
 def test_every_module_it_starts_has_a_command(command):
-    module = re.search(r"-m t2v_helpers\.(\w+)", command).group(1)
-    assert '__name__ == "__main__"' in (ROOT / "t2v_helpers" / f"{module}.py").read_text(encoding="utf-8")
+    module = re.search(r"-m ([\w.]+)", command).group(1).replace(".", "/")
+    assert '__name__ == "__main__"' in (ROOT / f"{module}.py").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("word", re.findall(r"`([\w./]+\.\w+)`", CODE))

@@ -1,0 +1,139 @@
+"""How many small faults do the tests catch? Sample some, put them into the code one by one, and run the room's tests.
+
+    pip install cosmic-ray
+    python tests/mutants.py --rooms diffusion inside core --each 30 --to mutants.jsonl
+    python tests/mutants.py --again mutants.jsonl --to now.jsonl    # the same faults, wherever their lines stand now
+
+A fault is one edit by one of cosmic-ray's operators: another comparison, another sign, a number off by one, a loop that
+never runs. It is caught if a test of tests/<room>/ fails. Later it is found again by its function and the text of its
+line. The package is changed on disk while this runs: use a clone that nobody else works in. It needs a POSIX system,
+since each run of the tests is a fork that finds torch and diffusers already imported.
+"""
+
+import argparse
+import json
+import os
+import random
+import signal
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import parso
+from cosmic_ray.ast import ast_nodes
+from cosmic_ray.mutating import mutate_code
+from cosmic_ray.plugins import get_operator, operator_names
+
+ROOT = Path(__file__).parents[1]
+# These need arguments, or change nothing; `|` mostly joins types, and any other operator there is an error at import.
+LEFT_OUT = ("VariableReplacer", "VariableInserter", "NoOp", "BitOr")
+OPERATORS = [name for name in operator_names() if not any(word in name for word in LEFT_OUT)]
+LIMIT = 150  # seconds for one run; a fault that loops forever is caught
+
+
+def faults(path: Path) -> list[dict]:
+    """Every fault that the operators can put into one module, with what finds it again."""
+    source = path.read_text()
+    nodes, lines, found, seen = list(ast_nodes(parso.parse(source))), source.splitlines(), [], defaultdict(int)
+    for name in OPERATORS:
+        places = [(node, at) for node in nodes for at, _ in get_operator(name)().mutation_positions(node)]
+        for occurrence, (node, at) in enumerate(places):
+            key = (function(node), lines[at[0] - 1].strip(), name)
+            found.append({"module": str(path.relative_to(ROOT)), "function": key[0], "line": key[1], "operator": name,
+                          "nth": seen[key], "at": at, "occurrence": occurrence})  # fmt: skip
+            seen[key] += 1
+    return found
+
+
+def function(node) -> str:
+    """Class.method of the function around a node, "" at the top of a module."""
+    names = []
+    while node := node.parent:
+        names += [node.name.value] if node.type in ("funcdef", "classdef") else []
+    return ".".join(reversed(names))
+
+
+def sample(room: str, n: int, seed: int = 0) -> list[dict]:
+    """n places of a room at random, and one fault for each: a place that has many operators counts once."""
+    places = defaultdict(list)
+    for path in sorted((ROOT / "t2v_helpers" / room).glob("*.py")):
+        for fault in faults(path):
+            places[fault["module"], tuple(fault["at"])].append(fault)
+    draw = random.Random(seed)
+    return [draw.choice(places[key]) for key in draw.sample(sorted(places), min(n, len(places)))]
+
+
+def again(old: list[dict]) -> list[dict]:
+    """The same faults in today's code; one whose line is not there any more is left out."""
+    key = ("function", "line", "operator", "nth")
+    now = {}
+    for path in sorted((ROOT / "t2v_helpers").rglob("*.py")):
+        now |= {tuple(fault[k] for k in key): fault for fault in faults(path)}
+    return [now[tuple(fault[k] for k in key)] for fault in old if tuple(fault[k] for k in key) in now]
+
+
+def caught(fault: dict) -> bool:
+    """Whether the tests of the fault's room fail with it."""
+    path = ROOT / fault["module"]
+    source = path.read_text()
+    mutant = mutate_code(source, get_operator(fault["operator"])(), fault["occurrence"])
+    try:
+        path.write_text(mutant)
+        return not passes(Path(fault["module"]).parts[1], path.stem)
+    finally:
+        path.write_text(source)
+
+
+def passes(room: str, module: str = "") -> bool:
+    """Whether the tests of a room pass, in a process of their own; those of the module itself come first."""
+    tests = sorted(Path(ROOT, "tests", room).glob("test_*.py"), key=lambda path: module not in path.stem)
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        sink = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(sink, 1), os.dup2(sink, 2)
+        import pytest
+
+        os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0", *map(str, tests)])))
+    end = time.monotonic() + LIMIT
+    while time.monotonic() < end:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return status == 0
+        time.sleep(0.1)
+    os.killpg(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return False
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rooms", nargs="+", default=["diffusion", "inside", "core"])
+    parser.add_argument("--each", type=int, default=30, help="faults for each room")
+    parser.add_argument("--again", type=Path, help="a file of an earlier run")
+    parser.add_argument("--to", type=Path, required=True)
+    args = parser.parse_args()
+    import cv2, diffusers, hypothesis, imageio, matplotlib.pyplot, scipy.stats, torch, transformers  # noqa
+
+    if args.again:
+        old = [json.loads(line) for line in args.again.read_text().splitlines()]
+        chosen = again(old)
+        print(f"{len(chosen)} of {len(old)} faults are still possible.")
+    else:
+        chosen = [fault for room in args.rooms for fault in sample(room, args.each)]
+    for room in sorted({Path(fault["module"]).parts[1] for fault in chosen}):
+        if not passes(room):
+            sys.exit(f"The tests of {room} fail without any fault.")
+    counts = defaultdict(list)
+    with args.to.open("w") as file:
+        for fault in chosen:
+            fault["caught"] = caught(fault)
+            counts[Path(fault["module"]).parts[1]].append(fault["caught"])
+            print(json.dumps(fault), file=file, flush=True)
+    for room, results in counts.items():
+        print(f"{room}: {sum(results)} of {len(results)} caught")
+
+
+if __name__ == "__main__":
+    main()

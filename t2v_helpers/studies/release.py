@@ -140,7 +140,8 @@ def measure_timings(pipe, model: str, repeats: int = 3, steps: int = 25) -> dict
     spec = GenerationSpec(prompt=CLOCK, steps=steps, frames=16)
     generate.generate(pipe, spec)
     first = (
-        "import sys; from t2v_helpers import generate, models; from t2v_helpers.core.records import GenerationSpec; "
+        "import sys; from t2v_helpers.model import generate, loading; "
+        "from t2v_helpers.core.records import GenerationSpec; "
         f"generate.generate(loading.load(sys.argv[1], quiet=True), GenerationSpec({CLOCK!r}, steps={steps}))"
     )
     inside = "import time; t = time.perf_counter(); import t2v_helpers; print(time.perf_counter() - t)"

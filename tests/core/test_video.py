@@ -143,7 +143,7 @@ def test_a_file_that_cannot_be_finished_leaves_nothing(tmp_path):
     """The system stops ffmpeg after 1 KiB, as a full disk would; run apart, since the limit is the process's."""
     code = (
         "import resource, sys, numpy as np\n"
-        "from t2v_helpers import video\n"
+        "from t2v_helpers.core import video\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))\n"
         "frames = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), np.uint8)\n"
         "try:\n    video.write_mp4(frames, sys.argv[1])\n"

@@ -343,7 +343,7 @@ def test_text_has_a_line_for_each_row(rows):
 def test_needs_is_what_is_missed_without_scipy(rows):
     code = """
 import sys; sys.modules["scipy"] = None
-from t2v_helpers import schedulers
+from t2v_helpers.diffusion import schedulers
 from t2v_helpers.model import swapping
 for name in schedulers.NAMES:
     try: schedulers.make(name, {}).set_timesteps(3)

@@ -28,8 +28,8 @@ for name in sys.argv[3:]:
 
 import numpy as np
 
-from t2v_helpers import generate, models
 from t2v_helpers.core.records import GenerationSpec
+from t2v_helpers.model import generate, loading
 
 pipe = loading.load(sys.argv[1], device="cpu", dtype="float32")
 made = generate.generate(pipe, GenerationSpec(**json.load(sys.stdin)))

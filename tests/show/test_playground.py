@@ -175,7 +175,8 @@ def test_the_still_is_a_caption_and_a_filmstrip_and_always_the_same(no_marks, sh
 
 
 SHOW = """
-from t2v_helpers import models, playground
+from t2v_helpers.model import loading
+from t2v_helpers.show import playground
 pipe = loading.load({folder!r}, device="cpu", dtype="float32")
 playground.show(pipe)
 """

@@ -1,5 +1,6 @@
 """Notebook 05 computes what the package computes: its functions are taken out and run; its numbers hold together."""
 
+from functools import cache
 from pathlib import Path
 
 import notebook_functions
@@ -17,20 +18,12 @@ from t2v_helpers.studies import knobs
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "05_steps_frames_guidance.ipynb"
 
 
-def functions() -> str:
-    """The source of the notebook's functions, without their decorators."""
-    found = notebook_functions.functions(NOTEBOOK)
-    for node in found:
-        node.decorator_list = []
-    return notebook_functions.source(found)
-
-
 def namespace(**names) -> dict:
     """The notebook's functions, and the names that they look up."""
     modules = {"np": np, "generate": generate, "knobs": knobs, "measures": measures, "loading": loading}
     here = modules | {"BASE": knobs.BASE, "MODEL": "cartoon", "PROMPT": "a dog", "GenerationSpec": GenerationSpec}
-    here |= {"tracing": tracing} | names
-    exec(functions(), here)  # the repository's own notebook
+    here |= {"tracing": tracing, "cache": cache} | names
+    exec(notebook_functions.source(notebook_functions.functions(NOTEBOOK)), here)  # the repository's own notebook
     return here
 
 

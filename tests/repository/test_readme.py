@@ -1,5 +1,6 @@
 """The README is true: its commands, paths, pictures and numbers are those of the repository."""
 
+import functools
 import re
 import shlex
 from pathlib import Path
@@ -77,9 +78,7 @@ def test_the_variables_it_names_are_those_that_are_read():
 
 
 def test_the_memory_of_notebook_11_is_what_the_trace_says():
-    def needs(*size):
-        return loading.needs("modelscope", *size)
-
+    needs = functools.cache(lambda *size: loading.needs("modelscope", *size))
     way = memory_plan.plan("7GiB", 16, 256, 256, needs, ("float32",), gpu=True).way
     told = re.findall(r"([\d.]+ GiB) for (\d+)", TEXT.partition("way that `T2V_MEMORY=7GiB` finds")[2])
     assert [int(frames) for _, frames in told] == [16, 20, 40]

@@ -20,7 +20,13 @@ from pathlib import Path
 from t2v_helpers.core import arguments, files
 
 # These have a `main` and options of their own.
-MODULES = {"run": "course", "sweep": "sweep", "bench": "bench", "train": "train", "dry-run": "dry_run"}
+MODULES = {
+    "run": "course.run",
+    "sweep": "model.sweep",
+    "bench": "studies.release",
+    "train": "training.stages",
+    "dry-run": "course.dry_run",
+}
 INPUT_ERRORS = (ValueError, OSError, MemoryError, ImportError, FloatingPointError)
 SUFFIXES = (".mp4", ".png", ".json")  # the video, its filmstrip and its record
 SCHEDULERS = (  # schedulers.NAMES, without importing that for a help text

@@ -23,32 +23,32 @@ from t2v_helpers.model.generate import MAX_FRAMES, check, denoise, generate, gen
 
 SPEC = GenerationSpec("a robot is dancing on the moon", steps=2, frames=2)
 BAD = [
-    ({"prompt": ""}, "prompt is empty: say what to show"),
-    ({"prompt": " \t\n\u00a0"}, "prompt is empty: say what to show"),
-    ({"prompt": "a dog \ud83d"}, r"prompt holds '\\ud83d', half of a character"),
-    ({"negative_prompt": "\udfff"}, r"negative_prompt holds '\\udfff', half of a character"),
-    ({"prompt": "a dog " * 12}, "prompt has 24 tokens, but 22 fit, so these words fall off: a, dog; shorten it"),
-    ({"negative_prompt": "a dog " * 12}, "negative_prompt has 24 tokens, but 22 fit"),
-    ({"scheduler": "dpm"}, "scheduler='dpm' is unknown: did you mean 'ddpm'"),
-    ({"scheduler": "none at all"}, "scheduler='none at all' is unknown: use one of ddim, dpm"),
-    ({"steps": 0}, "steps=0 is out of range: use 1 to 1000"),
-    ({"steps": -3}, "steps=-3 is out of range: use 1 to 1000"),
-    ({"steps": 1001}, "steps=1001 is out of range: use 1 to 1000"),
-    ({"guidance": float("nan")}, "guidance=nan is out of range: use 1 to 100"),
-    ({"guidance": float("inf")}, "guidance=inf is out of range: use 1 to 100"),
-    ({"guidance": -float("inf")}, "guidance=-inf is out of range: use 1 to 100"),
-    ({"guidance": 0.5}, "guidance=0.5 is out of range: use 1 to 100"),
-    ({"guidance": 101}, "guidance=101 is out of range: use 1 to 100"),
-    ({"frames": 0}, "frames=0 is not allowed: use a whole number from 1 to 200"),
-    ({"frames": MAX_FRAMES + 1}, "frames=201 is not allowed: use a whole number from 1 to 200"),
-    ({"height": 0}, "height=0 is not allowed: use a whole number from 16 to 1024"),
-    ({"height": -64}, "height=-64 is not allowed"),
-    ({"height": 60}, "height=60 is not a multiple of 16 pixels: use 48 or 64"),
-    ({"width": 72}, "width=72 is not a multiple of 16 pixels: use 64 or 80"),
-    ({"width": 8}, "width=8 is not allowed: use a whole number from 16 to 1024"),
-    ({"width": 2048}, "width=2048 is not allowed: use a whole number from 16 to 1024"),
-    ({"seed": -1}, "seed=-1 is not allowed"),
-    ({"seed": seeding.MAX_SEED + 1}, "seed=.* is not allowed"),
+    ({"prompt": ""}, "prompt is empty"),
+    ({"prompt": " \t\n\u00a0"}, "prompt is empty"),
+    ({"prompt": "a dog \ud83d"}, r"^prompt .*\\ud83d"),
+    ({"negative_prompt": "\udfff"}, r"negative_prompt .*\\udfff"),
+    ({"prompt": "a dog " * 12}, "^prompt .*24 tokens.* 22 .*: a, dog"),
+    ({"negative_prompt": "a dog " * 12}, "negative_prompt .*24 tokens.* 22 "),
+    ({"scheduler": "dpm"}, "scheduler='dpm' .*did you mean 'ddpm'"),
+    ({"scheduler": "none at all"}, "scheduler='none at all' .*ddim, dpm"),
+    ({"steps": 0}, "steps=0 .*1 to 1000"),
+    ({"steps": -3}, "steps=-3 .*1 to 1000"),
+    ({"steps": 1001}, "steps=1001 .*1 to 1000"),
+    ({"guidance": float("nan")}, "guidance=nan .*1 to 100"),
+    ({"guidance": float("inf")}, "guidance=inf .*1 to 100"),
+    ({"guidance": -float("inf")}, "guidance=-inf .*1 to 100"),
+    ({"guidance": 0.5}, "guidance=0.5 .*1 to 100"),
+    ({"guidance": 101}, "guidance=101 .*1 to 100"),
+    ({"frames": 0}, "frames=0 .*1 to 200"),
+    ({"frames": MAX_FRAMES + 1}, "frames=201 .*1 to 200"),
+    ({"height": 0}, "height=0 .*16 to 1024"),
+    ({"height": -64}, "height=-64"),
+    ({"height": 60}, "height=60 .*16.*48 or 64"),
+    ({"width": 72}, "width=72 .*16.*64 or 80"),
+    ({"width": 8}, "width=8 .*16 to 1024"),
+    ({"width": 2048}, "width=2048 .*16 to 1024"),
+    ({"seed": -1}, "seed=-1"),
+    ({"seed": seeding.MAX_SEED + 1}, f"seed={seeding.MAX_SEED + 1}"),
 ]
 
 
@@ -79,31 +79,31 @@ def test_a_spec_out_of_range(no_computing, change, words):
 @pytest.mark.parametrize("change", [{"steps": 2.5}, {"steps": True}, {"frames": "16"}, {"guidance": "4"}, {"seed": 1.0},
                                     {"prompt": None}, {"height": 64.0}])  # fmt: skip
 def test_a_spec_of_the_wrong_type(change):
-    with pytest.raises(ValueError, match=f"{next(iter(change))}=.* is needed"):
+    with pytest.raises(ValueError, match=f"{next(iter(change))}="):
         replace(SPEC, **change)
 
 
 def test_the_size_multiple_is_the_models_own(hub_pipe):
-    with pytest.raises(ValueError, match="width=96 is not a multiple of 64 pixels: use 64 or 128"):
+    with pytest.raises(ValueError, match="width=96 .*64.*64 or 128"):
         check(hub_pipe, replace(SPEC, width=96))
 
 
 def test_words_that_fall_off_are_named_whole_in_the_hubs_layout(hub_pipe):
     kept = " ".join(["robot"] * 74)
     assert check(hub_pipe, replace(SPEC, prompt=f"{kept} dog")).prompt.endswith("dog")
-    with pytest.raises(ValueError, match="77 tokens, but 75 fit, so these words fall off: cat, moon; shorten"):
+    with pytest.raises(ValueError, match="77 tokens.* 75 .*: cat, moon;"):
         check(hub_pipe, replace(SPEC, prompt=f"{kept} dog cat moon"))
-    with pytest.raises(ValueError, match="fall off: Zyzzyva; shorten"):  # a word of many tokens, cut in the middle
+    with pytest.raises(ValueError, match=": Zyzzyva;"):  # a word of many tokens, cut in the middle
         check(hub_pipe, replace(SPEC, prompt=f"{kept} Zyzzyva"))
 
 
 def test_many_words_that_fall_off_are_counted(toy_pipe):
-    with pytest.raises(ValueError, match="fall off: dog, dog, dog, dog, dog, dog, dog, dog and 70 more; shorten"):
+    with pytest.raises(ValueError, match=": dog(, dog){7} and 70 more;"):
         check(toy_pipe, replace(SPEC, prompt="dog " * 100))
 
 
 def test_unknown_words_are_warned_of_and_legal(toy_pipe, hub_pipe):
-    with pytest.warns(UserWarning, match="prompt has words unknown to this model: unicorn; it knows a, an, and"):
+    with pytest.warns(UserWarning, match="prompt .*unknown.*: unicorn; .* a, an, and"):
         check(toy_pipe, replace(SPEC, prompt="a unicorn is dancing"))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -184,18 +184,18 @@ def assert_one_sentence(error):
 
 
 def test_an_empty_batch(toy_pipe):
-    with pytest.raises(ValueError, match="specs is empty: give at least one GenerationSpec"):
+    with pytest.raises(ValueError, match="specs is empty"):
         generate_batch(toy_pipe, [])
 
 
 def test_a_batch_of_no_size(toy_pipe):
-    with pytest.raises(ValueError, match="batch_size=0 is not allowed: use a whole number"):
+    with pytest.raises(ValueError, match="batch_size=0"):
         generate_batch(toy_pipe, [SPEC], batch_size=0)
 
 
 @pytest.mark.parametrize("change", [{"steps": 3}, {"guidance": 2.0}, {"frames": 3}, {"scheduler": "lms"}])
 def test_a_batch_of_unlike_specs(no_computing, change):
-    with pytest.raises(ValueError, match=f"specs of one batch differ in {next(iter(change))} .* make one batch"):
+    with pytest.raises(ValueError, match=f"specs .*{next(iter(change))}"):
         generate_batch(no_computing, [SPEC, replace(SPEC, **change)])
 
 
@@ -206,8 +206,7 @@ def test_none_and_the_default_are_alike(toy_pipe):
 
 def test_too_little_memory_for_what_is_asked(no_computing, monkeypatch):
     monkeypatch.setattr(doctor, "free_memory_bytes", lambda device: 2**30)
-    with pytest.raises(MemoryError, match="frames=200 of 1024x1024 in a batch of 1 need about .* GiB beside the model, "
-                                          "but 1.0 are free: ask for fewer or smaller"):  # fmt: skip
+    with pytest.raises(MemoryError, match="frames=200 of 1024x1024 .*batch of 1 .* GiB .*1.0 "):
         check(no_computing, replace(SPEC, frames=200, height=1024, width=1024))
 
 
@@ -216,28 +215,26 @@ def test_memory_that_runs_out_on_the_way(toy_pipe):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     hook = toy_pipe.unet.register_forward_pre_hook(run_out)
-    with pytest.raises(MemoryError, match="cpu ran out of memory: ask for fewer or smaller frames, or a smaller batch"):
+    with pytest.raises(MemoryError, match="cpu ran out of memory.*fewer or smaller frames"):
         generate(toy_pipe, SPEC)
     hook.remove()
 
 
 @pytest.mark.parametrize("prompt", [None, 3, ["a dog"], b"a dog"])
 def test_a_prompt_that_is_no_text(toy_pipe, prompt):
-    with pytest.raises(ValueError, match="prompt=.* is a .*, but a text is needed"):
+    with pytest.raises(ValueError, match="prompt=.*text"):
         loading.check_prompt(toy_pipe, prompt)
 
 
-def test_a_gpu_without_kernels_is_told(toy_pipe, monkeypatch):
+def test_a_gpu_without_kernels_is_named(toy_pipe, monkeypatch):
     def fail(*_, **__):
         raise RuntimeError("HIP error: invalid device function\nHIP kernel errors might be reported later")
 
     monkeypatch.setattr(probe, "look_at_torch", lambda: probe.TorchFacts("ROCm 7.2", count=1, gfx="gfx1103"))
     monkeypatch.setattr(toy_pipe.unet, "forward", fail)
-    with pytest.raises(
-        ValueError, match="cannot run the model .*: this torch has no kernels for gfx1103: .*cpu"
-    ) as told:
+    with pytest.raises(ValueError, match="no kernels for gfx1103: .*cpu") as caught:
         generate(toy_pipe, SPEC)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_an_error_that_says_enough_is_left_alone(toy_pipe, monkeypatch):
@@ -249,19 +246,19 @@ def test_an_error_that_says_enough_is_left_alone(toy_pipe, monkeypatch):
         generate(toy_pipe, SPEC)
 
 
-def test_a_model_that_gives_nan_is_told(toy_folder):
+def test_a_model_that_gives_nan_is_refused(toy_folder):
     pipe = loading.load(toy_folder, device="cpu", dtype="float32")
     with torch.no_grad():
         pipe.unet.conv_out.bias.fill_(float("nan"))
-    with pytest.raises(ValueError, match="the first step in float32 on cpu gives NaN or infinite values: take another"):
+    with pytest.raises(ValueError, match="first step in float32 on cpu .*NaN"):
         generate(pipe, SPEC)
 
 
 @pytest.mark.parametrize("name, words", [
-    ("cartoons", "model='cartoons' is unknown: did you mean 'cartoon'"),
+    ("cartoons", "model='cartoons' .*did you mean 'cartoon'"),
     ("ModelScope2", "did you mean 'modelscope'"),
-    ("sora", "model='sora' is unknown: use 'cartoon', 'modelscope' or the path of a folder"),
-    ("", "model='' is unknown: use"),
+    ("sora", "model='sora' .*'cartoon', 'modelscope' or .*folder"),
+    ("", "model='' .*use"),
 ])  # fmt: skip
 def test_an_unknown_model(name, words):
     with pytest.raises(ValueError, match=words):
@@ -270,13 +267,13 @@ def test_an_unknown_model(name, words):
 
 @pytest.mark.parametrize("given", ["no/such/folder", "no\\such"])
 def test_a_folder_that_is_not_there(given):
-    with pytest.raises(FileNotFoundError, match="is no folder: give the path of a folder with a model_index.json"):
+    with pytest.raises(FileNotFoundError, match="such.* folder.*model_index.json"):
         loading.load(given)
 
 
 def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(FileNotFoundError, match="is no folder"):
+    with pytest.raises(FileNotFoundError, match=r"\bfile\b.*folder"):
         loading.load(tmp_path / "file")
 
 
@@ -287,13 +284,13 @@ def test_an_unknown_device(toy_folder, device):
 
 
 def test_an_unknown_dtype(toy_folder):
-    with pytest.raises(ValueError, match="dtype='float8' is not allowed"):
+    with pytest.raises(ValueError, match="dtype='float8'"):
         loading.load(toy_folder, dtype="float8")
 
 
 def test_a_video_is_saved_as_mp4(toy_pipe, tmp_path):
     made = generate(toy_pipe, SPEC)
-    with pytest.raises(ValueError, match="does not end in .mp4: give the video's file that ending"):
+    with pytest.raises(ValueError, match=r"dog\.avi.*\.mp4"):
         save(made, tmp_path / "dog.avi")
     assert list(tmp_path.iterdir()) == []
 
@@ -309,5 +306,5 @@ def test_nothing_half_written_stays_when_the_folder_is_a_file(toy_pipe, tmp_path
 def test_a_manifest_that_lists_a_missing_file(toy_folder, tmp_path):
     folder = shutil.copytree(toy_folder, tmp_path / "copy")
     (folder / "vae" / "config.json").unlink()
-    with pytest.raises(FileNotFoundError, match="config.json is missing, but the manifest lists it"):
+    with pytest.raises(FileNotFoundError, match="config.json is missing.*manifest"):
         loading.load(folder)

@@ -1,11 +1,26 @@
-"""What a check says: verdicts, and the advice that fits a mistake best."""
+"""How an answer is judged: verdicts, and the advice that fits a mistake best.
 
+A check is written as a generator: it yields the advice of each trial, None where the trial finds nothing wrong, and
+returns a word for the right answer. The first advice ends it.
+
+    def check_05_9(half: Callable) -> Advice:
+        \"\"\"`half(x)`: x / 2.\"\"\"
+        yield number_advice("half", half(3), 1.5, {"That is the double.": 6})
+        return "Now halve it again."
+"""
+
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Real
+from functools import partial, wraps
+from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+Advice = Generator[str | None, None, str]
+VIDEO = (2, 4, 3, 5, 5)  # [b c f h w]
 
 
 @dataclass(frozen=True)
@@ -22,14 +37,20 @@ class Verdict:
         return ("Right. " if self.ok else "Not yet. ") + self.word
 
 
-def right(word: str) -> Verdict:
-    """A verdict for a right answer."""
-    return Verdict(True, word)
+def judge(check: Callable[[Any], Advice]) -> Callable[[Any], Verdict]:
+    """The generator `check` as a function that gives its Verdict on an answer."""
 
+    @wraps(check)
+    def judged(answer) -> Verdict:
+        trials = check(answer)
+        try:
+            while not (advice := next(trials)):
+                pass
+        except StopIteration as done:
+            return Verdict(True, done.value)
+        return Verdict(False, advice)
 
-def not_yet(word: str) -> Verdict:
-    """A verdict for an answer that is missing or wrong."""
-    return Verdict(False, word)
+    return judged
 
 
 def is_missing(value: object) -> bool:
@@ -37,9 +58,19 @@ def is_missing(value: object) -> bool:
     return value is None or value is ...
 
 
-def nothing_from(name: str) -> str:
-    """The advice to somebody whose function gave nothing back."""
-    return f"{name} gave back nothing. Write its body, and end it with `return`."
+def nothing_from(name: str, given: object = None) -> str | None:
+    """The advice to somebody whose function gave nothing back; None where `given` is something."""
+    return f"{name} gave back nothing. Write its body, and end it with `return`." if is_missing(given) else None
+
+
+def plain(value: object) -> Any:
+    """One number, or a list of them, of torch or numpy as Python's own; anything else as it is."""
+    return value.tolist() if isinstance(value, Tensor | np.ndarray | np.generic) else value
+
+
+def fitting(given: Any, mistakes: Mapping[str, Any], otherwise: str, close: Callable = np.allclose) -> str:
+    """The advice of the first mistake that leads to `given`; `otherwise` where none does."""
+    return next((advice for advice, wrong in mistakes.items() if close(given, wrong)), otherwise)
 
 
 def tensor_advice(name: str, given: object, wanted: Tensor, mistakes: dict[str, Tensor], otherwise: str) -> str | None:
@@ -55,9 +86,29 @@ def tensor_advice(name: str, given: object, wanted: Tensor, mistakes: dict[str, 
         return f"{name} gave back the shape {list(given.shape)}; {list(wanted.shape)} is wanted."
     if not given.isfinite().all():
         return f"{name} gave back NaN or infinity. Is there the root of a number below 0? Are two arguments exchanged?"
-    if close(given, wanted):
-        return None
-    return next((advice for advice, wrong in mistakes.items() if close(given, wrong)), otherwise)
+    return None if close(given, wanted) else fitting(given, mistakes, otherwise, close)
+
+
+def number_advice(
+    name: str, given: object, wanted: float, mistakes: dict[str, float], otherwise: str = "", rtol: float = 1e-5
+) -> str | None:
+    """None where `given` is the number `wanted`; else the advice that fits best. mistakes: advice -> its number."""
+    if is_missing(given):
+        return nothing_from(name)
+    if not isinstance(given, Real) or isinstance(given, bool):
+        return f"{name} gave back a {type(given).__name__}; a number is wanted."
+    near = partial(np.isclose, rtol=rtol)
+    otherwise = otherwise or f"{name} gave {given:g} where {wanted:g} is right."
+    return None if near(given, wanted) else fitting(given, mistakes, otherwise, near)
+
+
+def whole_advice(name: str, given: object, what: str) -> str | None:
+    """None where `given` is a whole number; `what` says which is wanted: "one timestep"."""
+    if is_missing(given):
+        return nothing_from(name)
+    if not isinstance(given, Integral) or isinstance(given, bool):
+        return f"{name} gave back a {type(given).__name__}; {what}, an int, is wanted."
+    return None
 
 
 def close(a: Tensor, b: Tensor) -> bool:
@@ -65,19 +116,7 @@ def close(a: Tensor, b: Tensor) -> bool:
     return torch.allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
-def noises(count: int) -> list[Tensor]:
-    """So many noises [2 4 3 5 5], axes [b c f h w], the same at every call."""
-    generator = torch.Generator().manual_seed(0)
-    return [torch.randn(2, 4, 3, 5, 5, generator=generator) for _ in range(count)]  # each [b c f h w]
-
-
-def number_advice(name: str, given: object, wanted: float, mistakes: dict[str, float]) -> str | None:
-    """None where `given` is the number `wanted`; else the advice that fits best. mistakes: advice -> its number."""
-    if is_missing(given):
-        return nothing_from(name)
-    if not isinstance(given, Real) or isinstance(given, bool):
-        return f"{name} gave back a {type(given).__name__}; a number is wanted."
-    if np.isclose(float(given), wanted):
-        return None
-    near = (advice for advice, wrong in mistakes.items() if np.isclose(float(given), wrong))
-    return next(near, f"{name} gave {given:g} where {wanted:g} is right.")
+def noises(*shapes: Sequence[int], seed: int = 0) -> list[Tensor]:
+    """Noise of each shape, drawn one after another and the same at every call."""
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(tuple(shape), generator=generator) for shape in shapes]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import torch
 
-from t2v_helpers.checks.advice import Verdict, close, not_yet, number_advice, right, tensor_advice
+from t2v_helpers.checks.advice import Advice, close, noises, number_advice, tensor_advice
 
 SEEN = (  # with the word, without it, the word
     (["moon", "moon", "lake", "moon"], ["lake", "moon", "lake", "lake", "beach"], "moon"),
@@ -12,7 +12,7 @@ SEEN = (  # with the word, without it, the word
 )
 
 
-def check_04_1(effect: Callable) -> Verdict:
+def check_04_1(effect: Callable) -> Advice:
     """`effect(seen_with, seen_without, word)`: the difference of two shares."""
     for seen_with, seen_without, word in SEEN:
         share, base = (seen.count(word) / len(seen) for seen in (seen_with, seen_without))
@@ -33,15 +33,13 @@ def check_04_1(effect: Callable) -> Verdict:
         if share < base:  # the one who turned it round was told so at the pair before
             mistakes = {"An effect may be below 0: a word can make its label rarer. Keep the sign.": base - share}
         given = effect(list(seen_with), list(seen_without), word)
-        if advice := number_advice("effect", given, share - base, mistakes):
-            return not_yet(advice)
-    return right("A word that is read as often without being said has no effect, however often it is read.")
+        yield number_advice("effect", given, share - base, mistakes)
+    return "A word that is read as often without being said has no effect, however often it is read."
 
 
-def check_04_2(swap_row: Callable) -> Verdict:
+def check_04_2(swap_row: Callable) -> Advice:
     """`swap_row(text_a, text_b, row)`: text_a [2 t d] with one row of its prompt from text_b."""
-    generator = torch.Generator().manual_seed(0)
-    a, b = (torch.randn(2, 6, 4, generator=generator) for _ in range(2))
+    a, b = noises((2, 6, 4), (2, 6, 4))
     before, row = a.clone(), 1  # 1, for then text_a[row] is no error, but the whole prompt
     wanted, both, whole, after, other = (a.clone() for _ in range(5))
     wanted[1, row], both[:, row], whole[1] = b[1, row], b[:, row], b[1]
@@ -58,18 +56,16 @@ def check_04_2(swap_row: Callable) -> Verdict:
         "Those are the vectors of B with a row of A: it should be the other way round.":
             torch.stack([b[0], torch.cat([b[1, :row], a[1, row:row + 1], b[1, row + 1:]])]),
     }  # fmt: skip
-    given = swap_row(a, b, row)
-    if advice := tensor_advice("swap_row", given, wanted, mistakes, _ONE_ROW):
-        return not_yet(advice)
+    otherwise = "In the prompt, number 1, row `row` must be text_b's, and each other row text_a's."
+    yield tensor_advice("swap_row", swap_row(a, b, row), wanted, mistakes, otherwise)
     if not close(a, before):
-        return not_yet("The answer is right, but text_a itself was changed: work on text_a.clone().")
-    return right("Row by row you can ask what each token carries.")
+        yield "The answer is right, but text_a itself was changed: work on text_a.clone()."
+    return "Row by row you can ask what each token carries."
 
 
-def check_04_3(word_map: Callable) -> Verdict:
+def check_04_3(word_map: Callable) -> Advice:
     """`word_map(weights, places)`: weights [b f h w t] of one layer -> the word's map [f h w]."""
-    generator = torch.Generator().manual_seed(0)
-    weights = torch.rand(2, 5, 6, 8, 7, generator=generator).softmax(dim=-1)  # [b f h w t]
+    weights = noises((2, 5, 6, 8, 7))[0].softmax(dim=-1)  # [b f h w t]
     places = [2, 4]
     mistakes = {
         "That is the negative prompt's half. The prompt is the second one, number 1 (or -1).":
@@ -83,11 +79,7 @@ def check_04_3(word_map: Callable) -> Verdict:
         "That is the mean over all tokens, which is the same everywhere: take those of the word.": weights[1].mean(-1),
         "These are all tokens from the first to the last place. Take those in the list.": weights[1][..., 2:5].mean(-1),
     }  # fmt: skip
-    given = word_map(weights.clone(), list(places))
-    if advice := tensor_advice("word_map", given, weights[1][..., places].mean(-1), mistakes, _OTHERWISE):
-        return not_yet(advice)
-    return right("That is what `Maps.of_word` does for each layer and call, before it takes the mean of all.")
-
-
-_ONE_ROW = "In the prompt, number 1, row `row` must be text_b's, and each other row text_a's."
-_OTHERWISE = "Take the second half of the batch, then the columns in `places` of the last axis, then their mean."
+    given, wanted = word_map(weights.clone(), list(places)), weights[1][..., places].mean(-1)
+    otherwise = "Take the second half of the batch, then the columns in `places` of the last axis, then their mean."
+    yield tensor_advice("word_map", given, wanted, mistakes, otherwise)
+    return "That is what `Maps.of_word` does for each layer and call, before it takes the mean of all."

@@ -1,44 +1,33 @@
-"""The checks of notebook 07."""
+"""The checks of notebook 07: how do I add knowledge?"""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-import torch
-from torch import Tensor
-
-from t2v_helpers.checks.advice import Verdict, not_yet, number_advice, right, tensor_advice
+from t2v_helpers.checks.advice import Advice, noises, number_advice, tensor_advice
 
 
-def check_07_1(merged: Callable[[Tensor, Tensor, Tensor, float], Tensor]) -> Verdict:
+def check_07_1(merged: Callable) -> Advice:
     """merged(w [out in], a [r in], b [out r], alpha) is the one matrix that does the work of all three."""
-    for rank in (2, 3):
-        if advice := _merge_advice(merged, rank, alpha=5.0):
-            return not_yet(advice)
-    return right("One matrix again: whoever runs the merged model pays nothing for what it learned.")
+    for rank, alpha in ((2, 5.0), (3, 5.0)):
+        w, a, b = noises((6, 6), (rank, 6), (6, rank))
+        given = merged(w.clone(), a.clone(), b.clone(), alpha)
+        change, scale = b @ a, alpha / rank
+        mistakes = {
+            "The scale is missing: the change is multiplied by alpha / r, with r the rows of A.": w + change,
+            "Alpha is there, but it is to be divided by the rank, the number of rows of A.": w + alpha * change,
+            "The scale is upside down: it is alpha / r, not r / alpha.": w + change / scale,
+            "Only the change came back. The frozen W belongs to it.": scale * change,
+            "The product is turned: x meets A first, so A stands on the right, B A.": w + scale * change.T,
+            "You divide by a side of W. The rank is the short side, the number of rows of A.": w + alpha / 6 * change,
+            "W came back scaled, too. alpha / r stands before B A alone.": scale * (w + change),
+            "It works at rank 2 only. The rank is not fixed: read it off A, as the number of its rows.":
+                w + alpha / 2 * change,
+        }  # fmt: skip
+        otherwise = f"For rank {rank} it is W + (alpha / r) B A, with r the number of rows of A."
+        yield tensor_advice("merged", given, w + scale * change, mistakes, otherwise)
+    return "One matrix again: whoever runs the merged model pays nothing for what it learned."
 
 
-def _merge_advice(merged: Callable[[Tensor, Tensor, Tensor, float], Tensor], rank: int, alpha: float) -> str | None:
-    """None where a LoRA of this rank is merged rightly, else the advice that fits best."""
-    generator = torch.Generator().manual_seed(0)
-    w, a, b = (torch.randn(shape, generator=generator) for shape in ((6, 6), (rank, 6), (6, rank)))
-    change, scale = b @ a, alpha / rank
-    mistakes = {
-        "The scale is missing: the change is multiplied by alpha / r, with r the rows of A.": w + change,
-        "Alpha is there, but it is to be divided by the rank, the number of rows of A.": w + alpha * change,
-        "The scale is upside down: it is alpha / r, not r / alpha.": w + change / scale,
-        "Only the change came back. The frozen W belongs to it.": scale * change,
-        "The product is turned: x meets A first, so A stands on the right, B A.": w + scale * change.T,
-        "You divide by a side of W. The rank is the short side, the number of rows of A.": w + alpha / 6 * change,
-        "W came back scaled, too. alpha / r stands before B A alone.": scale * (w + change),
-        "It works at rank 2 only. The rank is not fixed: read it off A, as the number of its rows.":
-            w + alpha / 2 * change,
-    }  # fmt: skip
-    otherwise = f"For rank {rank} it is W + (alpha / r) B A, with r the number of rows of A."
-    return tensor_advice(
-        "merged", merged(w.clone(), a.clone(), b.clone(), alpha), w + scale * change, mistakes, otherwise
-    )
-
-
-def check_07_2(lora_parameters: Callable[[Sequence[tuple[int, int]], int], int]) -> Verdict:
+def check_07_2(lora_parameters: Callable) -> Advice:
     """lora_parameters(shapes, rank): how many numbers A and B hold for layers of these (out, in)."""
     shapes = [(64, 128), (32, 96)]
     mistakes = {
@@ -52,12 +41,11 @@ def check_07_2(lora_parameters: Callable[[Sequence[tuple[int, int]], int], int])
         "A is r times in, B is out times r: add them, do not multiply them.": 4 * (64 * 128 + 32 * 96),
         "That counts the matrices twice over: r (in + out) for each layer is all.": 8 * (64 + 128 + 32 + 96),
     }
-    if advice := number_advice("lora_parameters", lora_parameters(shapes, 4), 4 * (64 + 128 + 32 + 96), mistakes):
-        return not_yet(advice)
-    return right("It grows in proportion with the rank, and with the sides of a matrix, not with its area.")
+    yield number_advice("lora_parameters", lora_parameters(shapes, 4), 4 * (64 + 128 + 32 + 96), mistakes)
+    return "It grows in proportion with the rank, and with the sides of a matrix, not with its area."
 
 
-def check_07_3(forgotten: Callable[[Sequence[bool], Sequence[bool]], float]) -> Verdict:
+def check_07_3(forgotten: Callable) -> Advice:
     """forgotten(before, after): of the sentences that were right before, the share that is wrong now."""
     lost, kept, won, still = 4, 7, 2, 1  # no two of the mistakes give the same number
     before = [True, True, False, True, True, True, True, False, True, True, True, False, True, True]
@@ -80,9 +68,7 @@ def check_07_3(forgotten: Callable[[Sequence[bool], Sequence[bool]], float]) -> 
         "You divide by those that are right now. Divide by those that were right before.": lost / (won + kept),
         "That is what was learned: of those wrong before, the share that is right now.": won / (won + still),
     }  # fmt: skip
-    if advice := number_advice("forgotten", forgotten(before, after), lost / (lost + kept), mistakes):
-        return not_yet(advice)
+    yield number_advice("forgotten", forgotten(before, after), lost / (lost + kept), mistakes)
     nothing = forgotten([True, True], [True, True])
-    if advice := number_advice("forgotten", nothing, 0, {"Where nothing is lost the answer is 0.": 1}):
-        return not_yet(advice)
-    return right("Seed by seed: two equal shares could still hide one sentence lost for each one won.")
+    yield number_advice("forgotten", nothing, 0, {"Where nothing is lost the answer is 0.": 1})
+    return "Seed by seed: two equal shares could still hide one sentence lost for each one won."

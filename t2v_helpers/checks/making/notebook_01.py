@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from t2v_helpers.checks.advice import Verdict, close, is_missing, not_yet, nothing_from, right, tensor_advice
+from t2v_helpers.checks.advice import Advice, close, noises, nothing_from, tensor_advice
 from t2v_helpers.core import layout
 from t2v_helpers.inside import tracing, unet
 
 
-def check_01_1(as_sequences: Callable) -> Verdict:
+def check_01_1(as_sequences: Callable) -> Advice:
     """`as_sequences(x [(b f) c h w], batch) -> [(b h w) f c]`: each pixel of each video, a sequence of frames."""
     x = torch.arange(2 * 3 * 4 * 2 * 5.0).reshape(6, 4, 2, 5)  # [(b f) c h w]
     wanted = layout.unfold_frames(x, 2).permute(0, 3, 4, 2, 1).flatten(0, 2)  # [(b h w) f c]
@@ -27,15 +27,13 @@ def check_01_1(as_sequences: Callable) -> Verdict:
             layout.unfold_frames(x, 2).permute(0, 4, 3, 2, 1).flatten(0, 2),
     }  # fmt: skip
     otherwise = "The first sequence must be x[:3, :, 0, 0]: the first pixel of the first video in its three frames."
-    if advice := tensor_advice("as_sequences", as_sequences(x, 2), wanted, mistakes, otherwise):
-        return not_yet(advice)
-    return right("Each row is one pixel in all its frames: that is all that temporal attention ever sees.")
+    yield tensor_advice("as_sequences", as_sequences(x, 2), wanted, mistakes, otherwise)
+    return "Each row is one pixel in all its frames: that is all that temporal attention ever sees."
 
 
-def check_01_2(temporal_conv: Callable) -> Verdict:
+def check_01_2(temporal_conv: Callable) -> Advice:
     """`temporal_conv(x [b c f h w], weight [out c 3 1 1], bias [out])`: held against a Conv3d of kernel (3, 1, 1)."""
-    generator = torch.Generator().manual_seed(0)
-    x, weight, bias = (torch.randn(s, generator=generator) for s in ((2, 4, 5, 3, 2), (6, 4, 3, 1, 1), (6,)))
+    x, weight, bias = noises((2, 4, 5, 3, 2), (6, 4, 3, 1, 1), (6,))
     wanted = F.conv3d(x, weight, bias, padding=(1, 0, 0))  # [b out f h w]
     wide = [torch.cat([x[:, :, a], x, x[:, :, b]], dim=2) for a, b in (([-1], [0]), ([0], [-1]))]  # [b c f+2 h w]
     circle, copies = (F.conv3d(longer, weight, bias) for longer in wide)
@@ -51,25 +49,19 @@ def check_01_2(temporal_conv: Callable) -> Verdict:
         "The frame before is missing: each frame hears itself and the one after.":
             F.conv3d(F.pad(x, (0, 0, 0, 0, 0, 1)), weight[:, :, 1:], bias),
     }  # fmt: skip
+    given = temporal_conv(x, weight, bias)
+    right = isinstance(given, Tensor) and given.shape == wanted.shape and close(given[:, :, 0], wanted[:, :, 0])
     otherwise = (
-        "Frame 0 is wrong already" if _wrong_at(temporal_conv(x, weight, bias), wanted, 0) else "Frame 0 is right"
+        f"Frame 0 is {'right' if right else 'wrong already'}: it is here @ x[:, :, 0] + after @ x[:, :, 1] + bias. "
+        "The frames between have three terms, and the bias."
     )
-    otherwise += (
-        ": it is here @ x[:, :, 0] + after @ x[:, :, 1] + bias. The frames between have three terms, and the bias."
-    )
-    if advice := tensor_advice("temporal_conv", temporal_conv(x, weight, bias), wanted, mistakes, otherwise):
-        return not_yet(advice)
-    return right("Three matrices, one for each neighbour: a Conv3d of kernel (3, 1, 1) does no more than this.")
+    yield tensor_advice("temporal_conv", given, wanted, mistakes, otherwise)
+    return "Three matrices, one for each neighbour: a Conv3d of kernel (3, 1, 1) does no more than this."
 
 
-def _wrong_at(given: object, wanted: Tensor, frame: int) -> bool:
-    same = isinstance(given, Tensor) and given.shape == wanted.shape
-    return not (same and close(given[:, :, frame], wanted[:, :, frame]))
-
-
-def check_01_3(with_positions: Callable) -> Verdict:
+def check_01_3(with_positions: Callable) -> Advice:
     """`with_positions(x [n f c])`: x and, to each frame, cosines and sines of its number, the same for all n pixels."""
-    x = torch.randn(7, 5, 8, generator=torch.Generator().manual_seed(0))  # [(b h w) f c]
+    (x,) = noises((7, 5, 8))  # [(b h w) f c]
     code = unet.sinusoidal(torch.arange(7), 8)  # [7 c]
     wanted = x + code[:5]
     mistakes = {
@@ -80,12 +72,11 @@ def check_01_3(with_positions: Callable) -> Verdict:
     }
     shown = ", ".join(f"{number:.2f}" for number in code[1])
     otherwise = f"With 8 channels, with_positions(x) - x should hold {shown} for frame 1, whatever the pixel."
-    if advice := tensor_advice("with_positions", with_positions(x), wanted, mistakes, otherwise):
-        return not_yet(advice)
-    return right("Now a frame can be told from its neighbours, and attention from a set becomes attention along time.")
+    yield tensor_advice("with_positions", with_positions(x), wanted, mistakes, otherwise)
+    return "Now a frame can be told from its neighbours, and attention from a set becomes attention along time."
 
 
-def check_01_4(conv_cost: Callable) -> Verdict:
+def check_01_4(conv_cost: Callable) -> Advice:
     """`conv_cost(inputs, outputs, kernel, places) -> (parameters, flops)`: held against torch's own count."""
     for layer, shape in (
         (nn.Conv2d(6, 4, 3, padding=1), (5, 7)),
@@ -93,15 +84,14 @@ def check_01_4(conv_cost: Callable) -> Verdict:
     ):
         c, out, kernel, places = layer.in_channels, layer.out_channels, layer.kernel_size, int(np.prod(shape))
         given = conv_cost(c, out, kernel, places)
-        if is_missing(given):
-            return not_yet(nothing_from("conv_cost"))
+        yield nothing_from("conv_cost", given)
         if not isinstance(given, tuple | list) or len(given) != 2:
-            return not_yet(f"conv_cost gave back {given!r}; two numbers are wanted: (parameters, flops).")
+            yield f"conv_cost gave back {given!r}; two numbers are wanted: (parameters, flops)."
         work = tracing.trace(layer, torch.zeros(1, c, *shape)).total
         if tuple(given) != (work.parameters, work.flops):
             what = f"For {c} to {out} channels, kernel {kernel}, {places} places: "
-            return not_yet(what + _cost_advice(*given, work, out, int(np.prod(kernel)), places))
-    return right("The parameters do not ask how large the video is; the FLOPs do.")
+            yield what + _cost_advice(*given, work, out, int(np.prod(kernel)), places)
+    return "The parameters do not ask how large the video is; the FLOPs do."
 
 
 def _cost_advice(parameters: float, flops: float, true: tracing.Work, out: int, taps: int, places: int) -> str:

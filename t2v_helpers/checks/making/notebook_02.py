@@ -1,17 +1,16 @@
 """The checks of notebook 02: how does noise become a video?"""
 
 from collections.abc import Callable
-from numbers import Integral
 
 from torch import Tensor
 
-from t2v_helpers.checks.advice import Verdict, is_missing, noises, not_yet, nothing_from, right, tensor_advice
+from t2v_helpers.checks.advice import VIDEO, Advice, noises, tensor_advice, whole_advice
 from t2v_helpers.diffusion.noise import alphas_cumprod
 
 NEAREST_ABOVE = (0.0005, 0.009)  # beta_start, beta_end: the abar nearest to 0.5 is above it
 
 
-def check_02_1(half_way: Callable) -> Verdict:
+def check_02_1(half_way: Callable) -> Advice:
     """`half_way(alphas_cumprod [1000]) -> int`: the first timestep where the noise is stronger than the signal.
 
     Tried on the published schedule and on two slower ones, so that a remembered number does not pass; in one of them
@@ -19,15 +18,11 @@ def check_02_1(half_way: Callable) -> Verdict:
     """
     for abar in (alphas_cumprod(0.0004, 0.006), alphas_cumprod(*NEAREST_ABOVE), alphas_cumprod(0.00085, 0.012)):
         given = half_way(abar)
-        if is_missing(given):
-            return not_yet(nothing_from("half_way"))
-        if isinstance(given, Tensor) and given.numel() == 1:
-            given = given.item()
-        if not isinstance(given, Integral) or isinstance(given, bool):
-            return not_yet(f"half_way gave back a {type(given).__name__}; one timestep, an int, is wanted.")
+        given = given.item() if isinstance(given, Tensor) and given.numel() == 1 else given
+        yield whole_advice("half_way", given, "one timestep")
         if given != int((abar < 0.5).nonzero()[0]):
-            return not_yet(_half_way_advice(given, abar))
-    return right(f"On the published schedule noise overtakes the signal at {given} of 1000, long before the middle.")
+            yield _half_way_advice(given, abar)
+    return f"On the published schedule noise overtakes the signal at {given} of 1000, long before the middle."
 
 
 def _half_way_advice(given: int, abar: Tensor) -> str:
@@ -56,15 +51,14 @@ def ddim_step_eta(x_t: Tensor, eps: Tensor, abar_t: Tensor, abar_prev: Tensor, e
     return abar_prev.sqrt() * x_0 + (1 - abar_prev - sigma**2).sqrt() * eps + sigma * z
 
 
-def check_02_2(step: Callable) -> Verdict:
+def check_02_2(step: Callable) -> Advice:
     """`step(x_t, eps, abar_t, abar_prev, eta, z)`: tried at eta 0, 0.5 and 1 against equations 12 and 16."""
-    x_t, eps, z = noises(3)
+    x_t, eps, z = noises(*[VIDEO] * 3)
     abar = alphas_cumprod(0.00085, 0.012)
     start = x_t, eps, abar[601], abar[561]
     still = ddim_step_eta(*start, 0.0, z)
     otherwise = "Already at eta = 0 it differs from ddim_step. Begin with that function, then add the noise."
-    if advice := tensor_advice("ddim_step_eta", step(*start, 0.0, z), still, {}, otherwise):
-        return not_yet(advice)
+    yield tensor_advice("ddim_step_eta", step(*start, 0.0, z), still, {}, otherwise)
     for eta in (0.5, 1.0):
         sigma = _sigma(abar[601], abar[561], eta)
         wanted = ddim_step_eta(*start, eta, z)
@@ -78,9 +72,8 @@ def check_02_2(step: Callable) -> Verdict:
             f"Right at eta = 0, wrong at eta = {eta}. In equation 16 sigma is a root, with eta outside; under the root "
             "in front of eps it is squared."
         )
-        if advice := tensor_advice("ddim_step_eta", step(*start, eta, z), wanted, mistakes, otherwise):
-            return not_yet(advice)
-    return right("At eta = 0 it is the step of this notebook; at eta = 1 it is as random as DDPM.")
+        yield tensor_advice("ddim_step_eta", step(*start, eta, z), wanted, mistakes, otherwise)
+    return "At eta = 0 it is the step of this notebook; at eta = 1 it is as random as DDPM."
 
 
 def rescaled(x_0_cond: Tensor, x_0_guided: Tensor, phi: float) -> Tensor:
@@ -90,9 +83,9 @@ def rescaled(x_0_cond: Tensor, x_0_guided: Tensor, phi: float) -> Tensor:
     return phi * x_0_guided * spread + (1 - phi) * x_0_guided
 
 
-def check_02_3(answer: Callable) -> Verdict:
+def check_02_3(answer: Callable) -> Advice:
     """`rescaled(x_0_cond, x_0_guided, phi)`: each sample's own spread, mixed by phi (Lin et al. 2024, section 3.4)."""
-    x_0_cond, change = noises(2)
+    x_0_cond, change = noises(VIDEO, VIDEO)
     change[1] *= 3  # the two samples of the batch differ in spread
     x_0_guided = x_0_cond + 6 * change
     whole = x_0_guided * x_0_cond.std() / x_0_guided.std()  # [b c f h w]
@@ -106,6 +99,5 @@ def check_02_3(answer: Callable) -> Verdict:
     }  # fmt: skip
     otherwise = "With phi = 1, the std of each sample should be that of x_0_cond. Print both and compare."
     wanted = rescaled(x_0_cond, x_0_guided, 0.7)
-    if advice := tensor_advice("rescaled", answer(x_0_cond, x_0_guided, 0.7), wanted, mistakes, otherwise):
-        return not_yet(advice)
-    return right("At phi = 1 the guided estimate has the spread of the unguided one; at phi = 0 nothing changes.")
+    yield tensor_advice("rescaled", answer(x_0_cond, x_0_guided, 0.7), wanted, mistakes, otherwise)
+    return "At phi = 1 the guided estimate has the spread of the unguided one; at phi = 0 nothing changes."

@@ -1,17 +1,24 @@
 """The checks of notebook 03: which scheduler, how many steps?"""
 
 from collections.abc import Callable, Sequence
-from numbers import Integral
 
 import numpy as np
 from torch import Tensor
 
-from t2v_helpers.checks.advice import Verdict, is_missing, noises, not_yet, nothing_from, right, tensor_advice
+from t2v_helpers.checks.advice import (
+    VIDEO,
+    Advice,
+    noises,
+    nothing_from,
+    number_advice,
+    tensor_advice,
+    whole_advice,
+)
 
 EACH_STEP = "How many calls does each step cost? (pndm pays twice for its first.)"
 
 
-def check_03_1(steps_for: Callable) -> Verdict:
+def check_03_1(steps_for: Callable) -> Advice:
     """`steps_for(name, calls) -> int`: the most steps of "ddim", "dpm++", "heun" or "pndm" for at most that many calls.
 
     Heun calls the network twice a step and once in the last; pndm calls it once more than it has steps.
@@ -19,25 +26,22 @@ def check_03_1(steps_for: Callable) -> Verdict:
     calls_of = {"ddim": lambda n: n, "dpm++": lambda n: n, "heun": lambda n: 2 * n - 1, "pndm": lambda n: n + 1}
     for name, calls in ((name, calls) for calls in (10, 25, 50) for name in calls_of):
         given = steps_for(name, calls)
-        if is_missing(given):
-            return not_yet(nothing_from("steps_for"))
-        if not isinstance(given, Integral) or isinstance(given, bool):
-            return not_yet(f"steps_for gave back a {type(given).__name__}; a number of steps, an int, is wanted.")
+        yield whole_advice("steps_for", given, "a number of steps")
         what = f"{name} in {given} steps calls the network {calls_of[name](given)} times"
         if calls_of[name](given) > calls:
-            return not_yet(f"{what}, but only {calls} calls are paid for.")
+            yield f"{what}, but only {calls} calls are paid for."
         if calls_of[name](given + 1) <= calls:
             cost = "What does its last step cost?" if name == "heun" else EACH_STEP
-            return not_yet(f"{what}, so {calls} calls pay for one step more. {cost}")
-    return right("Now the price is the same for all: 50 calls are 50 steps of DDIM, 49 of PNDM and 25 of Heun.")
+            yield f"{what}, so {calls} calls pay for one step more. {cost}"
+    return "Now the price is the same for all: 50 calls are 50 steps of DDIM, 49 of PNDM and 25 of Heun."
 
 
-def check_03_2(heun_step: Callable) -> Verdict:
+def check_03_2(heun_step: Callable) -> Advice:
     """`heun_step(slope, x, sigma_t, sigma_s)`: Karras et al. 2022, algorithm 1, without churn; slope(x, sigma).
 
     Tried on a slope of which every answer is known, and to sigma_s = 0, where it must not be asked.
     """
-    x, asked = noises(1)[0], []
+    (x,), asked = noises(VIDEO), []
 
     def slope(at: Tensor, sigma: float) -> Tensor:
         asked.append(sigma)
@@ -57,25 +61,22 @@ def check_03_2(heun_step: Callable) -> Verdict:
         }  # fmt: skip
         wanted = x + (s - t) * (here + slope(ahead, s)) / 2
         otherwise = "For x = 1, slope = sigma and a step from 2 to 1, it should arrive at -0.5: 1 + (1 - 2)(2 + 1)/2."
-        if advice := tensor_advice("heun_step", heun_step(slope, x, t, s), wanted, mistakes, otherwise):
-            return not_yet(advice)
+        yield tensor_advice("heun_step", heun_step(slope, x, t, s), wanted, mistakes, otherwise)
     asked.clear()
     end, wanted = heun_step(slope, x, 0.5, 0.0), x - 0.5 * slope(x, 0.5)
     if 0.0 in asked:
-        return not_yet("You ask for the slope at sigma = 0, where no noise is left to see: Euler's step is all.")
-    if advice := tensor_advice("heun_step", end, wanted, {}, "To sigma_s = 0 it should be Euler's step."):
-        return not_yet(advice)
-    return right("Two calls for a step, one for the last. Whether it pays is what the order tells.")
+        yield "You ask for the slope at sigma = 0, where no noise is left to see: Euler's step is all."
+    yield tensor_advice("heun_step", end, wanted, {}, "To sigma_s = 0 it should be Euler's step.")
+    return "Two calls for a step, one for the last. Whether it pays is what the order tells."
 
 
-def check_03_3(order_of: Callable) -> Verdict:
+def check_03_3(order_of: Callable) -> Advice:
     """`order_of(calls, errors) -> float`: the slope of the line of least squares through the log-log plot, positive."""
     calls, errors = [8, 16, 32, 64], [0.4, 0.11, 0.021, 0.006]
     given = order_of(calls, errors)
-    if is_missing(given):
-        return not_yet(nothing_from("order_of"))
+    yield nothing_from("order_of", given)
     if np.ndim(given) != 0:
-        return not_yet("order_of gave back several numbers. np.polyfit gives [slope, intercept]: take the slope alone.")
+        yield "order_of gave back several numbers. np.polyfit gives [slope, intercept]: take the slope alone."
     wanted = -_slope(np.log(calls), np.log(errors))
     mistakes = {
         "The sign is turned: the error falls, and an order is told without the minus.": -wanted,
@@ -87,11 +88,9 @@ def check_03_3(order_of: Callable) -> Verdict:
         "You use the first and the last point alone; the line goes through all four.":
             np.log(errors[0] / errors[-1]) / np.log(calls[-1] / calls[0]),
     }  # fmt: skip
-    if np.isclose(float(given), wanted):
-        return right("Halving the step divides the error by two to the power of this number.")
     otherwise = "Where the error is 1 / calls**2, the order must be 2. Try order_of([1, 2, 4], [1, 1/4, 1/16])."
-    near = (advice for advice, wrong in mistakes.items() if np.isclose(float(given), wrong))
-    return not_yet(next(near, otherwise))
+    yield number_advice("order_of", float(given), wanted, mistakes, otherwise)
+    return "Halving the step divides the error by two to the power of this number."
 
 
 def _slope(x: Sequence[float], y: Sequence[float]) -> float:

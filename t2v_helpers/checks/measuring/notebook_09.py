@@ -6,9 +6,10 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import cosine_similarity
 
 from t2v_helpers import cartoon, metrics
-from t2v_helpers.checks.advice import Verdict, is_missing, not_yet, nothing_from, number_advice, right
+from t2v_helpers.checks.advice import Advice, noises, nothing_from, number_advice
 
 SETTLED = ((0.1, 0.3), (-0.3, -0.1))  # intervals on one side of 0
 OPEN = ((-0.1, 0.3), (-0.3, 0.1))
@@ -17,18 +18,16 @@ ANOTHER, MOVES = 15.0, 0.5  # dB of PSNR, below which a clip is another one; gre
 FALLS = 0.9  # of the first error: a clip that runs backwards is a little below 1 by chance
 
 
-def check_09_1(read_aloud: Callable) -> Verdict:
+def check_09_1(read_aloud: Callable) -> Advice:
     """`read_aloud(low, high, higher_is_better)` -> "better", "worse" or "cannot tell"."""
     for low, high in SETTLED + OPEN:
         for higher in (True, False):
             given = read_aloud(low, high, higher)
-            if is_missing(given):
-                return not_yet(nothing_from("read_aloud"))
+            yield nothing_from("read_aloud", given)
             up = "better" if higher else "worse"
             wanted = {True: up, False: "better" if up == "worse" else "worse"}[low > 0]
-            if advice := _reading_advice(given, "cannot tell" if low < 0 < high else wanted, (low, high), higher):
-                return not_yet(advice)
-    return right("'Cannot tell' is not 'equal': more seeds might settle it.")
+            yield _reading_advice(given, "cannot tell" if low < 0 < high else wanted, (low, high), higher)
+    return "'Cannot tell' is not 'equal': more seeds might settle it."
 
 
 def _reading_advice(given: object, wanted: str, span: tuple[float, float], higher: bool) -> str | None:
@@ -48,19 +47,18 @@ def _reading_advice(given: object, wanted: str, span: tuple[float, float], highe
     return f"{where} you say {given!r}. Mind the direction: where {better} is better, a change {side} 0 is {wanted}."
 
 
-def check_09_2(clipsim: Callable) -> Verdict:
+def check_09_2(clipsim: Callable) -> Advice:
     """`clipsim(frames, text)`: the mean cosine of frames [f d] and text [d]."""
-    generator = torch.Generator().manual_seed(0)
-    frames, text = torch.randn(5, 8, generator=generator) * torch.arange(1, 6)[:, None], torch.ones(8) * 3
-    lengths, cosines = frames.norm(dim=1), torch.nn.functional.cosine_similarity(frames, text[None])
+    frames, text = noises((5, 8))[0] * torch.arange(1, 6)[:, None], torch.ones(8) * 3
+    lengths, cosines = frames.norm(dim=1), cosine_similarity(frames, text[None])
     mistakes = {
         "These are dot products: divide by the lengths of both vectors.": (frames @ text).mean(),
         "The text has no length one yet: divide by its length, too.": (cosines * text.norm()).mean(),
         "The frames have no length one yet: divide each by its own length.": (cosines * lengths).mean(),
         "The mean of the cosines is wanted. You took the cosine of the mean: long frames count more.":
-            torch.nn.functional.cosine_similarity(frames.mean(0), text, dim=0),
+            cosine_similarity(frames.mean(0), text, dim=0),
         "The mean of the cosines is wanted. Do not divide by the length of the mean.":
-            torch.nn.functional.cosine_similarity((frames / lengths[:, None]).mean(0), text, dim=0),
+            cosine_similarity((frames / lengths[:, None]).mean(0), text, dim=0),
         "A length is the root of the sum of squares: take the root.": (cosines / lengths / text.norm()).mean(),
         "frames.norm() is one length for all frames together: dim=1 gives each frame its own.":
             (frames @ text / (frames.norm() * text.norm())).mean(),
@@ -72,40 +70,34 @@ def check_09_2(clipsim: Callable) -> Verdict:
     given = clipsim(frames, text)
     given = given.item() if isinstance(given, Tensor) and given.numel() == 1 else given
     if isinstance(given, Tensor) and given.shape == cosines.shape:
-        return not_yet("That is a number for each frame. Give back their mean.")
-    if advice := number_advice("clipsim", given, cosines.mean().item(), {k: x.item() for k, x in mistakes.items()}):
-        return not_yet(advice)
-    return right("Frames are read one by one, so no order of them can change it.")
+        yield "That is a number for each frame. Give back their mean."
+    yield number_advice("clipsim", given, cosines.mean().item(), {k: x.item() for k, x in mistakes.items()})
+    return "Frames are read one by one, so no order of them can change it."
 
 
-def check_09_3(fool: Callable) -> Verdict:
+def check_09_3(fool: Callable) -> Advice:
     """`fool(frames)`: another clip that moves; its warped error is a tenth below that of frames uint8 [f h w c]."""
     clip = cartoon.render(cartoon.Labels("robot", "walking right", "forest"), seed=3, frames=8)[0]
     given = fool(clip.copy())
-    if is_missing(given):
-        return not_yet(nothing_from("fool"))
+    yield nothing_from("fool", given)
     if not isinstance(given, np.ndarray) or given.dtype != np.uint8 or given.shape != clip.shape:
         kind = f"{given.dtype} {list(given.shape)}" if isinstance(given, np.ndarray) else type(given).__name__
-        return not_yet(f"fool gave back {kind}; uint8 {list(clip.shape)} is wanted, as it came in.")
+        yield f"fool gave back {kind}; uint8 {list(clip.shape)} is wanted, as it came in."
     apart, moves = metrics.psnr(clip, given), np.abs(np.diff(given.astype(float), axis=0)).mean()
     if moves < MOVES:
-        return not_yet(f"Nothing moves ({moves:.2f} grey levels from frame to frame): that is the easy way.")
+        yield f"Nothing moves ({moves:.2f} grey levels from frame to frame): that is the easy way."
     before, after = metrics.warped_error(clip), metrics.warped_error(given)
     if after >= FALLS * before:
-        return not_yet(
+        yield (
             f"The warped error was {before:.4f} and is {after:.4f}: it must fall, by a tenth at least. "
             "What makes *every* change small?"
         )
     if apart >= ANOTHER:
-        return not_yet(
-            f"Your clip is too near to the first one: PSNR {apart:.1f} dB, and below {ANOTHER:.0f} is wanted."
-        )
-    return right(
-        f"Warped error {before:.4f} before and {after:.4f} now, at a PSNR of {apart:.1f} dB. It calls that better."
-    )
+        yield f"Your clip is too near to the first one: PSNR {apart:.1f} dB, and below {ANOTHER:.0f} is wanted."
+    return f"Warped error {before:.4f} before and {after:.4f} now, at a PSNR of {apart:.1f} dB. It calls that better."
 
 
-def check_09_4(videos_for: Callable) -> Verdict:
+def check_09_4(videos_for: Callable) -> Advice:
     """`videos_for(a, b)`: ceil(((1.96 + 0.84) sd(a - b) / mean(a - b))^2), for arrays of a number a seed."""
     rng = np.random.default_rng(26)  # here up is not to the nearest, and no two mistakes give one number
     b = rng.normal(0, 1, 30)
@@ -132,6 +124,5 @@ def check_09_4(videos_for: Callable) -> Verdict:
         "Square the whole fraction, above and below the line.": math.ceil(abs(both * ratio / d.mean())),
         "The spread of a sample: ddof=1.": math.ceil((both * d.std() / d.mean()) ** 2),
     }  # fmt: skip
-    if advice := number_advice("videos_for", videos_for(a, b), wanted, mistakes):
-        return not_yet(advice)
-    return right("Half the difference asks for four times as many videos.")
+    yield number_advice("videos_for", videos_for(a, b), wanted, mistakes)
+    return "Half the difference asks for four times as many videos."

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from t2v_helpers.checks.advice import Verdict, not_yet, number_advice, right
+from t2v_helpers.checks.advice import Advice, number_advice
 
 
-def check_10_1(amdahl: Callable) -> Verdict:
+def check_10_1(amdahl: Callable) -> Advice:
     """`amdahl(share, times)`: how many times faster the whole gets."""
     for share, times in ((0.8, 3.0), (0.5, 100.0), (0.25, 2.0)):
         left = (1 - share) + share / times
@@ -18,12 +18,11 @@ def check_10_1(amdahl: Callable) -> Verdict:
             "The two shares are exchanged: `share` is the one that gets faster.": 1 / (share + (1 - share) / times),
             "Brackets are missing: one over the whole sum.": 1 / (1 - share) + share / times,
         }
-        if advice := number_advice(f"amdahl({share:g}, {times:g})", amdahl(share, times), 1 / left, mistakes):
-            return not_yet(advice)
-    return right("What is small cannot gain much, however fast it becomes: look for the large share first.")
+        yield number_advice(f"amdahl({share:g}, {times:g})", amdahl(share, times), 1 / left, mistakes)
+    return "What is small cannot gain much, however fast it becomes: look for the large share first."
 
 
-def check_10_2(attainable: Callable) -> Verdict:
+def check_10_2(attainable: Callable) -> Advice:
     """`attainable(intensity, peak, bandwidth)`: the roofline, in FLOP/s."""
     for intensity, peak, bandwidth in ((50.0, 100.0, 20.0), (0.5, 100.0, 20.0), (2.0, 100.0, 20.0)):
         slope = intensity * bandwidth
@@ -35,12 +34,11 @@ def check_10_2(attainable: Callable) -> Verdict:
         }
         given = attainable(intensity, peak, bandwidth)
         call = f"attainable({intensity:g}, {peak:g}, {bandwidth:g})"
-        if advice := number_advice(call, given, min(peak, slope), mistakes):
-            return not_yet(advice)
-    return right("Under the slope, only fewer bytes help; under the flat part, only fewer operations.")
+        yield number_advice(call, given, min(peak, slope), mistakes)
+    return "Under the slope, only fewer bytes help; under the flat part, only fewer operations."
 
 
-def check_10_3(price: Callable) -> Verdict:
+def check_10_3(price: Callable) -> Advice:
     """`price(steps, every, whole, last)`: seconds, where each `every`-th step from the first computes all layers."""
     for steps, every in ((25, 3), (10, 5), (7, 1)):
         whole, last = 4.0, 1.0
@@ -57,7 +55,7 @@ def check_10_3(price: Callable) -> Verdict:
             "The two are swapped: few steps compute all layers, most the last one alone.":
                 full * last + (steps - full) * whole,
         }  # fmt: skip
-        if advice := number_advice(f"price({steps}, {every}, {whole:g}, {last:g})", price(steps, every, whole, last),
-                                   full * whole + (steps - full) * last, mistakes):  # fmt: skip
-            return not_yet(advice)
-    return right("With a large interval nearly all steps cost `last`: no interval makes them cheaper than that.")
+        call = f"price({steps}, {every}, {whole:g}, {last:g})"
+        wanted = full * whole + (steps - full) * last
+        yield number_advice(call, price(steps, every, whole, last), wanted, mistakes)
+    return "With a large interval nearly all steps cost `last`: no interval makes them cheaper than that."

@@ -1,15 +1,15 @@
 """The checks of notebook 11: do I get what the blog got?"""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from t2v_helpers.checks.advice import Verdict, is_missing, noises, not_yet, nothing_from, right, tensor_advice
+from t2v_helpers.checks.advice import Advice, noises, nothing_from, tensor_advice
 
 
-def check_11_1(verdict_of: Callable) -> Verdict:
+def check_11_1(verdict_of: Callable) -> Advice:
     """`verdict_of(a, b)` for uint8 videos: "same bits", "same within rounding" (2 grey levels), "another video"."""
     a = np.full((2, 3, 3, 3), 100, np.uint8)  # [f h w c]
     one_up, one_down, far, dark = a.copy(), a.copy(), a.copy(), a.copy()
@@ -32,43 +32,36 @@ def check_11_1(verdict_of: Callable) -> Verdict:
     )
     for a, b, wanted, advice in cases:
         given = verdict_of(a, b)
-        if is_missing(given):
-            return not_yet(nothing_from("verdict_of"))
+        yield nothing_from("verdict_of", given)
         if given not in {case[2] for case in cases}:
-            return not_yet(f"verdict_of gave {given!r}; one of the three sentences is wanted, letter for letter.")
+            yield f"verdict_of gave {given!r}; one of the three sentences is wanted, letter for letter."
         if given != wanted:
-            return not_yet(f"{advice} You say {given!r}.")
-    return right("The ledger's own `compare` decides in the same way.")
+            yield f"{advice} You say {given!r}."
+    return "The ledger's own `compare` decides in the same way."
 
 
-def check_11_2(start_of: Callable) -> Verdict:
+def check_11_2(start_of: Callable) -> Advice:
     """`start_of(k, shape) -> Tensor`: the k-th draw, k from 1, of one generator that is seeded once with 1234."""
     shape = (1, 4, 2, 4, 4)  # [b c f h w]; a multiple of 16 numbers, so that one long draw gives the same
     for k in (1, 3):
-        draws = _draws(1234, k + 1, shape)
+        draws = noises(*[shape] * (k + 1), seed=1234)
         mistakes = {
             "That is the first draw. The videos before took theirs from the same generator: draw those too.": draws[0],
             "That is one draw too many: the first video starts from the first draw.": draws[k],
             "Another seed is another stream. The blog seeds once, with 1234, and goes on.":
-                _draws(1234 + k - 1, 1, shape)[0],
+                noises(shape, seed=1234 + k - 1)[0],
             "Another seed is another stream. The blog seeds once, with 1234, not with 1234 + k.":
-                _draws(1234 + k, 1, shape)[0],
+                noises(shape, seed=1234 + k)[0],
         }  # fmt: skip
         otherwise = "Make one generator of seed 1234, draw k times torch.randn(shape), and give the last one back."
-        if advice := tensor_advice(f"start_of({k}, shape)", start_of(k, shape), draws[k - 1], mistakes, otherwise):
-            return not_yet(advice)
-    return right("To make the blog's fourth video alone, you must first throw three noises away.")
+        yield tensor_advice(f"start_of({k}, shape)", start_of(k, shape), draws[k - 1], mistakes, otherwise)
+    return "To make the blog's fourth video alone, you must first throw three noises away."
 
 
-def _draws(seed: int, count: int, shape: Sequence[int]) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    return [torch.randn(shape, generator=generator) for _ in range(count)]
-
-
-def check_11_3(still: Callable) -> Verdict:
+def check_11_3(still: Callable) -> Advice:
     """`still(grey [f h w]) -> [h w-1]`: the median over time of the change from each pixel to its right neighbour."""
-    grey = noises(1)[0][0, 0].repeat(3, 1, 1) * 20 + 128  # [9 h w]
-    grey = grey + noises(2)[1].flatten()[: grey.numel()].reshape(grey.shape) * 9
+    grey = noises((3, 5, 5))[0].repeat(3, 1, 1) * 20 + 128  # [9 h w]
+    grey = grey + noises((9, 5, 5), seed=1)[0] * 9
     change = grey.diff(dim=2)  # [f h w-1]
     wanted = change.median(dim=0).values
     mistakes = {
@@ -81,13 +74,12 @@ def check_11_3(still: Callable) -> Verdict:
         "That is the left pixel minus the right one; the right one minus the left one is wanted.": -wanted,
     }  # fmt: skip
     given = still(grey.numpy())
-    if isinstance(given, np.ndarray):
-        given = torch.from_numpy(given)
-    if isinstance(given, Tensor) and given.shape == (grey.shape[1] - 1, grey.shape[2]):
-        return not_yet("That is the change from row to row. Letters have upright strokes: go along the last axis, w.")
-    if isinstance(given, Tensor) and given.shape == (grey.shape[0] - 1, *grey.shape[1:]):
-        return not_yet("That is the change from frame to frame. What stands still has none: go along the last axis, w.")
+    given = torch.from_numpy(given) if isinstance(given, np.ndarray) else given
+    shape = tuple(given.shape) if isinstance(given, Tensor) else None
+    if shape == (grey.shape[1] - 1, grey.shape[2]):
+        yield "That is the change from row to row. Letters have upright strokes: go along the last axis, w."
+    if shape == (grey.shape[0] - 1, *grey.shape[1:]):
+        yield "That is the change from frame to frame. What stands still has none: go along the last axis, w."
     otherwise = "Take grey[:, :, 1:] - grey[:, :, :-1], and its median over the first axis."
-    if advice := tensor_advice("still", given, wanted, mistakes, otherwise):
-        return not_yet(advice)
-    return right("What moves has its edges elsewhere in every frame, and so the median forgets it.")
+    yield tensor_advice("still", given, wanted, mistakes, otherwise)
+    return "What moves has its edges elsewhere in every frame, and so the median forgets it."

@@ -1,4 +1,4 @@
-"""The checks of the exercises: each mistake gets its own word, and the checks' own references are the papers'."""
+"""The checks of notebook 02: each mistake gets its own word, and the references are those of the papers."""
 
 import pytest
 import torch
@@ -6,17 +6,12 @@ from diffusers import DDIMScheduler
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
 
 from t2v_helpers import checks
-from t2v_helpers.checks import Verdict
+from t2v_helpers.checks.making import notebook_02
 from t2v_helpers.diffusion import noise
 
 
 def pair(seed=0):
     return torch.randn(2, 2, 4, 3, 5, 5, generator=torch.Generator().manual_seed(seed))  # two of [b c f h w]
-
-
-def test_a_verdict_reads_as_a_sentence_and_is_true_when_right():
-    assert repr(Verdict(True, "Good.")) == "Right. Good." and Verdict(True, "Good.")
-    assert repr(Verdict(False, "No.")) == "Not yet. No." and not Verdict(False, "No.")
 
 
 @pytest.mark.parametrize("eta", [0.0, 0.3, 1.0])
@@ -26,35 +21,14 @@ def test_the_reference_step_is_that_of_diffusers(eta):
     (x_t, eps), (z, _) = pair(0), pair(1)
     abar = scheduler.alphas_cumprod
     wanted = scheduler.step(eps, 600, x_t, eta=eta, variance_noise=z if eta else None).prev_sample
-    torch.testing.assert_close(checks.ddim_step_eta(x_t, eps, abar[600], abar[560], eta, z), wanted)
+    torch.testing.assert_close(notebook_02.ddim_step_eta(x_t, eps, abar[600], abar[560], eta, z), wanted)
 
 
 @pytest.mark.parametrize("phi", [0.0, 0.7, 1.0])
 def test_the_reference_rescaling_is_that_of_diffusers(phi):
     eps_cond, eps_guided = pair()
     wanted = rescale_noise_cfg(eps_guided, eps_cond, guidance_rescale=phi)
-    torch.testing.assert_close(checks.rescaled(eps_cond, eps_guided, phi), wanted)
-
-
-@pytest.mark.parametrize(
-    ("given", "word"),
-    [
-        (None, "gave back nothing"),
-        (..., "gave back nothing"),
-        (3.0, "gave back a float"),
-        (torch.zeros(2), "gave back the shape [2]"),
-        (torch.full((2, 3), torch.nan), "NaN or infinity"),
-        (torch.ones(2, 3), "all ones"),
-        (torch.full((2, 3), 7.0), "something else"),
-    ],
-)
-def test_a_tensor_is_judged_with_the_word_that_fits(given, word):
-    advice = checks.tensor_advice("f", given, torch.zeros(2, 3), {"all ones": torch.ones(2, 3)}, "something else")
-    assert word in advice
-
-
-def test_a_right_tensor_needs_no_advice():
-    assert checks.tensor_advice("f", torch.zeros(2, 3), torch.zeros(2, 3), {}, "otherwise") is None
+    torch.testing.assert_close(notebook_02.rescaled(eps_cond, eps_guided, phi), wanted)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +56,7 @@ def test_check_02_1_takes_a_tensor_of_one_number_but_no_remembered_number():
 
 
 def test_check_02_2_names_what_is_missing():
-    step = checks.ddim_step_eta
+    step = notebook_02.ddim_step_eta
     ignores_eta = checks.check_02_2(lambda x, e, a, p, eta, z: step(x, e, a, p, 0.0, z))
     no_noise = checks.check_02_2(lambda x, e, a, p, eta, z: step(x, e, a, p, eta, 0 * z))
     other = checks.check_02_2(lambda x, e, a, p, eta, z: x)
@@ -91,7 +65,7 @@ def test_check_02_2_names_what_is_missing():
 
 
 def test_check_02_3_names_what_is_missing():
-    phi_ignored = checks.check_02_3(lambda cond, guided, phi: checks.rescaled(cond, guided, 1.0))
+    phi_ignored = checks.check_02_3(lambda cond, guided, phi: notebook_02.rescaled(cond, guided, 1.0))
     other = checks.check_02_3(lambda cond, guided, phi: cond)
     assert not phi_ignored and "no effect" in phi_ignored.word
     assert not other and "phi = 1" in other.word

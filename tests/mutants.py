@@ -5,9 +5,10 @@
     python tests/mutants.py --again mutants.jsonl --to now.jsonl    # the same faults, wherever their lines stand now
 
 A fault is one edit by one of cosmic-ray's operators: another comparison, another sign, a number off by one, a loop that
-never runs. It is caught if a test of tests/<room>/ fails. Later it is found again by its function and the text of its
-line. The package is changed on disk while this runs: use a clone that nobody else works in. It needs a POSIX system,
-since each run of the tests is a fork that finds torch and diffusers already imported.
+never runs. It is caught if a test of tests/<room>/test_<module>.py fails, or of tests/<room>/ where a module has no
+tests of its own. Later it is found again by its function and the text of its line. The package is changed on disk
+while this runs: use a clone that nobody else works in. It needs a POSIX system, since each run of the tests is a fork
+that finds torch and diffusers already imported.
 """
 
 import argparse
@@ -73,20 +74,26 @@ def again(old: list[dict]) -> list[dict]:
 
 
 def caught(fault: dict) -> bool:
-    """Whether the tests of the fault's room fail with it."""
+    """Whether the tests fail with the fault."""
     path = ROOT / fault["module"]
     source = path.read_text()
     mutant = mutate_code(source, get_operator(fault["operator"])(), fault["occurrence"])
     try:
         path.write_text(mutant)
-        return not passes(Path(fault["module"]).parts[1], path.stem)
+        return not passes(tests(fault))
     finally:
         path.write_text(source)
 
 
-def passes(room: str, module: str = "") -> bool:
-    """Whether the tests of a room pass, in a process of their own; those of the module itself come first."""
-    tests = sorted(Path(ROOT, "tests", room).glob("test_*.py"), key=lambda path: module not in path.stem)
+def tests(fault: dict) -> tuple[str, ...]:
+    """The files that are to catch a fault: the tests of its module, or of its room where the module has none."""
+    room, module = Path(fault["module"]).parts[1], Path(fault["module"]).stem
+    own = ROOT / "tests" / room / f"test_{module}.py"
+    return tuple(map(str, [own] if own.is_file() else sorted(own.parent.glob("test_*.py"))))
+
+
+def passes(files: tuple[str, ...]) -> bool:
+    """Whether these tests pass, in a process of their own."""
     child = os.fork()
     if child == 0:
         resource.setrlimit(resource.RLIMIT_CPU, (LIMIT, LIMIT))
@@ -94,7 +101,7 @@ def passes(room: str, module: str = "") -> bool:
         os.dup2(sink, 1), os.dup2(sink, 2)
         import pytest
 
-        os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0", *map(str, tests)])))
+        os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0", *files])))
     return os.waitpid(child, 0)[1] == 0
 
 
@@ -113,9 +120,9 @@ def main() -> None:
         print(f"{len(chosen)} of {len(old)} faults are still possible.")
     else:
         chosen = [fault for room in args.rooms for fault in sample(room, args.each)]
-    for room in sorted({Path(fault["module"]).parts[1] for fault in chosen}):
-        if not passes(room):
-            sys.exit(f"The tests of {room} fail without any fault.")
+    for files in sorted({tests(fault) for fault in chosen}):
+        if not passes(files):
+            sys.exit(f"{' '.join(files)} fail without any fault.")
     counts = defaultdict(list)
     with args.to.open("w") as file:
         for fault in chosen:

@@ -1,18 +1,18 @@
 """How good is a video?
 
-Measures of a video: what the judge reads off it, what OpenCV sees in it, and how sure a share is.
+Measures of a video: what the judge reads in it, what OpenCV sees in it, and how certain a number is.
 
-Videos are uint8, [f h w c] one or [b f h w c] several. In the cartoon world the labels of every sentence are known,
-so "does the video show what was asked?" is counted, not argued about. The judge's own accuracy on fresh renders
-stands beside every count. OpenCV gives a second opinion that has learned nothing.
+Videos are uint8: [f h w c] for one, [b f h w c] for several. In the cartoon world the labels of every sentence are
+known, so "does the video show what was asked?" can be counted. The judge's own accuracy on fresh renders is given with
+every count. OpenCV gives a second opinion that involves no learning. A new metric is one new file here.
 
 Imports: core to model.
 Start reading: label_adherence.py.
 """
 
 from t2v_helpers.metrics.clip_scores import CARTOON, Clip, clip_similarity, frame_similarity, load_clip
+from t2v_helpers.metrics.estimates import Measure, Share, bootstrap, wilson
 from t2v_helpers.metrics.frechet import FEATURES, features, frechet_distance
-from t2v_helpers.metrics.intervals import Measure, Share, bootstrap, wilson
 from t2v_helpers.metrics.label_adherence import (
     ALL_FOUR,
     DISTURBANCES,
@@ -20,6 +20,8 @@ from t2v_helpers.metrics.label_adherence import (
     Adherence,
     adherence,
     check_videos,
+    digits,
+    digits_share,
     disturbed,
     judge_about,
     judge_accuracy,
@@ -43,8 +45,8 @@ from t2v_helpers.metrics.pixels import (
 
 __all__ = [
     "ALL_FOUR", "CARTOON", "DISTURBANCES", "FEATURES", "LABELS", "SLOWEST", "Adherence", "Clip", "Measure", "Motion",
-    "Share", "adherence", "bootstrap", "check_videos", "clip_similarity", "direction", "disturbed", "dominant_colours",
-    "features", "flicker", "flow", "frame_similarity", "frechet_distance", "judge_about", "judge_accuracy",
-    "judge_share", "load_clip", "load_judge", "psnr", "read", "sharpness", "shuffled", "usual_region", "warped_error",
-    "wilson",
+    "Share", "adherence", "bootstrap", "check_videos", "clip_similarity", "digits", "digits_share", "direction",
+    "disturbed", "dominant_colours", "features", "flicker", "flow", "frame_similarity", "frechet_distance",
+    "judge_about", "judge_accuracy", "judge_share", "load_clip", "load_judge", "psnr", "read", "sharpness", "shuffled",
+    "usual_region", "warped_error", "wilson",
 ]  # fmt: skip

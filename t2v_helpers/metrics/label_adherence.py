@@ -1,4 +1,4 @@
-"""What the judge reads off videos of the cartoon world, and how often that is what was asked."""
+"""What the judge reads in videos of the cartoon world, and how often that is what was asked."""
 
 import json
 from collections.abc import Sequence
@@ -10,12 +10,12 @@ import torch
 
 from t2v_helpers import cartoon
 from t2v_helpers.cartoon import judge as judges
-from t2v_helpers.core import layout
-from t2v_helpers.metrics.intervals import Share, check_whole
+from t2v_helpers.core import checking, layout
+from t2v_helpers.metrics.estimates import Share
 
 LABELS = ("subject", "action", "place", "style")
 ALL_FOUR = "all four"
-DISTURBANCES = {  # small changes that must not change what the judge reads; pixels, and parts of [-1, 1]
+DISTURBANCES = {  # too small to change what the judge reads; in pixels, and in units of [-1, 1]
     "none": {},
     "blur": {"blur": 1.0},
     "noise": {"noise": 0.08},
@@ -27,7 +27,7 @@ DISTURBANCES = {  # small changes that must not change what the judge reads; pix
 class Adherence:
     """How many videos show what was asked: a Share for each label and for all four at once.
 
-    `judge` is the judge's own accuracy on fresh renders, by label; a score cannot be trusted beyond it.
+    `judge` is the judge's own accuracy on fresh renders, by label: no score can be trusted beyond it.
     """
 
     shares: dict[str, Share]
@@ -37,7 +37,7 @@ class Adherence:
         return self.shares[label]
 
     def to_dict(self) -> dict:
-        """Every Share as a dict, ready for JSON, with the judge's accuracy beside it."""
+        """Every Share as a dict, ready for JSON, with the judge's accuracy."""
         return {name: share.to_dict() | {"judge": self.judge.get(name)} for name, share in self.shares.items()}
 
     def to_json(self) -> str:
@@ -52,21 +52,20 @@ class Adherence:
 
 @cache
 def load_judge() -> judges.Judge:
-    """The shipped judge, read once. Raises FileNotFoundError where its weights are missing."""
+    """The shipped judge, read once. FileNotFoundError: its weights are missing."""
     return judges.load()
 
 
 @cache
 def judge_about() -> dict[str, float]:
-    """The shipped judge's accuracy on undisturbed fresh renders, by label, as its weights' header says."""
+    """The shipped judge's accuracy on undisturbed fresh renders, by label, from the header of its weights."""
     return {name: counted["share"] for name, counted in _judge_counts().items()}
 
 
 def judge_share(label: str = ALL_FOUR) -> Share:
     """The shipped judge's accuracy for one label, as k of n undisturbed fresh renders. ValueError: another label."""
     counts = _judge_counts()
-    if label not in counts:
-        raise ValueError(f"label={label!r} was not counted for the judge: give one of {', '.join(counts) or 'none'}.")
+    checking.one_of("label", label, counts)
     return Share(counts[label]["k"], counts[label]["n"])
 
 
@@ -76,9 +75,9 @@ def _judge_counts() -> dict[str, dict]:
 
 
 def read(videos: np.ndarray, judge: judges.Judge | None = None, batch_size: int = 32) -> list[cartoon.Labels]:
-    """What the judge sees in `videos`, uint8 [b f 64 64 3]: the labels of each. Raises ValueError for other arrays."""
+    """What the judge reads in `videos`, uint8 [b f 64 64 3]: the labels of each. ValueError: other arrays."""
     check_videos(videos)
-    check_batch(batch_size)
+    checking.whole("batch_size", batch_size)
     judge = judge or load_judge()
     labels = []
     with torch.inference_mode():
@@ -87,32 +86,43 @@ def read(videos: np.ndarray, judge: judges.Judge | None = None, batch_size: int 
     return labels
 
 
+def digits(video: np.ndarray, asked: cartoon.Labels) -> str:
+    """One digit per label of a video uint8 [f 64 64 3], 1 if read as asked: "1011" is right but for the action."""
+    (seen,) = read(video[None])
+    return "".join(str(int(getattr(seen, label) == getattr(asked, label))) for label in LABELS)
+
+
+def digits_share(found: Sequence[str], label: str = ALL_FOUR) -> Share:
+    """How many of these `digits` are right in a label, or in all four."""
+    return Share.of(x == "1111" if label == ALL_FOUR else x[LABELS.index(label)] == "1" for x in found)
+
+
 def adherence(
     seen: Sequence[cartoon.Labels], asked: Sequence[cartoon.Labels], judge: dict[str, float] | None = None
 ) -> Adherence:
     """Count, label by label, how often `seen` is what was `asked`. `judge`: its accuracy; None: the shipped judge's.
 
-    Shares of 0 to 1, higher is better; they cannot be trusted beyond the judge's accuracy. Blind to all that has no
+    Shares of 0 to 1, higher is better; they cannot be trusted beyond the judge's accuracy. Blind to anything without a
     label (noise, flicker, beauty): the judge must answer with one of its words.
-    ValueError: the lists are empty, differ in length, or hold something else than labels.
+    ValueError: the lists are empty, differ in length, or do not hold labels.
     """
     seen, asked = _labels("seen", seen), _labels("asked", asked)
     if len(seen) != len(asked) or not seen:
-        raise ValueError(f"{len(seen)} videos were read and {len(asked)} were asked; give as many of each, at least 1.")
+        raise ValueError(f"{len(seen)} videos were read and {len(asked)} were asked: use as many of each, at least 1.")
     right = [{x: getattr(s, x) == getattr(a, x) for x in LABELS} for s, a in zip(seen, asked, strict=True)]
-    shares = {name: Share(sum(r[name] for r in right), len(right)) for name in LABELS}
-    shares[ALL_FOUR] = Share(sum(all(r.values()) for r in right), len(right))
+    shares = {name: Share.of(r[name] for r in right) for name in LABELS}
+    shares[ALL_FOUR] = Share.of(all(r.values()) for r in right)
     return Adherence(shares, judge_about() if judge is None else judge)
 
 
 def shuffled(asked: Sequence[cartoon.Labels], seed: int = 0) -> list[cartoon.Labels]:
-    """The control: every video gets the labels of another one (one random ring, so nobody keeps their own).
+    """A control: every video gets the labels of another one, along one random ring.
 
-    ValueError: fewer than two labels, or something else; a seed below 0.
+    ValueError: fewer than two labels, not labels, a seed below 0.
     """
-    check_whole("seed", seed, 0)
+    checking.whole("seed", seed, 0)
     if len(asked := _labels("asked", asked)) < 2:
-        raise ValueError(f"asked holds the labels of {len(asked)} video, but 2 are needed: they change places.")
+        raise ValueError(f"asked holds the labels of {len(asked)} video, but 2 are needed.")
     ring = np.random.default_rng(seed).permutation(len(asked))
     mixed = list(asked)
     for here, there in zip(ring, np.roll(ring, 1), strict=True):
@@ -123,13 +133,13 @@ def shuffled(asked: Sequence[cartoon.Labels], seed: int = 0) -> list[cartoon.Lab
 def judge_accuracy(
     n: int, seed: int, disturbance: str = "none", judge: judges.Judge | None = None, frames: int = 16
 ) -> Adherence:
-    """How well the judge reads `n` fresh renders of the whole grammar, disturbed in one way of DISTURBANCES.
+    """How well the judge reads `n` fresh renders of the whole grammar under one of DISTURBANCES.
 
-    Raises ValueError for another disturbance, and for numbers that are not whole.
+    ValueError: an unknown disturbance, numbers that are not whole.
     """
     for name, value, least in (("n", n, 1), ("seed", seed, 0), ("frames", frames, 1)):
-        check_whole(name, value, least)
-    _check_disturbance(disturbance)
+        checking.whole(name, value, least)
+    checking.one_of("disturbance", disturbance, DISTURBANCES)
     seen, asked = [], []
     for start in range(0, n, 32):
         items = [cartoon.item(seed, i, frames, split="all") for i in range(start, min(start + 32, n))]
@@ -141,17 +151,11 @@ def judge_accuracy(
 def disturbed(videos: np.ndarray, disturbance: str, seed: int = 0) -> np.ndarray:
     """`videos` uint8 [b f 64 64 3] after one of DISTURBANCES, the same shape. ValueError: other arrays or names."""
     check_videos(videos)
-    _check_disturbance(disturbance)
+    checking.one_of("disturbance", disturbance, DISTURBANCES)
     generator = torch.Generator().manual_seed(seed)
     x = layout.to_float(torch.from_numpy(videos))  # [b c f h w]
     x = torch.stack([judges.disturb(clip, generator, **DISTURBANCES[disturbance]) for clip in x])
     return layout.to_uint8(x).numpy()
-
-
-def check_batch(size: int) -> None:
-    """ValueError unless size is a whole number of videos, 1 or more."""
-    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-        raise ValueError(f"batch_size={size!r} is not allowed: give a whole number of videos, 1 or more.")
 
 
 def check_videos(videos: np.ndarray) -> None:
@@ -166,13 +170,6 @@ def check_videos(videos: np.ndarray) -> None:
 
 
 def _labels(name: str, labels: Sequence[cartoon.Labels]) -> list[cartoon.Labels]:
-    """The labels as a list. ValueError: it is none, or holds something else."""
-    if not isinstance(labels, Sequence | np.ndarray) or not all(isinstance(x, cartoon.Labels) for x in labels):
-        kind = type(labels).__name__
-        raise ValueError(f"{name} is a {kind} that holds no cartoon.Labels: list those of the items, or what was read.")
-    return list(labels)
-
-
-def _check_disturbance(disturbance: str) -> None:
-    if disturbance not in DISTURBANCES:
-        raise ValueError(f"disturbance is {disturbance!r}, but must be one of: {', '.join(DISTURBANCES)}.")
+    """The labels as a list. ValueError: not a sequence, or not of labels."""
+    checking.kind(name, labels, (Sequence, np.ndarray), "a list of cartoon.Labels")
+    return [checking.kind(f"{name}[{i}]", x, cartoon.Labels, "cartoon.Labels") for i, x in enumerate(labels)]

@@ -25,7 +25,7 @@ from t2v_helpers import cartoon, metrics
 from t2v_helpers.core import arguments, paths, seeding
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.diffusion import grids, samplers
-from t2v_helpers.metrics.measures import Measure, of_ratios, of_share
+from t2v_helpers.metrics.estimates import Measure, of_ratios, of_share
 from t2v_helpers.model import generate, loading
 from t2v_helpers.studies import study
 from t2v_helpers.studies.study import weights

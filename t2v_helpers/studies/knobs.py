@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from t2v_helpers import cartoon, metrics
 from t2v_helpers.core import arguments, paths
 from t2v_helpers.core.records import GenerationSpec
-from t2v_helpers.metrics.measures import Measure, of_share, of_values
+from t2v_helpers.metrics.estimates import Measure, of_share, of_values
 from t2v_helpers.model import generate, loading
 from t2v_helpers.studies import study
 

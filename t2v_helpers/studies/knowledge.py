@@ -232,7 +232,7 @@ def share(lines: Sequence[dict], way: str, part: str, wanted: str = "labels") ->
 
 def told(lines: Sequence[dict], way: str, part: str, wanted: str = "labels") -> str:
     """`share` with its interval, as text. ValueError: see there."""
-    return share(lines, way, part, wanted).told
+    return share(lines, way, part, wanted).summary
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -19,7 +19,7 @@ from t2v_helpers import cartoon, metrics
 from t2v_helpers.cartoon import sepia_word
 from t2v_helpers.core import arguments, paths
 from t2v_helpers.core.records import GenerationSpec
-from t2v_helpers.metrics.measures import Measure, of_share
+from t2v_helpers.metrics.estimates import Measure, of_share
 from t2v_helpers.model import generate, loading, lora
 from t2v_helpers.studies import study
 from t2v_helpers.training import finetune

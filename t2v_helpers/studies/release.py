@@ -24,12 +24,12 @@ from tqdm import tqdm
 
 from t2v_helpers import cartoon, metrics
 from t2v_helpers.cartoon import judge as judges
-from t2v_helpers.core import arguments, files, layout, paths
+from t2v_helpers.core import arguments, files, layout, paths, tables
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.inside import temporal
 from t2v_helpers.machine import doctor
 from t2v_helpers.machine.probe import in_threads
-from t2v_helpers.metrics.measures import Bar, Measure, of_ratios, of_share, of_times, of_values
+from t2v_helpers.metrics.estimates import Bar, Measure, of_ratios, of_share, of_times, of_values
 from t2v_helpers.model import generate, loading
 from t2v_helpers.studies import study, unet_speed
 
@@ -245,17 +245,18 @@ def table(results: dict) -> str:
     """Every bar that was measured, as a Markdown table."""
     if not results:
         return "Not measured yet: run `make bench`."
-    head = ["| what | measured | 95 % interval | n | bar | aim | |", "|---|---|---|---|---|---|---|"]
-    return "\n".join([*head, *(bar.row(m) for bar, m in _measured(results))])
+    head = ["what", "measured", "95 % interval", "n", "bar", "aim", ""]
+    return tables.markdown(head, (bar.cells(m) for bar, m in _measured(results)))
 
 
 def word_table(results: dict) -> str:
     """How often each word was read right of how often it was asked, as a Markdown table."""
-    rows = ["| prompts | label | right of asked |", "|---|---|---|"]
-    for part, found in results.items():
-        for label, counts in found["words"].items():
-            rows.append(f"| {part} | {label} | {', '.join(f'{w} {k}/{n}' for w, (k, n) in counts.items())} |")
-    return "\n".join(rows)
+    rows = [
+        (part, label, ", ".join(f"{w} {k}/{n}" for w, (k, n) in counts.items()))
+        for part, found in results.items()
+        for label, counts in found["words"].items()
+    ]
+    return tables.markdown(["prompts", "label", "right of asked"], rows)
 
 
 def page(results: dict) -> str:
@@ -284,7 +285,7 @@ def world_facts() -> str:
     rows["combinations"] = f"{len(everything)}, of which {held} ({held / len(everything):.1%}) are held out"
     rows["vocabulary"] = f"{len(cartoon.vocabulary())} words"
     rows["a clip"] = f"{cartoon.SIZE} x {cartoon.SIZE} pixels, {cartoon.FPS} frames a second"
-    return "\n".join(["| what | |", "|---|---|", *(f"| {what} | {fact} |" for what, fact in rows.items())])
+    return tables.markdown(["what", ""], rows.items())
 
 
 def filled(card: str, results: dict) -> str:

@@ -32,7 +32,7 @@ from t2v_helpers.inside import feature_reuse, temporal, unet
 from t2v_helpers.inside.feature_reuse import Shortcuts
 from t2v_helpers.machine import doctor
 from t2v_helpers.machine.probe import in_threads
-from t2v_helpers.metrics.measures import Measure, of_median, of_share, of_times, of_values
+from t2v_helpers.metrics.estimates import Measure, of_median, of_share, of_times, of_values
 from t2v_helpers.model import generate, loading
 from t2v_helpers.studies import study
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from t2v_helpers.core import arguments
 from t2v_helpers.inside import feature_reuse, temporal, unet
-from t2v_helpers.metrics.measures import Bar, Measure, of_ratios, of_times
+from t2v_helpers.metrics.estimates import Bar, Measure, of_ratios, of_times
 from t2v_helpers.model import loading
 
 BARS = {

@@ -78,7 +78,7 @@ def test_only_riders_ride():
 
 @pytest.mark.parametrize("name", broken.BREAKS)
 def test_what_is_no_clip_is_refused(name):
-    with pytest.raises(ValueError, match="1 frame, but 2 are needed"):
+    with pytest.raises(ValueError, match="1 frames"):
         broken.BREAKS[name](CLIP[:1])
     with pytest.raises(ValueError, match=r"uint8 \[f h w 3\]"):
         broken.BREAKS[name](CLIP / 255)
@@ -89,21 +89,21 @@ def test_what_is_no_clip_is_refused(name):
 @pytest.mark.parametrize("seed", [-1, 0.5, True, None])
 @pytest.mark.parametrize("break_it", [broken.shuffled, broken.noisy])
 def test_seeds_are_whole_numbers(break_it, seed):
-    with pytest.raises(ValueError, match=f"seed={seed!r} is not allowed: give a whole number, 0 or more"):
+    with pytest.raises(ValueError, match=f"seed={seed!r}"):
         break_it(CLIP, seed=seed)
 
 
 @pytest.mark.parametrize("size", [0, -1.0, float("nan"), float("inf"), True, "2"])
 def test_spread_and_sigma_are_above_zero(size):
-    with pytest.raises(ValueError, match="give a number of grey levels above 0"):
+    with pytest.raises(ValueError, match=f"spread={size!r}"):
         broken.noisy(CLIP, spread=size)
-    with pytest.raises(ValueError, match="give a number of pixels above 0"):
+    with pytest.raises(ValueError, match=f"sigma={size!r}"):
         broken.blurred(CLIP, sigma=size)
 
 
 def test_a_subject_needs_labels():
-    with pytest.raises(ValueError, match="labels is a str: give cartoon.Labels"):
+    with pytest.raises(ValueError, match="labels is of type str"):
         broken.wrong_subject("a dog", 0)
     for given, word in (((LABELS, 0.5), "seed=0.5"), ((LABELS, -1), "seed=-1"), ((LABELS, 1, 0), "frames=0")):
-        with pytest.raises(ValueError, match=f"{word} is not allowed: give a whole number"):
+        with pytest.raises(ValueError, match=word):
             broken.wrong_subject(*given)

@@ -5,7 +5,6 @@ import json
 import cv2
 import numpy as np
 import pytest
-from scipy.stats import binomtest
 
 from t2v_helpers import cartoon, metrics
 from t2v_helpers.cartoon import Labels
@@ -22,22 +21,6 @@ MIXED = Labels("dog", "sleeping", "lake", "plain")
 @pytest.fixture(scope="module")
 def items() -> list[cartoon.Item]:
     return [cartoon.item(88_001, i, split="all") for i in range(120)]
-
-
-@pytest.mark.parametrize("k, n", [(0, 5), (5, 5), (1, 3), (470, 512), (2, 512)])
-def test_wilson_is_scipys(k, n):
-    wanted = binomtest(k, n).proportion_ci(0.95, method="wilson")
-    assert metrics.wilson(k, n) == pytest.approx((wanted.low, wanted.high), abs=1e-6)
-
-
-@pytest.mark.parametrize("k, n", [(-1, 4), (5, 4), (0, 0)])
-def test_an_impossible_share_is_refused(k, n):
-    with pytest.raises(ValueError, match=f"a share needs 0 <= k <= n and n >= 1, not k = {k} and n = {n}"):
-        metrics.Share(k, n)
-
-
-def test_a_share_is_told_with_its_interval():
-    assert metrics.Share(16, 16).told == "16 of 16 (81%-100%)" and metrics.Share(1, 16).told == " 1 of 16 (1%-28%)"
 
 
 def test_adherence_counts_each_label_and_all_four():
@@ -71,7 +54,7 @@ def test_the_judges_share_is_its_accuracy_with_its_count():
 
 
 def test_the_judge_was_not_counted_for_every_word():
-    with pytest.raises(ValueError, match="'colour' was not counted for the judge: give one of subject, action"):
+    with pytest.raises(ValueError, match="label='colour'"):
         metrics.judge_share("colour")
 
 
@@ -115,7 +98,7 @@ def test_judge_accuracy_counts_all_renders():
 
 
 def test_an_unknown_disturbance_is_named():
-    with pytest.raises(ValueError, match="disturbance is 'fog', but must be one of: none, blur, noise, shift"):
+    with pytest.raises(ValueError, match="disturbance='fog'"):
         metrics.judge_accuracy(4, 0, "fog")
 
 
@@ -155,7 +138,7 @@ def test_sharpness_falls_with_blur_and_looks_only_under_the_mask(items):
 
 @pytest.mark.parametrize("mask", [np.zeros((16, 64, 64), bool), np.ones((15, 64, 64), bool)])
 def test_sharpness_needs_a_mask_that_fits(items, mask):
-    with pytest.raises(ValueError, match=r"give \(16, 64, 64\), some set"):
+    with pytest.raises(ValueError, match=r"mask .* \(16, 64, 64\)"):
         metrics.sharpness(items[0].frames, mask)
 
 
@@ -209,7 +192,7 @@ def test_dominant_colours_of_two_halves():
 
 @pytest.mark.parametrize("k", [0, 10_000, True])
 def test_dominant_colours_refuse_a_count_out_of_range(k):
-    with pytest.raises(ValueError, match=f"k is {k}, but must be between 1 and 32"):
+    with pytest.raises(ValueError, match=f"k={k}"):
         metrics.dominant_colours(np.zeros((2, 8, 8, 3), np.uint8), k)
 
 
@@ -223,24 +206,24 @@ def test_flicker_is_the_change_of_what_stands_still():
 
 
 def test_one_frame_cannot_flicker():
-    with pytest.raises(ValueError, match="the clip has 1 frame, but flicker needs 2"):
+    with pytest.raises(ValueError, match="1 frames"):
         metrics.flicker(np.zeros((1, 8, 8, 3), np.uint8))
 
 
 @pytest.mark.parametrize("other", [None, A, ["a dog is dancing"], (x for x in [A])])
 def test_only_lists_of_labels_are_counted(other):
     for count in (lambda: metrics.adherence([A], other), lambda: metrics.shuffled(other)):
-        with pytest.raises(ValueError, match="asked is a .* that holds no cartoon.Labels"):
+        with pytest.raises(ValueError, match=r"asked(\[0\])? is of type"):
             count()
-    with pytest.raises(ValueError, match="seen is a .* that holds no cartoon.Labels"):
+    with pytest.raises(ValueError, match=r"seen(\[0\])? is of type"):
         metrics.adherence(other, [A])
 
 
 @pytest.mark.parametrize("few", [[], [A]])
 def test_one_video_cannot_change_places(few):
-    with pytest.raises(ValueError, match=f"asked holds the labels of {len(few)} video, but 2 are needed"):
+    with pytest.raises(ValueError, match=f"labels of {len(few)} video"):
         metrics.shuffled(few)
-    with pytest.raises(ValueError, match="seed=-1 is not allowed"):
+    with pytest.raises(ValueError, match="seed=-1"):
         metrics.shuffled([A, B], seed=-1)
 
 
@@ -249,5 +232,5 @@ def test_one_video_cannot_change_places(few):
     [((0, 1), "n=0"), ((2.5, 1), "n=2.5"), ((2, -1), "seed=-1"), ((2, 1, "none", None, 0), "frames=0")],
 )
 def test_the_judge_is_tried_on_whole_numbers(given, word):
-    with pytest.raises(ValueError, match=f"{word} is not allowed: give a whole number"):
+    with pytest.raises(ValueError, match=word):
         metrics.judge_accuracy(*given)

@@ -86,8 +86,8 @@ def test_values_that_cannot_be_compared_are_refused(a, b, word):
 
 @pytest.mark.parametrize(
     ("change", "word"),
-    [({"n": 1}, "n=1 is not allowed: give a whole number, 2 or more"), ({"n": 2.5}, "n=2.5"), ({"n": True}, "n=True"),
-     ({"trials": 0}, "trials=0 is not allowed: give a whole number, 1 or more"), ({"seed": -1}, "seed=-1")],
+    [({"n": 1}, "n=1"), ({"n": 2.5}, "n=2.5"), ({"n": True}, "n=True"),
+     ({"trials": 0}, "trials=0"), ({"seed": -1}, "seed=-1")],
 )  # fmt: skip
 def test_numbers_that_are_not_whole_are_refused(change, word):
     with pytest.raises(ValueError, match=word):
@@ -96,5 +96,5 @@ def test_numbers_that_are_not_whole_are_refused(change, word):
 
 @pytest.mark.parametrize("share", [0.0, 1.0, 80, float("nan"), "0.8"])
 def test_a_power_is_a_share(share):
-    with pytest.raises(ValueError, match="is not allowed: give a share between 0 and 1, such as 0.8"):
+    with pytest.raises(ValueError, match=f"power={share!r}"):
         power.seeds_needed(A, B, power=share)

@@ -11,7 +11,7 @@ import torch
 from t2v_helpers import cartoon, metrics
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.inside import tracing
-from t2v_helpers.metrics import measures
+from t2v_helpers.metrics import estimates
 from t2v_helpers.model import generate, loading
 from t2v_helpers.studies import knobs
 
@@ -20,7 +20,7 @@ NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "05_steps_frames_guidance.i
 
 def namespace(**names) -> dict:
     """The notebook's functions, and the names that they look up."""
-    modules = {"np": np, "generate": generate, "knobs": knobs, "measures": measures, "loading": loading}
+    modules = {"np": np, "generate": generate, "knobs": knobs, "estimates": estimates, "loading": loading}
     here = modules | {"BASE": knobs.BASE, "MODEL": "cartoon", "PROMPT": "a dog", "GenerationSpec": GenerationSpec}
     here |= {"tracing": tracing, "cache": cache} | names
     exec(notebook_functions.source(notebook_functions.functions(NOTEBOOK)), here)  # the repository's own notebook
@@ -97,7 +97,7 @@ def test_the_attention_of_exercise_2_is_what_the_trace_counts(solution):
 def test_the_first_that_is_enough_of_exercise_3_is_the_packages(solution):
     rng = np.random.default_rng(0)
     for _ in range(50):
-        found = [measures.of_share(metrics.Share(int(k), 32)) for k in rng.integers(0, 33, size=6)]
+        found = [estimates.of_share(metrics.Share(int(k), 32)) for k in rng.integers(0, 33, size=6)]
         assert solution("05_3", "first_enough")(range(6), found) == knobs.enough(range(6), found)
 
 

@@ -7,7 +7,7 @@ import pytest
 from t2v_helpers import cartoon, metrics
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.inside import tracing
-from t2v_helpers.metrics import measures
+from t2v_helpers.metrics import estimates
 from t2v_helpers.model import generate
 from t2v_helpers.studies import knobs, study
 
@@ -159,7 +159,7 @@ def test_the_flops_of_a_video_are_those_that_are_counted_while_it_is_made(toy_pi
 
 
 def measure(low, value, high):
-    return measures.Measure(value, low, high, 32)
+    return estimates.Measure(value, low, high, 32)
 
 
 RISING = [measure(0.1, 0.2, 0.3), measure(0.5, 0.6, 0.8), measure(0.7, 0.8, 0.9), measure(0.6, 0.75, 0.9)]

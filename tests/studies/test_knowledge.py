@@ -113,7 +113,7 @@ def test_shares_are_counted_against_the_sentence_of_each_seed():
     first, second = knowledge.sentence(0), knowledge.sentence(1)
     lines = [row(0, *astuple(first.labels)), row(1, *astuple(second.other))]
     assert knowledge.share(lines, "as it is", "subject") == metrics.Share(1, 2)
-    assert knowledge.told(lines, "as it is", "subject") == metrics.Share(1, 2).told
+    assert knowledge.told(lines, "as it is", "subject") == metrics.Share(1, 2).summary
     assert knowledge.share(lines[1:], "as it is", "place", "other") == metrics.Share(1, 1)
 
 

@@ -8,7 +8,7 @@ import torch
 from t2v_helpers import cartoon
 from t2v_helpers.cartoon import sepia_word
 from t2v_helpers.core.records import GenerationSpec
-from t2v_helpers.metrics.measures import Measure
+from t2v_helpers.metrics.estimates import Measure
 from t2v_helpers.model import generate, loading, lora
 from t2v_helpers.studies import new_word
 from t2v_helpers.training import finetune

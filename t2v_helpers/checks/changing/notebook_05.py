@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from t2v_helpers.checks.advice import Advice, fitting, is_missing, nothing_from, number_advice
-from t2v_helpers.metrics.measures import Measure
+from t2v_helpers.metrics.estimates import Measure
 
 
 def check_05_1(video_flops: Callable) -> Advice:

@@ -1,0 +1,198 @@
+"""Estimates: a measured number with its 95 % interval, and the bar that it must reach."""
+
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from t2v_helpers.core import checking
+
+ROUNDING = 1e-12  # of the largest value: a smaller difference counts as 0
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A value, its 95 % interval, and the number of clips, prompts or runs behind it."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Share:
+    """k of n, and the 95 % interval of the true share. ValueError: not whole numbers with 0 <= k <= n and n >= 1."""
+
+    k: int
+    n: int
+
+    def __post_init__(self):
+        checking.whole("n", self.n)
+        checking.whole("k", self.k, 0, self.n)
+
+    @classmethod
+    def of(cls, answers: Iterable[bool]) -> "Share":
+        """How many of the answers are true. ValueError: no answers."""
+        answers = list(answers)
+        return cls(sum(answers), len(answers))
+
+    @property
+    def share(self) -> float:
+        """k / n."""
+        return self.k / self.n
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson's 95 % interval of the share."""
+        return wilson(self.k, self.n)
+
+    @property
+    def summary(self) -> str:
+        """For a sentence: "16 of 16 (81%-100%)"."""
+        low, high = self.interval
+        return f"{self.k:2} of {self.n} ({low:.0%}-{high:.0%})"
+
+    def to_dict(self) -> dict:
+        """k, n, share and interval, ready for JSON."""
+        return {"k": self.k, "n": self.n, "share": self.share, "interval": list(self.interval)}
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        return f"{f'{self.k}/{self.n}':>11} {100 * self.share:8.1f} % {100 * low:8.1f} - {100 * high:5.1f} %"
+
+
+@dataclass(frozen=True)
+class Bar:
+    """What a measure must reach: at least `bar` (at most, if `below`), ideally `aim`; `unit` is %, dB, x, s or ms.
+
+    No bar: reported only.
+    """
+
+    what: str
+    unit: str
+    bar: float | None = None
+    aim: float | None = None
+    below: bool = False
+
+    def reached(self, value: float) -> bool:
+        """Whether `value` is on the right side of the bar."""
+        if self.bar is None:
+            return True
+        return value <= self.bar if self.below else value >= self.bar
+
+    def cells(self, m: Measure) -> list[str]:
+        """A row of a table: what, value, interval, n, bar, aim and verdict."""
+        limit = "" if self.bar is None else f"{'at most' if self.below else 'at least'} {self.shown(self.bar)}"
+        aim = "" if self.aim is None else self.shown(self.aim)
+        verdict = "" if self.bar is None else "pass" if self.reached(m.value) else "**miss**"
+        interval = f"{self.shown(m.low)} to {self.shown(m.high)}"
+        return [self.what, self.shown(m.value), interval, str(m.n), limit, aim, verdict]
+
+    def shown(self, value: float) -> str:
+        """A value in the bar's unit: 0.125 is "12.5 %", and 0.125 seconds are "125.0 ms" if the unit is ms."""
+        factor, digits = {"%": (100, 1), "dB": (1, 1), "x": (1, 2), "s": (1, 2), "ms": (1000, 1)}[self.unit]
+        return f"{factor * value:.{digits}f} {self.unit}"
+
+
+# --- estimates of a list of values
+
+
+def wilson(k: int, n: int, z: float = 1.959964) -> tuple[float, float]:
+    """Wilson's interval of a share after k of n, 0 to 1 (Wilson 1927, JASA 22, p. 209); 95 % by default.
+
+    z: the half-width in standard deviations. Assumes that the videos are independent of each other.
+    ValueError: k or n as in Share; z negative or not finite.
+    """
+    Share(k, n)
+    level = 1 - 2 * stats.norm.sf(checking.number("z", z, least=0))
+    found = stats.binomtest(k, n).proportion_ci(level, method="wilson")
+    return max(0.0, float(found.low)), min(1.0, float(found.high))
+
+
+def bootstrap(values: Sequence[float], other: Sequence[float] | None = None, seed: int = 0) -> Measure:
+    """The mean of values and its 95 % interval, from 9999 resamples (BCa bootstrap, Efron 1987).
+
+    other: values of the same seeds in the same order. Then it is the mean of the differences values - other: what the
+    seeds have in common cancels. The unit is that of the values. Equal values give an interval of one point; with few
+    values the interval is too short, since what was never seen cannot be drawn.
+    ValueError: fewer than 2 values, different lengths, not numbers, NaN or infinity, a seed below 0.
+    """
+    checking.whole("seed", seed, 0)
+    values = _differences(values, other)
+    mean = float(values.mean())
+    if np.ptp(values) <= ROUNDING * np.abs(values).max():
+        return Measure(mean, mean, mean, len(values))
+    drawn = stats.bootstrap((values,), np.mean, rng=np.random.default_rng(seed))
+    return Measure(mean, *map(float, drawn.confidence_interval), len(values))
+
+
+def _differences(values: Sequence[float], other: Sequence[float] | None) -> np.ndarray:
+    values = as_numbers("values", values)
+    other = np.zeros_like(values) if other is None else as_numbers("other", other)
+    if values.ndim != 1 or len(values) < 2 or other.shape != values.shape:
+        given = f"{list(values.shape)} and {list(other.shape)}"
+        raise ValueError(f"the values are {given}; use lists of one length, with 2 numbers or more.")
+    check_finite(values, other)
+    largest = max(np.abs(values).max(), np.abs(other).max())
+    return np.where(np.abs(values - other) <= ROUNDING * largest, 0.0, values - other)
+
+
+def of_share(share: Share) -> Measure:
+    """A Share as a Measure, with Wilson's interval."""
+    return Measure(share.share, *share.interval, share.n)
+
+
+def of_values(values: Sequence[float]) -> Measure:
+    """The mean of `values`, with mean +- 1.96 standard errors; one value has an infinite interval."""
+    mean = statistics.fmean(values)
+    half = 1.96 * statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else math.inf
+    return Measure(mean, mean - half, mean + half, len(values))
+
+
+def of_ratios(ratios: Sequence[float]) -> Measure:
+    """The geometric mean of `ratios`, with the interval of the logarithms."""
+    logs = of_values([math.log(ratio) for ratio in ratios])
+    return Measure(*(_exp(x) for x in (logs.value, logs.low, logs.high)), logs.n)
+
+
+def of_times(seconds: Sequence[float]) -> Measure:
+    """The median of `seconds`, with the fastest and the slowest run as its interval."""
+    return Measure(statistics.median(seconds), min(seconds), max(seconds), len(seconds))
+
+
+def of_median(values: Sequence[float]) -> Measure:
+    """The median of `values`, with the interval of the sign test, at least 95 % (Conover 1999, section 3.2).
+
+    The interval ends at two of the values. With fewer than 6 values no two are far enough apart: then it ends at the
+    least and the largest.
+    """
+    n, found = len(values), sorted(values)
+    outside = int((stats.binom.cdf(np.arange(n), n, 0.5) <= 0.025).sum())  # how many to leave out on each side
+    low = max(outside - 1, 0)
+    return Measure(statistics.median(found), found[low], found[n - 1 - low], n)
+
+
+def _exp(x: float) -> float:
+    return math.inf if x > 700 else math.exp(x)
+
+
+# --- lists of numbers
+
+
+def as_numbers(name: str, values: Sequence) -> np.ndarray:
+    """The values as a float64 array. ValueError: not numbers, such as text, or rows of different lengths."""
+    try:
+        return np.asarray(values, float)
+    except (RuntimeError, TypeError, ValueError) as error:  # from torch, Python and NumPy
+        why = str(error).split("\n")[0].rstrip(".")
+        raise ValueError(f"{name} is not an array of numbers ({why}): use numbers, in rows of one length.") from error
+
+
+def check_finite(*arrays: np.ndarray) -> None:
+    """ValueError: an array holds NaN or infinity."""
+    if not all(np.isfinite(x).all() for x in arrays):
+        raise ValueError("the values hold NaN or infinity: look at the videos that they come from.")

@@ -24,7 +24,7 @@ from t2v_helpers.cartoon import tokenizer
 from t2v_helpers.core import arguments, files
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.model.generate import generate_batch
-from t2v_helpers.training import data, loop, recipe, small_clip, tiny_autoencoder
+from t2v_helpers.training import data, denoiser, loop, small_clip, tiny_autoencoder
 from t2v_helpers.training import judge as judging
 
 STAGES = ("judge", "clip", "vae", "decoder", "latents", "tiny", "unet", "ship")
@@ -36,16 +36,16 @@ class Plan:
     """What is trained, where its files are kept, and where the model goes."""
 
     runs: Path
-    out: Path = recipe.MODEL
+    out: Path = denoiser.MODEL
     judge_out: Path = judges.WEIGHTS
     clip_out: Path = small_clip.FOLDER
     tiny_out: Path = tiny_autoencoder.FOLDER
     judge: judging.JudgeSettings = field(default_factory=judging.JudgeSettings)
     clip: small_clip.ClipSettings = field(default_factory=small_clip.ClipSettings)
-    vae: recipe.VaeSettings = field(default_factory=recipe.VaeSettings)
-    decoder: recipe.DecoderSettings = field(default_factory=recipe.DecoderSettings)
+    vae: denoiser.VaeSettings = field(default_factory=denoiser.VaeSettings)
+    decoder: denoiser.DecoderSettings = field(default_factory=denoiser.DecoderSettings)
     tiny: tiny_autoencoder.TinySettings = field(default_factory=tiny_autoencoder.TinySettings)
-    unet: recipe.UnetSettings = field(default_factory=recipe.UnetSettings)
+    unet: denoiser.UnetSettings = field(default_factory=denoiser.UnetSettings)
     clips: int = 3000
     probes: int = 16  # prompts that are made and read while the UNet learns
     renders: int = 1000  # fresh renders on which the judge is measured, each way
@@ -53,7 +53,7 @@ class Plan:
     @classmethod
     def quick(cls, runs: Path, out: Path) -> "Plan":
         """Every stage in a minute, to try the machinery: what comes out shows nothing."""
-        phases = (recipe.Phase(4, 1, 4), recipe.Phase(4, 4, 2))
+        phases = (denoiser.Phase(4, 1, 4), denoiser.Phase(4, 4, 2))
         return cls(
             runs,
             out,
@@ -62,10 +62,10 @@ class Plan:
             runs / "tiny_vae",
             judging.JudgeSettings(steps=2, batch=2, pool=4),
             small_clip.ClipSettings(steps=2, batch=4, pool=8),
-            recipe.VaeSettings(steps=4, batch=2),
-            recipe.DecoderSettings(steps=2, batch=2),
+            denoiser.VaeSettings(steps=4, batch=2),
+            denoiser.DecoderSettings(steps=2, batch=2),
             tiny_autoencoder.TinySettings(steps=2, batch=2),
-            recipe.UnetSettings(phases=phases, images=4),
+            denoiser.UnetSettings(phases=phases, images=4),
             clips=4,
             probes=2,
             renders=4,
@@ -89,10 +89,10 @@ def _plan(options: argparse.Namespace) -> Plan:
         if stage not in STAGES:
             raise ValueError(f"stage {stage!r} is unknown; stages are: {', '.join(STAGES)}.")
     runs = options.runs / "quick" if options.quick else options.runs
-    out = options.out or (runs / "model" if options.quick else recipe.MODEL)
+    out = options.out or (runs / "model" if options.quick else denoiser.MODEL)
     files.check_target(runs / "latents.safetensors")
     if "ship" in (options.stages or STAGES):
-        recipe.check_place(out, runs)
+        denoiser.check_place(out, runs)
     return Plan.quick(runs, out) if options.quick else Plan(runs, out)
 
 
@@ -128,7 +128,7 @@ def train_clip(plan: Plan) -> None:
 
 def train_vae(plan: Plan) -> None:
     """Stage vae: the autoencoder's checkpoint in runs/vae."""
-    _follow(recipe.VaeTask(plan.vae), plan.runs / "vae")
+    _follow(denoiser.VaeTask(plan.vae), plan.runs / "vae")
 
 
 def train_decoder(plan: Plan) -> None:
@@ -164,7 +164,7 @@ def train_unet(plan: Plan) -> None:
 
 def ship(plan: Plan) -> None:
     """Stage ship: the averaged weights as a pipeline folder, by default inside the package."""
-    recipe.ship(assemble(plan), plan.out)
+    denoiser.ship(assemble(plan), plan.out)
 
 
 def assemble(plan: Plan, finished: bool = True):
@@ -175,7 +175,7 @@ def assemble(plan: Plan, finished: bool = True):
     vae, task = _vae(plan), _unet_task(plan)
     parts = loop.averaged(task, plan.runs / "unet", finished)
     words_of = {"text_encoder": parts["text_encoder"], "tokenizer": task.tokenizer}
-    return recipe.pipeline(vae, parts["unet"], **words_of, scaling_factor=task.clips.scaling_factor)
+    return denoiser.pipeline(vae, parts["unet"], **words_of, scaling_factor=task.clips.scaling_factor)
 
 
 def probe(plan: Plan) -> dict:
@@ -188,14 +188,14 @@ def probe(plan: Plan) -> dict:
     return {"adherence": right.to_dict()}
 
 
-def _unet_task(plan: Plan) -> recipe.UnetTask:
+def _unet_task(plan: Plan) -> denoiser.UnetTask:
     encoded = data.Clips.load(plan.runs / "latents.safetensors")
-    return recipe.UnetTask(plan.unet, encoded, tokenizer.new_tokenizer())
+    return denoiser.UnetTask(plan.unet, encoded, tokenizer.new_tokenizer())
 
 
-def _decoder_task(plan: Plan) -> recipe.DecoderTask:
-    vae = loop.averaged(recipe.VaeTask(plan.vae), plan.runs / "vae")
-    return recipe.DecoderTask(plan.decoder, plan.vae, vae)
+def _decoder_task(plan: Plan) -> denoiser.DecoderTask:
+    vae = loop.averaged(denoiser.VaeTask(plan.vae), plan.runs / "vae")
+    return denoiser.DecoderTask(plan.decoder, plan.vae, vae)
 
 
 def _vae(plan: Plan) -> torch.nn.Module:

@@ -6,13 +6,13 @@ import torch
 from t2v_helpers.core import seeding
 from t2v_helpers.inside import temporal
 from t2v_helpers.inside.unet import from_diffusers
-from t2v_helpers.training import recipe
+from t2v_helpers.training import denoiser
 
 
 @pytest.fixture(scope="module")
 def unet():
     """The cartoon's UNet with all its temporal layers awake."""
-    unet = seeding.seeded(0, recipe.new_unet).eval()
+    unet = seeding.seeded(0, denoiser.new_unet).eval()
     for layer in temporal.temporal_layers(unet):
         for parameter in layer.parameters():
             torch.nn.init.normal_(parameter, std=0.05, generator=torch.Generator().manual_seed(1))
@@ -102,7 +102,7 @@ def test_a_model_without_convolutions_along_time_is_refused():
 
 
 def test_a_new_unet_starts_as_an_image_model():
-    unet = seeding.seeded(0, recipe.new_unet).eval()
+    unet = seeding.seeded(0, denoiser.new_unet).eval()
     with temporal.temporal_layers_off(unet):
         images = predict(unet)
     torch.testing.assert_close(predict(unet), images)

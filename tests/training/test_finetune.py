@@ -6,7 +6,7 @@ import torch
 
 from t2v_helpers.core import layout
 from t2v_helpers.model import loading, lora
-from t2v_helpers.training import finetune, recipe
+from t2v_helpers.training import denoiser, finetune
 from t2v_helpers.training.finetune import Examples, Settings
 
 
@@ -33,9 +33,9 @@ def test_the_loss_is_the_one_of_the_recipe(toy_pipe):
         def forward(self, words):
             return (words,)
 
-    task = recipe.UnetTask.__new__(recipe.UnetTask)
+    task = denoiser.UnetTask.__new__(denoiser.UnetTask)
     task.modules = torch.nn.ModuleDict({"unet": toy_pipe.unet, "text_encoder": Words()})
-    task.chosen, task.alphas_cumprod = recipe.UnetSettings(), toy_pipe.scheduler.alphas_cumprod
+    task.chosen, task.alphas_cumprod = denoiser.UnetSettings(), toy_pipe.scheduler.alphas_cumprod
     with torch.no_grad():
         wanted, _ = task.loss((x_0, eps, t, text))
         torch.testing.assert_close(finetune.denoising_loss(toy_pipe, x_0, eps, t, text), wanted)

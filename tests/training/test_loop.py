@@ -10,31 +10,31 @@ from safetensors.torch import load_file, save_file
 
 from t2v_helpers.cartoon import tokenizer
 from t2v_helpers.core import seeding
-from t2v_helpers.training import data, loop, recipe
+from t2v_helpers.training import data, denoiser, loop
 
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory):
     """Three clips, encoded by an untrained autoencoder."""
     path = tmp_path_factory.mktemp("clips") / "latents.safetensors"
-    assert list(data.encode(seeding.seeded(0, recipe.new_vae).eval(), 0, 3, path)) == [1, 2, 3]
+    assert list(data.encode(seeding.seeded(0, denoiser.new_vae).eval(), 0, 3, path)) == [1, 2, 3]
     return data.Clips.load(path)
 
 
 def vae_task(clips, steps=4, seed=0):
-    return recipe.VaeTask(recipe.VaeSettings(steps=steps, batch=2, seed=seed))
+    return denoiser.VaeTask(denoiser.VaeSettings(steps=steps, batch=2, seed=seed))
 
 
 def decoder_task(clips, steps=4):
-    trained = recipe.VaeSettings(steps=4, batch=2)
-    vae = seeding.seeded(0, recipe.new_vae).eval()
-    return recipe.DecoderTask(recipe.DecoderSettings(steps=steps, batch=2), trained, vae)
+    trained = denoiser.VaeSettings(steps=4, batch=2)
+    vae = seeding.seeded(0, denoiser.new_vae).eval()
+    return denoiser.DecoderTask(denoiser.DecoderSettings(steps=steps, batch=2), trained, vae)
 
 
 def unet_task(clips, seed=0):
-    phases = (recipe.Phase(2, 1, 2), recipe.Phase(2, 3, 1))
-    settings = recipe.UnetSettings(seed=seed, phases=phases, images=2, images_every=3, warm_up=2)
-    return recipe.UnetTask(settings, clips, tokenizer.new_tokenizer())
+    phases = (denoiser.Phase(2, 1, 2), denoiser.Phase(2, 3, 1))
+    settings = denoiser.UnetSettings(seed=seed, phases=phases, images=2, images_every=3, warm_up=2)
+    return denoiser.UnetTask(settings, clips, tokenizer.new_tokenizer())
 
 
 def final_weights(task, folder, stops=()):

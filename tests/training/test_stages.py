@@ -9,7 +9,7 @@ import torch
 from diffusers import DiffusionPipeline
 
 from t2v_helpers.core import files
-from t2v_helpers.training import loop, recipe, stages
+from t2v_helpers.training import denoiser, loop, stages
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ def test_an_empty_name_is_refused(option, capsys):
 
 
 def test_the_full_plan_replaces_the_shipped_model():
-    assert stages.Plan(runs=None).out == recipe.MODEL
+    assert stages.Plan(runs=None).out == denoiser.MODEL
 
 
 def test_an_unknown_stage_is_refused():

@@ -8,12 +8,12 @@ from diffusers import AutoencoderTiny
 from t2v_helpers.core import files, seeding
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.model import generate, loading
-from t2v_helpers.training import loop, recipe, tiny_autoencoder
+from t2v_helpers.training import denoiser, loop, tiny_autoencoder
 
 
 @pytest.fixture(scope="module")
 def vae():
-    full = seeding.seeded(0, recipe.new_vae)
+    full = seeding.seeded(0, denoiser.new_vae)
     full.register_to_config(scaling_factor=2.0)
     return full
 

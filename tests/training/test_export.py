@@ -12,21 +12,21 @@ from safetensors.torch import save_file
 from t2v_helpers import cartoon
 from t2v_helpers.cartoon.tokenizer import new_tokenizer
 from t2v_helpers.core import files, seeding
-from t2v_helpers.training import data, recipe
+from t2v_helpers.training import data, denoiser
 
 
 @pytest.fixture(scope="module")
 def pipe():
     """The cartoon model's pipeline with untrained weights."""
     tokenizer = new_tokenizer()
-    build = (recipe.new_vae, recipe.new_unet, lambda: recipe.new_text_encoder(tokenizer))
+    build = (denoiser.new_vae, denoiser.new_unet, lambda: denoiser.new_text_encoder(tokenizer))
     vae, unet, text_encoder = (seeding.seeded(0, part).eval() for part in build)
-    return recipe.pipeline(vae, unet, text_encoder, tokenizer, 0.5)
+    return denoiser.pipeline(vae, unet, text_encoder, tokenizer, 0.5)
 
 
 def test_a_shipped_folder_opens_with_plain_diffusers(pipe, tmp_path):
     folder = tmp_path / "model"
-    recipe.ship(pipe, folder)
+    denoiser.ship(pipe, folder)
     files.check_manifest(folder)
     opened = DiffusionPipeline.from_pretrained(folder, dtype=torch.float32)
     frames = opened("a dog is dancing", num_frames=3, num_inference_steps=1, output_type="np").frames[0]
@@ -36,30 +36,30 @@ def test_a_shipped_folder_opens_with_plain_diffusers(pipe, tmp_path):
 
 
 def test_a_model_too_large_is_not_shipped(pipe, tmp_path, monkeypatch):
-    monkeypatch.setattr(recipe, "MOST_BYTES", 1000)
+    monkeypatch.setattr(denoiser, "MOST_BYTES", 1000)
     with pytest.raises(ValueError, match="but at most 1000 are shipped"):
-        recipe.ship(pipe, tmp_path / "model")
+        denoiser.ship(pipe, tmp_path / "model")
     assert not (tmp_path / "model").exists()
 
 
 def test_a_model_replaces_a_model_and_nothing_stays_beside(pipe, tmp_path):
     (tmp_path / "model").mkdir()
-    recipe.ship(pipe, tmp_path / "model")  # an empty folder
+    denoiser.ship(pipe, tmp_path / "model")  # an empty folder
     (tmp_path / "model" / "stale.txt").touch()
     (tmp_path / "link").symlink_to(tmp_path / "model")
-    recipe.ship(pipe, tmp_path / "link")
+    denoiser.ship(pipe, tmp_path / "link")
     files.check_manifest(tmp_path / "model")
     assert not (tmp_path / "model" / "stale.txt").exists()
     assert sorted(os.listdir(tmp_path)) == ["link", "model"]
 
 
 def test_a_failure_leaves_the_model_that_was_there(pipe, tmp_path, monkeypatch):
-    recipe.ship(pipe, tmp_path / "model")
+    denoiser.ship(pipe, tmp_path / "model")
     with pytest.raises(FileNotFoundError):
         files._swap(tmp_path / "none", tmp_path / "model", tmp_path / "old")
-    monkeypatch.setattr(recipe, "MOST_BYTES", 1000)
+    monkeypatch.setattr(denoiser, "MOST_BYTES", 1000)
     with pytest.raises(ValueError, match="but at most 1000 are shipped"):
-        recipe.ship(pipe, tmp_path / "model")
+        denoiser.ship(pipe, tmp_path / "model")
     files.check_manifest(tmp_path / "model")
     assert os.listdir(tmp_path) == ["model"]
 
@@ -71,25 +71,25 @@ def test_no_other_folder_is_replaced(pipe, tmp_path, monkeypatch):
     with pytest.raises(
         ValueError, match="cannot replace '.*thesis'.* because it holds files, but no model: name a new"
     ):
-        recipe.ship(pipe, thesis)
+        denoiser.ship(pipe, thesis)
     with pytest.raises(NotADirectoryError, match="chapter.tex is a file, so .*: choose another name"):
-        recipe.ship(pipe, thesis / "chapter.tex")
+        denoiser.ship(pipe, thesis / "chapter.tex")
     (thesis / "model_index.json").touch()
     monkeypatch.chdir(thesis)
     for folder in ("", ".", "..", thesis, tmp_path.anchor):
         with pytest.raises(ValueError, match=r"\(--out\), because .*thesis would be lost with it: name a new folder"):
-            recipe.ship(pipe, recipe.Path(folder))
+            denoiser.ship(pipe, denoiser.Path(folder))
     assert sorted(os.listdir(thesis)) == ["chapter.tex", "model_index.json"] and os.listdir(tmp_path) == ["thesis"]
 
 
 def test_the_schedule_is_the_published_one():
-    config = recipe.new_scheduler().config
+    config = denoiser.new_scheduler().config
     assert (config.beta_start, config.beta_end, config.beta_schedule) == (0.00085, 0.012, "scaled_linear")
     assert config.prediction_type == "epsilon" and not config.clip_sample
 
 
 def test_the_shipped_schedule_leaves_other_schedulers_their_own_spacing(pipe, tmp_path):
-    recipe.ship(pipe, tmp_path / "model")
+    denoiser.ship(pipe, tmp_path / "model")
     config = DDIMScheduler.load_config(tmp_path / "model", subfolder="scheduler")
     assert "timestep_spacing" not in config
     dpm = DPMSolverMultistepScheduler.from_config(config)
@@ -99,8 +99,8 @@ def test_the_shipped_schedule_leaves_other_schedulers_their_own_spacing(pipe, tm
 
 def test_each_round_warms_up_and_cools_down(tmp_path):
     path = tmp_path / "latents.safetensors"
-    list(data.encode(seeding.seeded(0, recipe.new_vae).eval(), 0, 1, path))
-    task = recipe.UnetTask(recipe.UnetSettings(), data.Clips.load(path), new_tokenizer())
+    list(data.encode(seeding.seeded(0, denoiser.new_vae).eval(), 0, 1, path))
+    task = denoiser.UnetTask(denoiser.UnetSettings(), data.Clips.load(path), new_tokenizer())
     assert task.steps == sum(stretch.steps for stretch in task.chosen.rounds)
     start = 0
     for stretch in task.chosen.rounds:
@@ -110,7 +110,7 @@ def test_each_round_warms_up_and_cools_down(tmp_path):
 
 
 def test_batches_follow_from_the_step_alone():
-    task = recipe.VaeTask(recipe.VaeSettings(batch=2))
+    task = denoiser.VaeTask(denoiser.VaeSettings(batch=2))
     first, again, other = task.batch(7), task.batch(7), task.batch(8)
     assert torch.equal(first[0], again[0]) and not torch.equal(first[0], other[0])
     assert first[0].shape == (2, 3, 64, 64) and first[1].shape == (2, 1, 64, 64)
@@ -118,7 +118,7 @@ def test_batches_follow_from_the_step_alone():
 
 def test_clips_are_of_size_one_and_keep_their_labels(tmp_path):
     path = tmp_path / "latents.safetensors"
-    list(data.encode(seeding.seeded(0, recipe.new_vae).eval(), 5, 2, path))
+    list(data.encode(seeding.seeded(0, denoiser.new_vae).eval(), 5, 2, path))
     clips = data.Clips.load(path)
     assert clips.latents.shape == (2, 8, 16, 8, 8)
     assert clips.latents.std().item() == pytest.approx(1, abs=0.01)

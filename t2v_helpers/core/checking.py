@@ -79,15 +79,18 @@ def room_on_disk(path: str | Path, needed: int, what: str) -> None:
         )
 
 
-def replaceable(folder: str | Path, mark: str, what: str) -> None:
+def replaceable(folder: str | Path, mark: str, what: str, *kept: Path) -> None:
     """Know before a long computation that `what` may replace `folder`: a new or empty one, or one with `mark` in it.
 
-    Errors: ValueError where it holds other files, or the working folder; those of files.check_target.
+    Errors: ValueError where it holds other files, the working folder, or one of `kept`; those of files.check_target.
     """
     place = Path(folder).resolve()
     files.check_target(place / mark)
+    lost = [path for path in kept if path.resolve().is_relative_to(place)]
     if Path.cwd().is_relative_to(place):
         why = "you are working in it"
+    elif lost:
+        why = f"{lost[0]} would be lost with it"
     elif place.exists() and any(place.iterdir()) and not (place / mark).is_file():
         why = f"it holds files, but no {mark}"
     else:

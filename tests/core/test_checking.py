@@ -88,7 +88,9 @@ def test_only_a_new_folder_or_one_of_its_kind_is_replaced(tmp_path):
     checking.replaceable(tmp_path, "model_index.json", "the model")
 
 
-def test_the_working_folder_is_never_replaced(tmp_path, monkeypatch):
+def test_the_working_folder_and_what_is_kept_are_never_replaced(tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match="runs would be lost"):
+        checking.replaceable(tmp_path, "model_index.json", "the model", tmp_path / "runs")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match="you are working in it"):
         checking.replaceable(tmp_path.parent, "model_index.json", "the model")

@@ -1,6 +1,6 @@
-"""How do weights come about?
+"""How are the weights trained?
 
-Holds: the loop, and what each part of the model learns.
+Holds: the training loop, a task for each network, and the export of weights.
 Imports: core to show.
 Start reading: loop.py, then stages.py, which `t2v train` runs.
 """

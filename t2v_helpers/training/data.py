@@ -1,9 +1,13 @@
-"""What the training sees of the cartoon world: frames for the autoencoder, and clips encoded once for the UNet."""
+"""Training data from the cartoon world: frames for the autoencoder, and clips encoded once for the denoiser.
+
+Frames are [b c h w] in [-1, 1]; latents are [n c f h w], divided by their standard deviation.
+"""
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +16,16 @@ from diffusers import AutoencoderKL
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+from transformers import CLIPTokenizer
 
 from t2v_helpers import cartoon
 from t2v_helpers.core import files, layout
+from t2v_helpers.core.seeding import generator
+
+LATENT_CHANNELS = 8  # the one number to change for an autoencoder with more
+LATENT_SIZE = cartoon.SIZE // 8
+FRAMES = 16  # of an encoded clip
+FRESH_SEED = 1_000_003  # renders of this seed are never trained on
 
 
 def frames(seed: int, first: int, count: int) -> tuple[Tensor, Tensor]:
@@ -24,14 +35,38 @@ def frames(seed: int, first: int, count: int) -> tuple[Tensor, Tensor]:
     return x[:, :, 0], torch.from_numpy(np.stack([item.mask for item in items])) / 255
 
 
-def encode(vae: AutoencoderKL, seed: int, count: int, path: Path) -> Iterator[int]:
-    """Encode `count` training clips and write latents [n 8 16 8 8] and labels to `path`. Yields the clips done.
+def pool(seed: int, count: int, frames: int) -> Callable[[int], cartoon.Item]:
+    """A function that renders clip i of all label combinations; it caches `count` clips, since each is seen often."""
+    return lru_cache(count)(lambda i: cartoon.item(seed, i, frames, split="all"))
 
-    The latents are the means, divided by their common standard deviation: the UNet wants numbers of size one.
+
+def tokens(tokenizer: CLIPTokenizer, captions: list[str]) -> Tensor:
+    """Captions as token ids [b t], padded as the pipeline pads them."""
+    return tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
+
+
+def cuts(latents: Tensor, count: int, frames: int, rng: np.random.Generator) -> tuple[Tensor, np.ndarray]:
+    """`count` random cuts of consecutive frames, [count c frames h w], and the index [count] of each cut's clip."""
+    chosen = rng.integers(len(latents), size=count)
+    firsts = rng.integers(latents.shape[2] - frames + 1, size=count)
+    return torch.stack([latents[i, :, f : f + frames] for i, f in zip(chosen, firsts, strict=True)]), chosen
+
+
+def noise_and_timesteps(x_0: Tensor, rng: np.random.Generator) -> tuple[Tensor, np.ndarray]:
+    """Noise in the shape of x_0, and rising timesteps [b], one drawn from each of b equal slices of the schedule."""
+    eps = torch.randn(x_0.shape, generator=generator(int(rng.integers(2**31))))
+    spread = (np.arange(len(x_0)) + rng.random(len(x_0))) / len(x_0)
+    return eps, (spread * 1000).astype(np.int64)
+
+
+def encode(vae: AutoencoderKL, seed: int, count: int, path: Path) -> Iterator[int]:
+    """Encode `count` training clips and write latents [n c f h w] and labels to `path`. Yields the clips done.
+
+    Latents are the means of the posterior in fp16; the header holds their standard deviation.
     """
     done, labels = [], []
     for index in range(count):
-        clip = cartoon.item(seed, index)
+        clip = cartoon.item(seed, index, FRAMES)
         labels.append(json.dumps(asdict(clip.labels)))
         x = layout.to_float(torch.from_numpy(clip.frames[None]))
         with torch.inference_mode():
@@ -45,7 +80,7 @@ def encode(vae: AutoencoderKL, seed: int, count: int, path: Path) -> Iterator[in
 
 @dataclass(frozen=True)
 class Clips:
-    """Encoded clips: latents [n 8 16 8 8] of size one, their labels, and the scaling factor that made them so."""
+    """Encoded clips: latents [n c f h w] scaled to unit variance, their labels, and the scaling factor used."""
 
     latents: Tensor
     labels: list[cartoon.Labels]
@@ -61,19 +96,19 @@ class Clips:
             latents, labels, factor = _read(path)
         except (SafetensorError, ValueError, TypeError, ArithmeticError) as error:
             why = str(error).rstrip(".")
-            raise ValueError(f"{path} holds no whole latents ({why}): delete it and {again}.") from error
+            raise ValueError(f"{path} is damaged ({why}): delete it and {again}.") from error
         return cls(latents * factor, labels, factor)
 
 
 def _read(path: Path) -> tuple[Tensor, list[cartoon.Labels], float]:
-    """Latents as they were written, their labels and the scaling factor. The standard deviation tells of damage."""
+    """Latents as written, their labels and the scaling factor. The recorded standard deviation reveals damage."""
     with safe_open(str(path), "pt") as file:
         about, latents = file.metadata() or {}, file.get_tensor("latents").float()
     if not about.keys() >= {"labels", "std"}:
-        raise ValueError("its header does not say labels and std")
+        raise ValueError("its header lacks labels or std")
     labels, std = [cartoon.Labels(**entry) for entry in json.loads(about["labels"])], float(about["std"])
-    if latents.shape != (len(labels), 8, 16, 8, 8):
+    if latents.shape != (len(labels), LATENT_CHANNELS, FRAMES, LATENT_SIZE, LATENT_SIZE):
         raise ValueError(f"its latents have shape {list(latents.shape)}, but it has {len(labels)} labels")
     if not math.isclose(std, latents.std().item(), rel_tol=1e-3):
-        raise ValueError(f"its header says a standard deviation of {std}, but that of the latents is {latents.std():g}")
+        raise ValueError(f"its header says std={std}, but that of the latents is {latents.std():g}")
     return latents, labels, 1 / std

@@ -1,38 +1,26 @@
-"""The recipe of the cartoon model: its sizes, and what each of its parts learns.
+"""The denoiser: UNet and text encoder, trained together on single frames first, then on videos with some frames.
 
-    vae      single frames -> latents [8 8 8] -> the same frames
-    decoder  the way back alone, for longer: the latents stay as they are, the frames get sharper
-    latents  a set of training clips, encoded once
-    unet     UNet and text encoder together: first single frames, then videos (and some frames still)
-
-The recipe follows ModelScopeT2V (arXiv 2308.06571): a latent diffusion model that predicts the noise, images and
-videos trained together. What is our own, because the model is small: min-SNR weights (arXiv 2303.09556, section 3.4),
-a loss of the autoencoder that looks more closely at the subject, and a text encoder that is learned along.
+It follows ModelScopeT2V (arXiv 2308.06571): latent diffusion that predicts the noise, on images and videos together.
+Because the model is small, min-SNR weights (arXiv 2303.09556, section 3.4) and a trained text encoder are added.
 """
 
-import json
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, TextToVideoSDPipeline, UNet3DConditionModel
+from diffusers import DDIMScheduler, UNet3DConditionModel
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from t2v_helpers import cartoon
-from t2v_helpers.core import files, paths
-from t2v_helpers.core.seeding import generator, seeded
-from t2v_helpers.diffusion.noise import add_noise, snr
+from t2v_helpers.core.seeding import seeded
+from t2v_helpers.diffusion.noise import add_noise
 from t2v_helpers.inside.temporal import start_silent, temporal_layers_off
-from t2v_helpers.training import data
-from t2v_helpers.training.loop import cosine
-from t2v_helpers.training.losses import psnr, reconstruction
+from t2v_helpers.training import data, losses
+from t2v_helpers.training.loop import Task
 
-LATENT_CHANNELS, TEXT_WIDTH = 8, 128
-MODEL = paths.WEIGHTS / "model"
-MOST_BYTES = 20 * 2**20
+TEXT_WIDTH, WIDTHS = 128, (64, 128)  # of the tokens, and of the UNet's two levels
 SCHEDULE = {  # the whole scheduler_config.json of ModelScopeT2V; other schedulers read their own fields in it
     "_class_name": "DDIMScheduler",
     "beta_start": 0.00085,
@@ -52,117 +40,8 @@ SCHEDULE = {  # the whole scheduler_config.json of ModelScopeT2V; other schedule
 }
 
 
-def new_vae() -> AutoencoderKL:
-    """An untrained autoencoder: frames [b 3 64 64] -> latents [b 8 8 8] and back."""
-    return AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        block_out_channels=(16, 32, 64, 96),
-        layers_per_block=1,
-        latent_channels=LATENT_CHANNELS,
-        norm_num_groups=8,
-        sample_size=cartoon.SIZE,
-    )
-
-
-@dataclass(frozen=True)
-class VaeSettings:
-    """What decides the autoencoder's weights."""
-
-    seed: int = 0
-    steps: int = 2000
-    batch: int = 16
-    lr: float = 5e-3
-    warm_up: int = 100
-    subject_weight: float = 4.0  # a pixel of the subject counts 1 + this
-    gradient_weight: float = 1.0  # of the differences between neighbouring pixels
-    kl_weight: float = 2e-4
-
-
-class VaeTask:
-    """Learn to encode and decode single frames of training clips. Settings: VaeSettings."""
-
-    name, ema = "vae", 0.999
-
-    def __init__(self, settings: VaeSettings):
-        self.modules = seeded(settings.seed, new_vae)
-        self.chosen, self.steps, self.settings = settings, settings.steps, asdict(settings)
-
-    def batch(self, k: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Frames [b 3 64 64] in [-1, 1], the subject's masks [b 1 64 64] in [0, 1], noise for the latents [b 8 8 8]."""
-        x, mask = data.frames(self.chosen.seed, k * self.chosen.batch, self.chosen.batch)
-        return x, mask, torch.randn(len(x), LATENT_CHANNELS, 8, 8, generator=generator(k))
-
-    def loss(self, batch: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, dict[str, float]]:
-        """L1 of pixels and of their differences, weighted to the subject, and a little KL."""
-        x, mask, eps = batch
-        weight = 1 + self.chosen.subject_weight * mask
-        latent = self.modules.encode(x).latent_dist
-        y = self.modules.decode(latent.mean + latent.std * eps).sample
-        kl = latent.kl().mean() / latent.mean[0].numel()
-        loss = reconstruction(x, y, weight, self.chosen.gradient_weight) + self.chosen.kl_weight * kl
-        return loss, {"psnr": psnr(x, y), "kl": kl.item()}
-
-    def within(self, k: int) -> nullcontext:
-        """Nothing to set."""
-        return nullcontext()
-
-    def lr(self, k: int) -> float:
-        """Warm-up, then a cosine to zero."""
-        return self.chosen.lr * min(1, (k + 1) / self.chosen.warm_up) * cosine(k / self.steps)
-
-
-@dataclass(frozen=True)
-class DecoderSettings:
-    """What decides the decoder's weights, after the autoencoder's."""
-
-    steps: int = 2000
-    batch: int = 16
-    lr: float = 3e-3
-    warm_up: int = 100
-    gradient_weight: float = 2.0
-
-
-class DecoderTask:
-    """Go on with the decoder of a trained autoencoder, on frames it has not seen. Settings: DecoderSettings."""
-
-    name, ema = "decoder", 0.999
-
-    def __init__(self, settings: DecoderSettings, trained: VaeSettings, vae: AutoencoderKL):
-        self.modules = nn.ModuleDict({"post_quant_conv": vae.post_quant_conv, "decoder": vae.decoder})
-        self.vae = vae.requires_grad_(False).eval()
-        self.modules.requires_grad_(True)
-        self.chosen, self.trained, self.steps = settings, trained, settings.steps
-        self.settings = {"vae": asdict(trained)} | asdict(settings)
-
-    def batch(self, k: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Frames [b 3 64 64] in [-1, 1], their masks [b 1 64 64] in [0, 1], their latents [b 8 8 8]."""
-        x, mask = data.frames(
-            self.trained.seed, self.trained.steps * self.trained.batch + k * self.chosen.batch, self.chosen.batch
-        )
-        with torch.inference_mode():
-            latents = self.vae.encode(x).latent_dist.mean
-        return x, mask, latents.clone()
-
-    def loss(self, batch: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, dict[str, float]]:
-        """L1 of pixels and of their differences, weighted to the subject."""
-        x, mask, latents = batch
-        y = self.modules["decoder"](self.modules["post_quant_conv"](latents))
-        return reconstruction(x, y, 1 + self.trained.subject_weight * mask, self.chosen.gradient_weight), {
-            "psnr": psnr(x, y)
-        }
-
-    def within(self, k: int) -> nullcontext:
-        """Nothing to set."""
-        return nullcontext()
-
-    def lr(self, k: int) -> float:
-        """Warm-up, then a cosine to zero."""
-        return self.chosen.lr * min(1, (k + 1) / self.chosen.warm_up) * cosine(k / self.steps)
-
-
 def new_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
-    """An untrained text encoder: tokens [b 24] -> embeddings [b 24 128]."""
+    """An untrained text encoder: tokens [b t] -> embeddings [b t 128]."""
     config = CLIPTextConfig(
         vocab_size=len(tokenizer),
         hidden_size=TEXT_WIDTH,
@@ -179,14 +58,14 @@ def new_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
 
 
 def new_unet() -> UNet3DConditionModel:
-    """An untrained UNet: latents [b 8 f 8 8], timesteps [b], embeddings [b 24 128] -> noise [b 8 f 8 8]."""
+    """An untrained UNet: latents [b c f h w], timesteps [b], embeddings [b t 128] -> noise [b c f h w]."""
     unet = UNet3DConditionModel(
-        sample_size=cartoon.SIZE // 8,
-        in_channels=LATENT_CHANNELS,
-        out_channels=LATENT_CHANNELS,
+        sample_size=data.LATENT_SIZE,
+        in_channels=data.LATENT_CHANNELS,
+        out_channels=data.LATENT_CHANNELS,
         down_block_types=("CrossAttnDownBlock3D", "CrossAttnDownBlock3D"),
         up_block_types=("CrossAttnUpBlock3D", "CrossAttnUpBlock3D"),
-        block_out_channels=(64, 128),
+        block_out_channels=WIDTHS,
         layers_per_block=1,
         cross_attention_dim=TEXT_WIDTH,
         attention_head_dim=8,
@@ -195,16 +74,13 @@ def new_unet() -> UNet3DConditionModel:
     start_silent(unet)
     for module in unet.modules():
         if isinstance(module, nn.Dropout):
-            module.p = 0.0  # the world never runs out of clips, so nothing needs protection from learning by heart
+            module.p = 0.0  # there is no end of training clips, so there is nothing to overfit
     return unet
 
 
 def new_scheduler() -> DDIMScheduler:
     """ModelScopeT2V's noise schedule and noise prediction, as published."""
     return DDIMScheduler.from_config(SCHEDULE)
-
-
-# ---------------------------------------------------------------------------------------------- UNet and words
 
 
 @dataclass(frozen=True)
@@ -218,7 +94,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Round:
-    """So many steps at this learning rate; over the last `cool_down` of them it falls to zero."""
+    """A number of steps at one learning rate, which falls to zero over the last share `cool_down` of them."""
 
     steps: int
     lr: float
@@ -235,120 +111,65 @@ class UnetSettings:
     images_every: int = 8  # in the video phases every so many steps are images, as in ModelScopeT2V
     images: int = 64
     warm_up: int = 50  # steps, in each round
-    min_snr: float = 5.0
+    min_snr: float = losses.MIN_SNR
     empty: float = 0.1  # share of empty captions, for classifier-free guidance
 
+    @property
+    def steps(self) -> int:
+        """The steps of all phases."""
+        return sum(phase.steps for phase in self.phases)
 
-class UnetTask:
-    """Learn to tell the noise from the clip, given the words. Settings: UnetSettings."""
+
+class UnetTask(Task):
+    """Learn to predict the noise in a clip, given its caption."""
 
     name, ema = "unet", 0.997
 
     def __init__(self, settings: UnetSettings, encoded: data.Clips, tokenizer: CLIPTokenizer):
         parts = {"unet": new_unet, "text_encoder": lambda: new_text_encoder(tokenizer)}
-        self.modules = nn.ModuleDict({name: seeded(settings.seed, build) for name, build in parts.items()})
-        self.chosen, self.clips, self.tokenizer = settings, encoded, tokenizer
-        self.steps, self.settings = sum(phase.steps for phase in settings.phases), asdict(settings)
+        modules = nn.ModuleDict({name: seeded(settings.seed, build) for name, build in parts.items()})
+        super().__init__(settings, modules)
+        self.clips, self.tokenizer = encoded, tokenizer
         self.alphas_cumprod = new_scheduler().alphas_cumprod
 
     def phase(self, k: int) -> Phase:
-        """The phase of step k: an image step where its turn has come."""
-        ends = np.cumsum([phase.steps for phase in self.chosen.phases])
-        phase = self.chosen.phases[min(int(np.searchsorted(ends, k, side="right")), len(ends) - 1)]
-        return Phase(1, 1, self.chosen.images) if k % self.chosen.images_every == 0 and phase.frames > 1 else phase
+        """The phase of step k; within a video phase, every `images_every` steps it is one of images."""
+        ends = np.cumsum([phase.steps for phase in self.settings.phases])
+        phase = self.settings.phases[min(int(np.searchsorted(ends, k, side="right")), len(ends) - 1)]
+        return Phase(1, 1, self.settings.images) if k % self.settings.images_every == 0 and phase.frames > 1 else phase
 
     def batch(self, k: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Latents x_0 [b 8 f 8 8], noise of the same shape, timesteps [b], tokens [b 24]."""
-        phase, rng = self.phase(k), np.random.default_rng([self.chosen.seed, k])
-        chosen = rng.integers(len(self.clips.labels), size=phase.batch)
-        firsts = rng.integers(0, self.clips.latents.shape[2] - phase.frames + 1, size=phase.batch)
-        x_0 = torch.stack([self.clips.latents[i, :, f : f + phase.frames] for i, f in zip(chosen, firsts, strict=True)])
-        eps = torch.randn(x_0.shape, generator=generator(int(rng.integers(2**31))))
-        spread = (np.arange(phase.batch) + rng.random(phase.batch)) / phase.batch  # one timestep from each slice
+        """Latents x_0 and noise [b c f h w], timesteps [b], tokens [b t]."""
+        phase, rng = self.phase(k), np.random.default_rng([self.settings.seed, k])
+        x_0, chosen = data.cuts(self.clips.latents, phase.batch, phase.frames, rng)
+        eps, t = data.noise_and_timesteps(x_0, rng)
         captions = [self._caption(self.clips.labels[i], rng) for i in chosen]
-        return x_0, eps, torch.from_numpy((spread * 1000).astype(np.int64)), tokens(self.tokenizer, captions)
+        return x_0, eps, torch.from_numpy(t), data.tokens(self.tokenizer, captions)
 
     def _caption(self, labels: cartoon.Labels, rng: np.random.Generator) -> str:
         wording = (int(k) for k in rng.integers(0, 60, size=3))
-        return "" if rng.random() < self.chosen.empty else cartoon.caption(labels, *wording)
+        return "" if rng.random() < self.settings.empty else cartoon.caption(labels, *wording)
 
     def within(self, k: int) -> AbstractContextManager:
-        """While only images are learned the temporal layers are off: it costs half, and they start as if not there."""
-        images_only = k < self.chosen.phases[0].steps and self.chosen.phases[0].frames == 1
+        """Turn the temporal layers off while there are only images: it halves the cost, and they start out silent."""
+        images_only = k < self.settings.phases[0].steps and self.settings.phases[0].frames == 1
         return temporal_layers_off(self.modules["unet"]) if images_only else nullcontext()
 
     def loss(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, dict[str, float]]:
-        """Squared error of the noise, weighted min(snr, 5) / snr (arXiv 2303.09556, equation 5)."""
+        """Squared error of the noise, weighted by min(SNR, 5) / SNR."""
         x_0, eps, t, words = batch
         abar = self.alphas_cumprod[t]
         x_t = add_noise(x_0, eps, abar)
         noise_pred = self.modules["unet"](x_t, t, self.modules["text_encoder"](words)[0]).sample
-        error = (noise_pred - eps).square().mean(dim=(1, 2, 3, 4))
-        loss = (error * (snr(abar).clamp(max=self.chosen.min_snr) / snr(abar))).mean()
+        error = losses.noise_error(noise_pred, eps)
+        loss = (error * losses.min_snr_weight(abar, self.settings.min_snr)).mean()
         return loss, {"eps": error.mean().item(), "frames": x_0.shape[2]}
 
     def lr(self, k: int) -> float:
-        """In each round: warm-up, a constant rate, then a straight line to zero."""
-        for stretch in self.chosen.rounds:
+        """In each round: linear warm-up, a constant rate, and a linear decay to zero."""
+        for stretch in self.settings.rounds:
             if k < stretch.steps:
                 break
             k -= stretch.steps
         left = (stretch.steps - k) / (stretch.cool_down * stretch.steps)
-        return stretch.lr * max(0.0, min(1, (k + 1) / self.chosen.warm_up, left))
-
-
-def tokens(tokenizer: CLIPTokenizer, captions: list[str]) -> Tensor:
-    """Captions as tokens [b 24], the way the pipeline makes them."""
-    return tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
-
-
-# ---------------------------------------------------------------------------------------------- the pipeline folder
-
-
-def pipeline(vae, unet, text_encoder, tokenizer, scaling_factor: float) -> TextToVideoSDPipeline:
-    """The parts as one TextToVideoSDPipeline; the VAE's configuration takes the scaling factor."""
-    vae.register_to_config(scaling_factor=scaling_factor)
-    return TextToVideoSDPipeline(
-        vae=vae, text_encoder=text_encoder, tokenizer=tokenizer, unet=unet, scheduler=new_scheduler()
-    )
-
-
-def ship(pipe: TextToVideoSDPipeline, folder: Path = MODEL) -> None:
-    """Write the pipeline in fp16 (safetensors) with a manifest, all of it or nothing; it replaces a model there.
-
-    Errors: ValueError where it would be larger than 20 MiB; those of `check_place`.
-    """
-    check_place(folder)
-    files.replace_folder(folder, lambda new: _write(pipe, new))
-
-
-def check_place(folder: Path, *kept: Path) -> None:
-    """Know before a long training that a model may replace `folder`: a new or an empty folder, or one with a model.
-
-    Errors: ValueError for another folder, and where the working folder or one of `kept` lies in it; OSError for a file,
-    or where nothing may be written.
-    """
-    place = folder.resolve()
-    files.check_target(place / "model_index.json")
-    lost = [str(path) for path in (Path.cwd(), *(path.resolve() for path in kept)) if path.is_relative_to(place)]
-    if lost:
-        why = f"{lost[0]} would be lost with it"
-    elif place.exists() and any(place.iterdir()) and not (place / "model_index.json").is_file():
-        why = "it holds files, but no model"
-    else:
-        return
-    raise ValueError(
-        f"the model cannot replace {str(folder)!r} (--out), because {why}: name a new folder, or one with a model."
-    )
-
-
-def _write(pipe: TextToVideoSDPipeline, folder: Path) -> None:
-    for part in (pipe.vae, pipe.unet, pipe.text_encoder):
-        part.half()
-    pipe.save_pretrained(folder, safe_serialization=True)
-    # diffusers adds its own defaults here, and other schedulers would take them for choices of the model
-    files.write_text(folder / "scheduler" / "scheduler_config.json", json.dumps(SCHEDULE, indent=2) + "\n")
-    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    if size > MOST_BYTES:
-        raise ValueError(f"the model has {size} bytes, but at most {MOST_BYTES} are shipped; make it smaller.")
-    files.write_manifest(folder)
+        return stretch.lr * max(0.0, min(1, (k + 1) / self.settings.warm_up, left))

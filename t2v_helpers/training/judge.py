@@ -1,46 +1,32 @@
-"""How the judge is trained: on renders alone, disturbed a little.
+"""Training of the judge, on slightly disturbed renders alone, never on a model's videos."""
 
-    python -m t2v_helpers.training.judge --folder runs/judge
-
-The loop is `loop.train`: step k draws its clips, their lengths and their disturbances from (seed, k) alone, and a
-training that was killed goes on and ends with the same weights.
-"""
-
-import argparse
 import json
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from tqdm import tqdm
+from torch import Tensor
 
-from t2v_helpers import cartoon, metrics
+from t2v_helpers import metrics
 from t2v_helpers.cartoon import judge as judges
-from t2v_helpers.core import arguments, files, layout, seeding
-from t2v_helpers.core.seeding import seeded
-from t2v_helpers.training import loop
-from t2v_helpers.training.loop import cosine
-
-FRESH_SEED = 1_000_003  # a stream of renders that no training draws from
+from t2v_helpers.core import checking, files, layout
+from t2v_helpers.core.seeding import MAX_SEED, generator, seeded
+from t2v_helpers.training import data
+from t2v_helpers.training.loop import Task
 
 
 @dataclass(frozen=True)
 class JudgeSettings:
-    """What decides the judge's weights.
-
-    `pool`: how many clips are rendered; each is seen many times, cut and disturbed in another way each time.
-    """
+    """What decides the judge's weights. Each clip of the pool is seen many times, cut and disturbed anew each time."""
 
     seed: int = 0
     steps: int = 1200
     batch: int = 32
     pool: int = 4096
     frames: int = 24  # of a clip of the pool
-    lengths: tuple[int, ...] = (8, 8, 8, 12, 16, 24)  # frames of a cut, each as likely: short ones show more clips
+    lengths: tuple[int, ...] = (8, 8, 8, 12, 16, 24)  # frames of a cut, all equally likely
     lr: float = 4e-3
     warm_up: int = 50
     blur: float = 1.3  # pixels, at most
@@ -50,58 +36,45 @@ class JudgeSettings:
 
     def __post_init__(self):
         for name in ("steps", "batch", "pool"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, but must be at least 1.")
-        if not self.lengths or not all(1 <= f <= self.frames for f in self.lengths):
-            raise ValueError(f"lengths are {self.lengths}, but must be some, each from 1 to frames={self.frames}.")
+            checking.whole(name, getattr(self, name))
+        for f in self.lengths or (0,):
+            checking.whole("lengths", f, 1, self.frames)
 
 
-class JudgeTask:
-    """Learn to read the four labels off disturbed renders. Settings: JudgeSettings. A `loop.Task`."""
+class JudgeTask(Task):
+    """Learn to read the four labels off disturbed renders."""
 
     name, ema = "judge", 0.99
 
     def __init__(self, settings: JudgeSettings):
-        self.modules = seeded(settings.seed, judges.Judge)
-        self.chosen, self.steps, self.settings = settings, settings.steps, asdict(settings)
-        self.clip = lru_cache(settings.pool)(self._render)
+        super().__init__(settings, seeded(settings.seed, judges.Judge))
+        self.clip = data.pool(settings.seed, settings.pool, settings.frames)
 
-    def batch(self, k: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Clips x [b 3 f 64 64] in [-1, 1], and the class numbers of their labels."""
-        rng = np.random.default_rng((self.chosen.seed, k))
-        items = [self.clip(int(i)) for i in rng.integers(self.chosen.pool, size=self.chosen.batch)]
-        f = int(rng.choice(self.chosen.lengths))
-        x = torch.stack([disturbed_cut(item.frames, f, self.chosen, rng) for item in items])
+    def batch(self, k: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """Clips x [b 3 f 64 64] in [-1, 1], and the class indices [b] of each label."""
+        rng = np.random.default_rng((self.settings.seed, k))
+        items = [self.clip(int(i)) for i in rng.integers(self.settings.pool, size=self.settings.batch)]
+        f = int(rng.choice(self.settings.lengths))
+        x = torch.stack([disturbed_cut(item.frames, f, self.settings, rng) for item in items])
         return x, judges.targets([item.labels for item in items])
 
-    def within(self, k: int) -> nullcontext:
-        """Nothing to set."""
-        return nullcontext()
-
-    def loss(self, batch) -> tuple[torch.Tensor, dict[str, float]]:
-        """The sum of the four cross-entropies; the log shows the share of right answers to each."""
+    def loss(self, batch) -> tuple[Tensor, dict[str, float]]:
+        """The sum of the four cross-entropies; the log shows the accuracy of each label."""
         x, wanted = batch
         logits = self.modules(x)
         shown = {name: (logits[name].argmax(1) == wanted[name]).float().mean().item() for name in wanted}
         return sum(F.cross_entropy(logits[name], wanted[name]) for name in wanted), shown
 
-    def lr(self, k: int) -> float:
-        """Warm-up, then a cosine to zero."""
-        return self.chosen.lr * min(1, (k + 1) / self.chosen.warm_up) * cosine(k / self.steps)
 
-    def _render(self, index: int) -> cartoon.Item:
-        return cartoon.item(self.chosen.seed, index, self.chosen.frames, split="all")
-
-
-def disturbed_cut(frames: np.ndarray, f: int, settings: JudgeSettings, rng: np.random.Generator) -> torch.Tensor:
-    """`f` frames in a row of a clip uint8 [f h w c], moved, and half of them soft, noisy or bright: [3 f h w]."""
+def disturbed_cut(frames: np.ndarray, f: int, settings: JudgeSettings, rng: np.random.Generator) -> Tensor:
+    """`f` consecutive frames [3 f h w] of a clip uint8 [f h w c], shifted and perhaps blurred, noisy or brighter."""
     first = int(rng.integers(len(frames) - f + 1))
     x = layout.to_float(torch.from_numpy(frames[None, first : first + f].copy()))[0]
     on = rng.random(3) < 0.5
     shift = rng.integers(-settings.shift, settings.shift + 1, size=2)
     return judges.disturb(
         x,
-        seeding.generator(int(rng.integers(seeding.MAX_SEED))),
+        generator(int(rng.integers(MAX_SEED))),
         blur=float(rng.uniform(0.3, settings.blur) * on[0]),
         noise=float(rng.uniform(0, settings.noise) * on[1]),
         shift=(int(shift[0]), int(shift[1])),
@@ -109,40 +82,9 @@ def disturbed_cut(frames: np.ndarray, f: int, settings: JudgeSettings, rng: np.r
     )
 
 
-def ship(judge: judges.Judge, settings: JudgeSettings, renders: int, path: Path = judges.WEIGHTS) -> dict:
-    """Measure the judge on fresh renders, write it to `path` with these numbers in its header, and return them."""
-    accuracy = {w: metrics.judge_accuracy(renders, FRESH_SEED, w, judge).to_dict() for w in metrics.DISTURBANCES}
+def export(judge: judges.Judge, settings: JudgeSettings, renders: int, path: Path = judges.WEIGHTS) -> dict:
+    """Measure the accuracy on fresh renders, write the judge to `path` with it in the header, and return it."""
+    accuracy = {d: metrics.judge_accuracy(renders, data.FRESH_SEED, d, judge).to_dict() for d in metrics.DISTURBANCES}
     about = {"settings": json.dumps(asdict(settings)), "accuracy": json.dumps(accuracy)}
     files.write_whole(path, lambda temporary: judges.save(judge, temporary, about))
     return accuracy
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Train the judge with a progress bar, print its accuracy on fresh renders, and write its weights."""
-    options = _parser().parse_args(argv)
-    files.check_target(options.out)
-    task = JudgeTask(JudgeSettings(seed=options.seed, steps=options.steps))
-    with tqdm(total=task.steps, unit="step", desc=task.name) as bar:
-        for step in loop.train(task, options.folder):
-            bar.update(step.index - bar.n)
-            bar.set_postfix(loss=f"{step.loss:.3f}", **{name: f"{x:.0%}" for name, x in step.shown.items()})
-    accuracy = ship(loop.averaged(task, options.folder), task.chosen, options.renders, options.out)
-    for way, labels in accuracy.items():
-        print(f"{way:6}", *(f"{name} {x['share']:.1%}" for name, x in labels.items()), f"of {options.renders} renders")
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = arguments.Parser(prog="python -m t2v_helpers.training.judge", description="Train the judge on renders.")
-    parser.add_argument("--folder", type=Path, default=Path("runs/judge"), help="where the checkpoint is kept")
-    parser.add_argument("--steps", type=arguments.whole(), default=JudgeSettings.steps)
-    parser.add_argument("--seed", type=arguments.whole(least=0), default=JudgeSettings.seed)
-    parser.add_argument(
-        "--renders", type=arguments.whole(), default=1000, help="fresh renders to measure the judge on, each way"
-    )
-    parser.add_argument("--out", type=Path, default=judges.WEIGHTS, help="where the weights go")
-    return parser
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -1,11 +1,11 @@
-"""The training loop of every part of the course's model: a generator that yields steps and resumes exactly.
+"""The training loop for every part of the course's model: a generator that yields steps and resumes exactly.
 
-A task owns the modules that learn. Its batch of step k, and every random number of it, follow from (seed, k) alone,
-and a checkpoint holds weights, averaged weights and the optimizer's whole state. So a training killed at any moment
-and started again ends with the same weights, bit for bit, as one that was never killed.
+A task owns the modules that learn. The batch of step k, with its random numbers, follows from (seed, k) alone, and a
+checkpoint holds the weights, their average and the whole optimizer state. A training that is killed at any moment and
+started again therefore ends with the same weights, bit for bit, as one that ran through.
 
-A batch is learned in two halves, each by a thread of its own: many small operations use two cores better so than
-operations that are split over two cores. There are always two, so the result does not depend on the machine's cores.
+Each batch is split in two halves, one per thread: with many small operations, two cores work faster this way than when
+they share each operation. There are always two halves, so the result does not depend on the number of cores.
 """
 
 import json
@@ -13,46 +13,58 @@ import math
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from t2v_helpers.core.files import write_whole
 from t2v_helpers.inside.unet_config import check_weights
 from t2v_helpers.training.muon import Muon
 
 
-class Task(Protocol):
-    """What is learned: the modules, the batches, the loss, and for how many steps."""
+class Task:
+    """What is learned. A subclass sets `name` and `ema`, and writes `batch` and `loss`.
 
-    name: str
-    modules: nn.Module
-    settings: dict[str, Any]  # plain numbers and words: a checkpoint of other settings is refused
-    steps: int
-    ema: float  # 0 keeps no average
+    `settings` is a dataclass with at least steps, lr and warm_up; a checkpoint of other settings is refused.
+    """
+
+    name: ClassVar[str]
+    ema: ClassVar[float]  # decay of the average of the weights
+
+    def __init__(self, settings: Any, modules: nn.Module):
+        self.settings, self.modules, self.steps = settings, modules, settings.steps
 
     def batch(self, k: int) -> Any:
-        """The data of step k, from (seed, k) alone."""
+        """The data of step k, from (seed, k) alone: tensors [b ...], in tuples or dicts."""
+        raise NotImplementedError
 
-    def loss(self, batch: Any) -> tuple[torch.Tensor, dict[str, float]]:
-        """The loss (a scalar, the mean of the batch) and what the log shows of it. Called for each half of a batch."""
+    def loss(self, batch: Any) -> tuple[Tensor, dict[str, float]]:
+        """The mean loss (a scalar), and figures for the log. Called for each half of a batch."""
+        raise NotImplementedError
 
     def within(self, k: int) -> AbstractContextManager:
-        """The context in which step k learns: `nullcontext()` where there is nothing to set."""
+        """The context in which step k learns."""
+        return nullcontext()
 
     def lr(self, k: int) -> float:
-        """The learning rate of step k."""
+        """The learning rate of step k: linear warm-up, and a cosine to zero."""
+        cosine = 0.5 * (1 + math.cos(math.pi * min(k / self.steps, 1.0)))
+        return self.settings.lr * min(1, (k + 1) / self.settings.warm_up) * cosine
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What decides the weights, as plain numbers and words; it is stored in the checkpoint."""
+        return asdict(self.settings)
 
 
 @dataclass(frozen=True)
 class Step:
-    """One finished step: its number (from 1), the task's steps, the loss, what the log shows, seconds it took."""
+    """A finished step: its number (from 1), the total, the loss, figures for the log, its duration in s."""
 
     index: int
     total: int
@@ -63,27 +75,22 @@ class Step:
 
 @dataclass
 class State:
-    """All that a training is: the optimizers (with the weights), the average of the weights, the steps done."""
+    """Complete training state: the optimizers (with the weights), the average of the weights, the steps done."""
 
     optimizers: list[torch.optim.Optimizer]
-    average: dict[str, torch.Tensor]
+    average: dict[str, Tensor]
     done: int = 0
 
 
-def cosine(part: float) -> float:
-    """1 at part = 0, 0 at part = 1, half a cosine between."""
-    return 0.5 * (1 + math.cos(math.pi * min(part, 1.0)))
-
-
 def train(task: Task, folder: Path, save_every: int = 200) -> Iterator[Step]:
-    """Train `task`, yield after every step, and keep `folder`/checkpoint.safetensors, from which it goes on.
+    """Train `task`, yield after every step, and resume from `folder`/checkpoint.safetensors.
 
-    Raises ValueError where the checkpoint is damaged or of other settings, FloatingPointError where the loss is not
+    Errors: ValueError where the checkpoint is damaged or of other settings; FloatingPointError where the loss is not
     finite (the last checkpoint stays).
     """
     state = restore(task, folder)
     task.modules.train()
-    with ThreadPoolExecutor(1) as ahead:  # draws the next batch while this one is learned
+    with ThreadPoolExecutor(1) as ahead:  # prepares the next batch in the meantime
         upcoming = ahead.submit(task.batch, state.done)
         while state.done < task.steps:
             start, batch = time.perf_counter(), upcoming.result()
@@ -95,7 +102,7 @@ def train(task: Task, folder: Path, save_every: int = 200) -> Iterator[Step]:
 
 
 def _learn(task: Task, state: State, batch: Any) -> tuple[float, dict[str, float]]:
-    """One step of the optimizers; the gradient's norm is held to 1."""
+    """One step of the optimizers, with the norm of the gradient clipped to 1."""
     parameters = list(task.modules.parameters())
     with task.within(state.done), _one_thread_each(), ThreadPoolExecutor(2) as workers:
         results = list(workers.map(lambda part: _gradients(task, parameters, part), _halves(batch)))
@@ -115,16 +122,16 @@ def _gradients(task: Task, parameters: list[nn.Parameter], batch: Any) -> tuple[
 
 
 def _halves(batch: Any) -> list[Any]:
-    """The even and the odd samples; all of them where there is only one."""
+    """The even and the odd samples, or the whole batch if it has only one."""
     return [batch] if _size(batch) < 2 else [_every_second(batch, 0), _every_second(batch, 1)]
 
 
 def _size(batch: Any) -> int:
-    return len(batch) if isinstance(batch, torch.Tensor) else _size(batch[0])
+    return len(batch) if isinstance(batch, Tensor) else _size(batch[0])
 
 
 def _every_second(batch: Any, first: int) -> Any:
-    if isinstance(batch, torch.Tensor):
+    if isinstance(batch, Tensor):
         return batch[first::2]
     if isinstance(batch, dict):
         return {name: _every_second(x, first) for name, x in batch.items()}
@@ -159,7 +166,7 @@ def _average(task: Task, state: State) -> None:
 
 
 def start(task: Task) -> State:
-    """A training that has done nothing yet: Muon for the matrices, AdamW for embeddings, biases and norms."""
+    """The state before the first step: Muon for matrices, AdamW for embeddings, biases and norms."""
     matrices, others = [], []
     embeddings = {id(m.weight) for m in task.modules.modules() if isinstance(m, nn.Embedding)}
     for p in task.modules.parameters():
@@ -169,21 +176,21 @@ def start(task: Task) -> State:
 
 
 def restore(task: Task, folder: Path) -> State:
-    """The state in `folder`'s checkpoint, its weights loaded into the task; a new state where there is none.
+    """The state in `folder`'s checkpoint, with its weights loaded into the task; a new state if there is none.
 
-    Raises ValueError where the checkpoint is damaged or of other settings.
+    ValueError: the checkpoint is damaged or of other settings.
     """
     state, path = start(task), Path(folder) / "checkpoint.safetensors"
     if not path.exists():
         return state
     try:
         about, tensors = _read(path)
-        same = json.loads(about["settings"]) == json.loads(json.dumps(task.settings))
+        same = json.loads(about["settings"]) == json.loads(json.dumps(task.fingerprint()))
         if same:
             _load(task, state, about["done"], tensors)
     except (SafetensorError, ValueError) as error:
         why = str(error).rstrip(".")
-        raise ValueError(f"{path} is no whole checkpoint ({why}): delete it and train {task.name} again.") from error
+        raise ValueError(f"{path} is damaged ({why}): delete it and train {task.name} again.") from error
     if not same:
         raise ValueError(f"{path} is of other settings: {about['settings']}; use these, or another folder.")
     return state
@@ -194,15 +201,15 @@ def save(task: Task, state: State, folder: Path) -> None:
     parts = {"weights": task.modules.state_dict(), "average": state.average}
     parts |= {f"optimizer{i}": _optimizer(optimizer) for i, optimizer in enumerate(state.optimizers)}
     tensors = {f"{part}/{name}": x.clone() for part, named in parts.items() for name, x in named.items()}
-    about = {"settings": json.dumps(task.settings), "done": str(state.done), "tensors": str(len(tensors))}
+    about = {"settings": json.dumps(task.fingerprint()), "done": str(state.done), "tensors": str(len(tensors))}
     Path(folder).mkdir(parents=True, exist_ok=True)
     write_whole(Path(folder) / "checkpoint.safetensors", lambda p: save_file(tensors, str(p), metadata=about))
 
 
 def averaged(task: Task, folder: Path, finished: bool = True) -> nn.Module:
-    """The task's modules with the averaged weights of the checkpoint, in eval mode.
+    """The task's modules with the checkpoint's averaged weights, in eval mode.
 
-    Raises ValueError where the training is not finished; with `finished=False` the weights are taken as they are.
+    ValueError: the training is not finished, unless `finished=False`; see `restore`.
     """
     state = restore(task, folder)
     if finished and state.done < task.steps:
@@ -214,21 +221,21 @@ def averaged(task: Task, folder: Path, finished: bool = True) -> nn.Module:
     return task.modules.eval()
 
 
-def _read(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     with safe_open(str(path), "pt") as file:
         about = file.metadata() or {}
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     if not about.keys() >= {"settings", "done", "tensors"}:
-        raise ValueError("its header does not say settings, done and tensors")
+        raise ValueError("its header lacks settings, done or tensors")
     if about["tensors"] != str(len(tensors)):
         raise ValueError(f"it has {len(tensors)} tensors, but its header says {about['tensors']}")
     return about, tensors
 
 
-def _load(task: Task, state: State, done: str, tensors: dict[str, torch.Tensor]) -> None:
-    """Fill task and state. Raises ValueError where a tensor or the number of steps does not fit them."""
+def _load(task: Task, state: State, done: str, tensors: dict[str, Tensor]) -> None:
+    """Fill task and state. ValueError: a tensor or the number of steps does not fit."""
     if not done.isdecimal() or int(done) > task.steps:
-        raise ValueError(f"done is {done!r}, but must be from 0 to {task.steps}")
+        raise ValueError(f"done={done!r} is not from 0 to {task.steps}")
     for part in ("weights", "average"):
         check_weights(_part(tensors, part), task.modules.state_dict())
     task.modules.load_state_dict(_part(tensors, "weights"))
@@ -237,17 +244,17 @@ def _load(task: Task, state: State, done: str, tensors: dict[str, torch.Tensor])
         _load_optimizer(optimizer, _part(tensors, f"optimizer{i}"))
 
 
-def _part(tensors: dict[str, torch.Tensor], part: str) -> dict[str, torch.Tensor]:
+def _part(tensors: dict[str, Tensor], part: str) -> dict[str, Tensor]:
     return {name.removeprefix(f"{part}/"): x for name, x in tensors.items() if name.startswith(f"{part}/")}
 
 
-def _optimizer(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+def _optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     states = optimizer.state_dict()["state"].items()
     return {f"{i}/{name}": x for i, state in states for name, x in state.items()}
 
 
-def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
-    state: dict[int, dict[str, torch.Tensor]] = {}
+def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
     for key, x in tensors.items():
         i, name = key.split("/")
         state.setdefault(int(i), {})[name] = x

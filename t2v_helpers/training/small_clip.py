@@ -1,13 +1,11 @@
-"""How the small CLIP of the cartoon world is trained: a frame and its caption shall point the same way.
+"""Training of the cartoon world's small CLIP, a real CLIPModel: a frame and its caption shall get similar vectors.
 
-It is a real CLIPModel, small. From a batch of pairs it learns which caption belongs to which frame (Radford et al.
-2021, arXiv 2103.00020, figure 3). Captions of the same labels mean the same, so they share the credit, as in supervised
-contrastive learning (Khosla et al. 2020, arXiv 2004.11362). It sees single frames: it cannot know which way time goes.
+From a batch of pairs it learns which caption belongs to which frame (Radford et al. 2021, arXiv 2103.00020, figure 3).
+Captions of the same labels mean the same, so they share the target, as in supervised contrastive learning (Khosla et
+al. 2020, arXiv 2004.11362). It sees single frames, so it cannot know the direction of time.
 """
 
-from contextlib import nullcontext
-from dataclasses import asdict, dataclass
-from functools import lru_cache
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,18 +15,19 @@ from torch import Tensor
 from transformers import CLIPConfig, CLIPModel, CLIPProcessor, CLIPTokenizer
 
 from t2v_helpers import cartoon, metrics
-from t2v_helpers.core import files, layout
+from t2v_helpers.core import layout
 from t2v_helpers.core.seeding import seeded
-from t2v_helpers.training.loop import cosine
+from t2v_helpers.training import data
+from t2v_helpers.training.export import write_folder
+from t2v_helpers.training.loop import Task
 
 FOLDER = metrics.CARTOON
-FRESH_SEED = 1_000_003  # a stream of renders that no training draws from
-FRAMES = 8  # of a rendered clip, one of which is shown at a time
-TEXT_WIDTH, FRAME_WIDTH, SHARED = 96, 64, 64  # numbers a token, a patch, and a whole caption or frame
+FRAMES = 8  # of a rendered clip; each step sees one of them
+TEXT_WIDTH, FRAME_WIDTH, SHARED = 96, 64, 64  # widths of a token, of a patch, and of the vectors that are compared
 
 
 def new_clip(tokenizer: CLIPTokenizer) -> CLIPModel:
-    """An untrained CLIP: tokens [b 24] and frames [b 3 64 64] -> vectors [b 64] of length one."""
+    """An untrained CLIP: tokens [b t] and frames [b 3 64 64] -> vectors [b 64] of length one."""
     marks = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
     marks |= {"pad_token_id": tokenizer.pad_token_id, "vocab_size": len(tokenizer)}
     text = _sizes(TEXT_WIDTH, 1) | marks | {"max_position_embeddings": tokenizer.model_max_length}
@@ -43,7 +42,7 @@ def _sizes(width: int, layers: int) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class ClipSettings:
-    """What decides the weights of the CLIP. `pool`: how many clips are rendered; their frames are seen many times."""
+    """What decides the weights of the CLIP. The frames of the `pool` rendered clips are each seen many times."""
 
     seed: int = 0
     steps: int = 4000
@@ -53,37 +52,28 @@ class ClipSettings:
     warm_up: int = 100
 
 
-class ClipTask:
-    """Learn which caption belongs to which frame. Settings: ClipSettings. A `loop.Task`."""
+class ClipTask(Task):
+    """Learn which caption belongs to which frame."""
 
     name, ema = "clip", 0.998
 
     def __init__(self, settings: ClipSettings, tokenizer: CLIPTokenizer):
-        self.modules = seeded(settings.seed, lambda: new_clip(tokenizer))
-        self.tokenizer, self.chosen, self.steps = tokenizer, settings, settings.steps
-        self.settings = asdict(settings)
-        self.clip = lru_cache(settings.pool)(self._render)
+        super().__init__(settings, seeded(settings.seed, lambda: new_clip(tokenizer)))
+        self.tokenizer, self.clip = tokenizer, data.pool(settings.seed, settings.pool, FRAMES)
 
     def batch(self, k: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Frames [b 3 64 64] in [-1, 1], tokens [b 24], and a number for each one's labels [b]."""
-        rng = np.random.default_rng((self.chosen.seed, k))
-        items = [self.clip(int(i)) for i in rng.integers(self.chosen.pool, size=self.chosen.batch)]
+        """Frames [b 3 64 64] in [-1, 1], tokens [b t], and a number [b] that equal labels share."""
+        rng = np.random.default_rng((self.settings.seed, k))
+        items = [self.clip(int(i)) for i in rng.integers(self.settings.pool, size=self.settings.batch)]
         frames = np.stack([item.frames[rng.integers(FRAMES)] for item in items])  # [b h w c]
         captions = [cartoon.caption(item.labels, *map(int, rng.integers(0, 60, size=3))) for item in items]
-        tokens = self.tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
         kinds = {item.labels: n for n, item in enumerate(items)}
         alike = torch.tensor([kinds[item.labels] for item in items])
-        return layout.to_float(torch.from_numpy(frames[:, None]))[:, :, 0], tokens, alike
-
-    def _render(self, index: int) -> cartoon.Item:
-        return cartoon.item(self.chosen.seed, index, FRAMES, split="all")
-
-    def within(self, k: int) -> nullcontext:
-        """Nothing to set."""
-        return nullcontext()
+        x = layout.to_float(torch.from_numpy(frames[:, None]))[:, :, 0]
+        return x, data.tokens(self.tokenizer, captions), alike
 
     def loss(self, batch: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, dict[str, float]]:
-        """The mean of both cross-entropies, of captions given a frame and of frames given a caption."""
+        """The mean of both cross-entropies: captions given a frame, and frames given a caption."""
         frames, tokens, alike = batch
         logits = self.modules(input_ids=tokens, pixel_values=frames).logits_per_image  # [b b]
         same = alike[:, None] == alike  # [b b]
@@ -92,34 +82,11 @@ class ClipTask:
         right = same.gather(1, logits.argmax(dim=1, keepdim=True)).float().mean()
         return loss, {"right": right.item()}
 
-    def lr(self, k: int) -> float:
-        """Warm-up, then a cosine to zero."""
-        return self.chosen.lr * min(1, (k + 1) / self.chosen.warm_up) * cosine(k / self.steps)
 
-
-def ship(model: CLIPModel, tokenizer: CLIPTokenizer, folder: Path = FOLDER) -> None:
-    """Write a CLIP in fp16 as a folder for CLIPModel and CLIPProcessor, all of it or nothing."""
-    from transformers import CLIPImageProcessor  # here, for it warns where torchvision is missing
+def export(model: CLIPModel, tokenizer: CLIPTokenizer, folder: Path = FOLDER) -> None:
+    """Write a CLIP in fp16 as a folder for CLIPModel and CLIPProcessor, all or nothing."""
+    from transformers import CLIPImageProcessor  # imported late, because it warns where torchvision is missing
 
     size = {"size": {"height": cartoon.SIZE, "width": cartoon.SIZE}, "do_center_crop": False}
     pixels = CLIPImageProcessor(image_mean=[0.5] * 3, image_std=[0.5] * 3, **size)  # [-1, 1], as in training
-
-    def write(new: Path) -> None:
-        model.half().save_pretrained(new, safe_serialization=True)
-        CLIPProcessor(pixels, tokenizer).save_pretrained(new)
-        files.write_manifest(new)
-
-    files.replace_folder(folder, write)
-
-
-def retrieval(clip: metrics.Clip, n: int = 128, seed: int = FRESH_SEED) -> dict[str, metrics.Share]:
-    """How often, of n fresh renders with n different sets of labels, the nearest caption to a frame is its own.
-
-    Also label by label: how often the nearest caption names the right subject, action, place or style.
-    """
-    drawn = (cartoon.item(seed, i, 1, split="all") for i in range(4 * n))
-    items = list({item.labels: item for item in drawn}.values())[:n]
-    frames = clip.of_frames(np.concatenate([item.frames for item in items]))  # [n d]
-    nearest = (frames @ clip.of_words([item.caption for item in items]).T).argmax(dim=1)  # [n]
-    read = [items[i].labels for i in nearest]
-    return metrics.adherence(read, [item.labels for item in items], {}).shares
+    write_folder(folder, model.half(), CLIPProcessor(pixels, tokenizer))

@@ -1,32 +1,30 @@
-"""The recipe: the parts fit, and what is shipped opens with plain diffusers."""
+"""Export: what is written opens with plain diffusers, and replaces nothing but a model."""
 
-import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from diffusers import DDIMScheduler, DiffusionPipeline, DPMSolverMultistepScheduler
-from safetensors.torch import save_file
 
-from t2v_helpers import cartoon
 from t2v_helpers.cartoon.tokenizer import new_tokenizer
 from t2v_helpers.core import files, seeding
-from t2v_helpers.training import data, denoiser
+from t2v_helpers.training import autoencoder, denoiser, export
 
 
 @pytest.fixture(scope="module")
-def pipe():
-    """The cartoon model's pipeline with untrained weights."""
+def pipe(toy_sizes):
+    """The cartoon model's pipeline with few channels and untrained weights."""
     tokenizer = new_tokenizer()
-    build = (denoiser.new_vae, denoiser.new_unet, lambda: denoiser.new_text_encoder(tokenizer))
+    build = (autoencoder.new_vae, denoiser.new_unet, lambda: denoiser.new_text_encoder(tokenizer))
     vae, unet, text_encoder = (seeding.seeded(0, part).eval() for part in build)
-    return denoiser.pipeline(vae, unet, text_encoder, tokenizer, 0.5)
+    return export.as_pipeline(vae, unet, text_encoder, tokenizer, 0.5)
 
 
-def test_a_shipped_folder_opens_with_plain_diffusers(pipe, tmp_path):
+def test_an_exported_folder_opens_with_plain_diffusers(pipe, tmp_path):
     folder = tmp_path / "model"
-    denoiser.ship(pipe, folder)
+    export.export(pipe, folder)
     files.check_manifest(folder)
     opened = DiffusionPipeline.from_pretrained(folder, dtype=torch.float32)
     frames = opened("a dog is dancing", num_frames=3, num_inference_steps=1, output_type="np").frames[0]
@@ -35,31 +33,31 @@ def test_a_shipped_folder_opens_with_plain_diffusers(pipe, tmp_path):
     assert not list(folder.rglob("*.bin"))
 
 
-def test_a_model_too_large_is_not_shipped(pipe, tmp_path, monkeypatch):
-    monkeypatch.setattr(denoiser, "MOST_BYTES", 1000)
-    with pytest.raises(ValueError, match="but at most 1000 are shipped"):
-        denoiser.ship(pipe, tmp_path / "model")
+def test_a_model_too_large_is_not_written(pipe, tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "MOST_BYTES", 1000)
+    with pytest.raises(ValueError, match="at most 1000"):
+        export.export(pipe, tmp_path / "model")
     assert not (tmp_path / "model").exists()
 
 
-def test_a_model_replaces_a_model_and_nothing_stays_beside(pipe, tmp_path):
+def test_a_model_replaces_a_model_and_leaves_nothing_else(pipe, tmp_path):
     (tmp_path / "model").mkdir()
-    denoiser.ship(pipe, tmp_path / "model")  # an empty folder
+    export.export(pipe, tmp_path / "model")  # an empty folder
     (tmp_path / "model" / "stale.txt").touch()
     (tmp_path / "link").symlink_to(tmp_path / "model")
-    denoiser.ship(pipe, tmp_path / "link")
+    export.export(pipe, tmp_path / "link")
     files.check_manifest(tmp_path / "model")
     assert not (tmp_path / "model" / "stale.txt").exists()
     assert sorted(os.listdir(tmp_path)) == ["link", "model"]
 
 
 def test_a_failure_leaves_the_model_that_was_there(pipe, tmp_path, monkeypatch):
-    denoiser.ship(pipe, tmp_path / "model")
+    export.export(pipe, tmp_path / "model")
     with pytest.raises(FileNotFoundError):
         files._swap(tmp_path / "none", tmp_path / "model", tmp_path / "old")
-    monkeypatch.setattr(denoiser, "MOST_BYTES", 1000)
-    with pytest.raises(ValueError, match="but at most 1000 are shipped"):
-        denoiser.ship(pipe, tmp_path / "model")
+    monkeypatch.setattr(export, "MOST_BYTES", 1000)
+    with pytest.raises(ValueError, match="at most 1000"):
+        export.export(pipe, tmp_path / "model")
     files.check_manifest(tmp_path / "model")
     assert os.listdir(tmp_path) == ["model"]
 
@@ -68,108 +66,22 @@ def test_no_other_folder_is_replaced(pipe, tmp_path, monkeypatch):
     thesis = tmp_path / "thesis"
     thesis.mkdir()
     (thesis / "chapter.tex").touch()
-    with pytest.raises(
-        ValueError, match="cannot replace '.*thesis'.* because it holds files, but no model: name a new"
-    ):
-        denoiser.ship(pipe, thesis)
-    with pytest.raises(NotADirectoryError, match="chapter.tex is a file, so .*: choose another name"):
-        denoiser.ship(pipe, thesis / "chapter.tex")
+    with pytest.raises(ValueError, match="cannot replace '.*thesis': it holds files"):
+        export.export(pipe, thesis)
+    with pytest.raises(NotADirectoryError, match="chapter.tex is a file"):
+        export.export(pipe, thesis / "chapter.tex")
     (thesis / "model_index.json").touch()
     monkeypatch.chdir(thesis)
     for folder in ("", ".", "..", thesis, tmp_path.anchor):
-        with pytest.raises(ValueError, match=r"\(--out\), because .*thesis would be lost with it: name a new folder"):
-            denoiser.ship(pipe, denoiser.Path(folder))
+        with pytest.raises(ValueError, match="you are working in it"):
+            export.export(pipe, Path(folder))
     assert sorted(os.listdir(thesis)) == ["chapter.tex", "model_index.json"] and os.listdir(tmp_path) == ["thesis"]
 
 
-def test_the_schedule_is_the_published_one():
-    config = denoiser.new_scheduler().config
-    assert (config.beta_start, config.beta_end, config.beta_schedule) == (0.00085, 0.012, "scaled_linear")
-    assert config.prediction_type == "epsilon" and not config.clip_sample
-
-
-def test_the_shipped_schedule_leaves_other_schedulers_their_own_spacing(pipe, tmp_path):
-    denoiser.ship(pipe, tmp_path / "model")
+def test_the_exported_schedule_leaves_other_schedulers_their_own_spacing(pipe, tmp_path):
+    export.export(pipe, tmp_path / "model")
     config = DDIMScheduler.load_config(tmp_path / "model", subfolder="scheduler")
     assert "timestep_spacing" not in config
     dpm = DPMSolverMultistepScheduler.from_config(config)
     dpm.set_timesteps(25)
     assert int(dpm.timesteps[0]) == 999
-
-
-def test_each_round_warms_up_and_cools_down(tmp_path):
-    path = tmp_path / "latents.safetensors"
-    list(data.encode(seeding.seeded(0, denoiser.new_vae).eval(), 0, 1, path))
-    task = denoiser.UnetTask(denoiser.UnetSettings(), data.Clips.load(path), new_tokenizer())
-    assert task.steps == sum(stretch.steps for stretch in task.chosen.rounds)
-    start = 0
-    for stretch in task.chosen.rounds:
-        assert task.lr(start) < stretch.lr / 10 and task.lr(start + 100) == stretch.lr
-        start += stretch.steps
-        assert task.lr(start - 1) < stretch.lr / 100
-
-
-def test_batches_follow_from_the_step_alone():
-    task = denoiser.VaeTask(denoiser.VaeSettings(batch=2))
-    first, again, other = task.batch(7), task.batch(7), task.batch(8)
-    assert torch.equal(first[0], again[0]) and not torch.equal(first[0], other[0])
-    assert first[0].shape == (2, 3, 64, 64) and first[1].shape == (2, 1, 64, 64)
-
-
-def test_clips_are_of_size_one_and_keep_their_labels(tmp_path):
-    path = tmp_path / "latents.safetensors"
-    list(data.encode(seeding.seeded(0, denoiser.new_vae).eval(), 5, 2, path))
-    clips = data.Clips.load(path)
-    assert clips.latents.shape == (2, 8, 16, 8, 8)
-    assert clips.latents.std().item() == pytest.approx(1, abs=0.01)
-    assert clips.labels == [cartoon.item(5, i, frames=1).labels for i in range(2)]
-
-
-LABELS = json.dumps([{"subject": "dog", "action": "dancing"}])
-GOOD = torch.randn(1, 8, 16, 8, 8, generator=torch.Generator().manual_seed(0))
-STD = str(GOOD.std().item())
-
-
-@pytest.mark.parametrize(
-    "latents, about, why",
-    [
-        (GOOD, None, "its header does not say labels and std"),
-        (GOOD, {"labels": "[", "std": STD}, "Expecting value"),
-        (GOOD, {"labels": "[1]", "std": STD}, "must be a mapping"),
-        (GOOD, {"labels": LABELS.replace("dog", "gnu"), "std": STD}, "subject is 'gnu', but must be one of"),
-        (GOOD, {"labels": "[]", "std": STD}, r"latents have shape \[1, 8, 16, 8, 8\], but it has 0 labels"),
-        (GOOD[:, :4], {"labels": LABELS, "std": STD}, r"latents have shape \[1, 4, 16, 8, 8\], but it has 1 labels"),
-        (GOOD, {"labels": LABELS, "std": "x"}, "could not convert string to float"),
-        (
-            GOOD,
-            {"labels": LABELS, "std": "nan"},
-            "its header says a standard deviation of nan, but that of the latents",
-        ),
-        (
-            2 * GOOD,
-            {"labels": LABELS, "std": STD},
-            "its header says a standard deviation of .*, but that of the latents",
-        ),
-        (0 * GOOD, {"labels": LABELS, "std": "0"}, "division by zero"),
-    ],
-)
-def test_damaged_latents_are_refused(tmp_path, latents, about, why):
-    path = tmp_path / "latents.safetensors"
-    save_file({"latents": latents.contiguous()}, path, metadata={"labels": LABELS, "std": STD})
-    if latents is GOOD:
-        data.Clips.load(path)
-    save_file({"latents": latents.contiguous()}, path, metadata=about)
-    with pytest.raises(ValueError, match=f"latents.safetensors holds no whole latents .*{why}.*: delete it and run"):
-        data.Clips.load(path)
-
-
-def test_latents_that_are_no_such_file_or_not_there_are_refused(tmp_path):
-    path = tmp_path / "latents.safetensors"
-    with pytest.raises(FileNotFoundError, match=r"stage latents is not finished .*: run `t2v train latents`"):
-        data.Clips.load(path)
-    path.write_text("xx")
-    with pytest.raises(ValueError, match="holds no whole latents .*: delete it and run `t2v train latents`"):
-        data.Clips.load(path)
-    save_file({"other": GOOD}, path, metadata={"labels": LABELS, "std": STD})
-    with pytest.raises(ValueError, match="holds no whole latents .*latents.*: delete it and run `t2v train latents`"):
-        data.Clips.load(path)

@@ -1,4 +1,4 @@
-"""Training beside a frozen UNet: the loss is the recipe's, a seed decides all of it, and only what is given learns."""
+"""Fine-tuning: the loss is that of the training, a seed decides everything, and only the given parameters change."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def learned(pipe, old=None, **settings):
     return losses, torch.cat([p.detach().flatten() for p in parameters])
 
 
-def test_the_loss_is_the_one_of_the_recipe(toy_pipe):
+def test_the_loss_is_that_of_the_training(toy_pipe):
     x_0, eps, t, text = finetune.batch(examples(), None, Settings(batch=3), 0)
 
     class Words(torch.nn.Module):
@@ -35,7 +35,7 @@ def test_the_loss_is_the_one_of_the_recipe(toy_pipe):
 
     task = denoiser.UnetTask.__new__(denoiser.UnetTask)
     task.modules = torch.nn.ModuleDict({"unet": toy_pipe.unet, "text_encoder": Words()})
-    task.chosen, task.alphas_cumprod = denoiser.UnetSettings(), toy_pipe.scheduler.alphas_cumprod
+    task.settings, task.alphas_cumprod = denoiser.UnetSettings(), toy_pipe.scheduler.alphas_cumprod
     with torch.no_grad():
         wanted, _ = task.loss((x_0, eps, t, text))
         torch.testing.assert_close(finetune.denoising_loss(toy_pipe, x_0, eps, t, text), wanted)
@@ -65,11 +65,11 @@ def test_it_learns(pipe):
     def loss():
         with torch.no_grad():
             return sum(
-                finetune.denoising_loss(pipe, *finetune.batch(one, None, Settings(), k)) for k in range(1000, 1004)
+                finetune.denoising_loss(pipe, *finetune.batch(one, None, Settings(batch=32), k)) for k in (1000, 1001)
             )
 
     before = loss()
-    list(finetune.train(pipe, parameters, one, None, Settings(steps=40, batch=8, lr=2e-2)))
+    list(finetune.train(pipe, parameters, one, None, Settings(steps=20, batch=4, lr=5e-2, warm_up=2)))
     assert loss() < 0.98 * before
 
 
@@ -116,14 +116,16 @@ GOOD = np.zeros((2, 32, 32, 3), np.uint8)
 @pytest.mark.parametrize(
     ("clips", "match"),
     [
-        ([], "videos is empty: give at least one clip"),
-        ([GOOD, GOOD[:1]], r"clip 1 has shape \[1, 32, 32, 3\], and clip 0 \[2, 32, 32, 3\]"),
-        ([GOOD, GOOD[:, :16]], "clip 1 has shape .*: cut and resize them to one size"),
-        ([GOOD.astype(float)], r"clip 0 is float64 \[2, 32, 32, 3\], but uint8 \[f h w 3\] is needed"),
+        (None, "videos is of type NoneType"),
+        (5, "videos is of type int"),
+        ([], "videos is empty"),
+        ([GOOD, GOOD[:1]], r"clip 1 has shape \[1, 32, 32, 3\]"),
+        ([GOOD, GOOD[:, :16]], r"clip 1 has shape \[2, 16, 32, 3\]"),
+        ([GOOD.astype(float)], r"clip 0 is float64 \[2, 32, 32, 3\]"),
         ([GOOD[0]], r"clip 0 is uint8 \[32, 32, 3\]"),
-        (["a.mp4"], "clip 0 is a str"),
-        ([GOOD[:, :20]], "the clips are of 20x32 pixels in 2 frames: use multiples of 16"),
-        ([GOOD[:0]], "in 0 frames"),
+        (["a.mp4"], "clip 0 is str"),
+        ([GOOD[:, :20]], "20x32 pixels: use multiples of 16"),
+        ([GOOD[:0]], "0 frames"),
     ],
 )
 def test_clips_that_cannot_be_learned_from_are_refused(toy_pipe, clips, match):
@@ -131,9 +133,9 @@ def test_clips_that_cannot_be_learned_from_are_refused(toy_pipe, clips, match):
         finetune.encode(toy_pipe, clips)
 
 
-@pytest.mark.parametrize("captions", ["a dog", []])
-def test_captions_are_a_list(toy_pipe, captions):
-    with pytest.raises(ValueError, match="captions=.* is not allowed: give a list"):
+@pytest.mark.parametrize("captions", ["a dog", [], None, 5, [1, 2], ("a dog" for _ in range(2))])
+def test_captions_that_are_not_a_list_of_texts_are_refused(toy_pipe, captions):
+    with pytest.raises(ValueError, match="captions=.* is not allowed"):
         finetune.read(toy_pipe, captions)
 
 
@@ -157,7 +159,7 @@ def test_examples_come_in_pairs(latents, text):
         ({"lr": float("inf")}, "lr=inf is not allowed"),
         ({"old": "x"}, "old='x' is not allowed"),
         ({"seed": -1}, "seed=-1 is not allowed"),
-        ({"old": 1}, "old=1 is not allowed: use a share of the batch"),
+        ({"old": 1}, "old=1 is not allowed"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(values, match):
@@ -168,18 +170,18 @@ def test_settings_that_make_no_sense_are_refused(values, match):
 def test_nothing_to_learn_and_short_clips_are_refused_before_the_first_step(toy_pipe):
     with pytest.raises(ValueError, match="parameters is empty"):
         finetune.train(toy_pipe, [], examples())
-    with pytest.raises(ValueError, match=r"parameters is empty or no list: give what lora\.add"):
+    with pytest.raises(ValueError, match="parameters is of type generator"):
         finetune.train(toy_pipe, toy_pipe.unet.parameters(), examples())
-    with pytest.raises(ValueError, match="frames=3 is more than the 2 of the clips"):
+    with pytest.raises(ValueError, match="frames=3 is not allowed: use a whole number from 1 to 2"):
         finetune.train(toy_pipe, list(toy_pipe.unet.parameters()), examples(), None, Settings(frames=3))
 
 
 @pytest.mark.parametrize(
     ("latents", "text", "match"),
     [
-        (None, None, r"latents is a NoneType, but a tensor \[n c f h w\] is needed: take finetune.encode's"),
-        (torch.zeros(1, 8, 4, 4), None, r"latents is torch.float32 \[1, 8, 4, 4\], but"),
-        (torch.zeros(1, 8, 1, 4, 4), ["a dog"], r"text is a list, but a tensor \[n t d\] is needed"),
+        (None, None, r"latents is of type NoneType: use a tensor \[n c f h w\]"),
+        (torch.zeros(1, 8, 4, 4), None, r"latents has shape \[1, 8, 4, 4\]"),
+        (torch.zeros(1, 8, 1, 4, 4), ["a dog"], r"text is of type list: use a tensor \[n t d\]"),
     ],
 )
 def test_examples_are_tensors(latents, text, match):
@@ -190,9 +192,9 @@ def test_examples_are_tensors(latents, text, match):
 @pytest.mark.parametrize(
     ("given", "match"),
     [
-        ({"new": None}, r"new is a NoneType: give Examples\(latents, text\)"),
-        ({"old": []}, r"old is a list: give Examples"),
-        ({"settings": {}}, r"settings is a dict: give Settings\(steps=100\), say"),
+        ({"new": None}, "new is of type NoneType"),
+        ({"old": []}, "old is of type list"),
+        ({"settings": {}}, "settings is of type dict"),
     ],
 )
 def test_other_kinds_are_refused_before_the_first_step(toy_pipe, given, match):
@@ -203,24 +205,12 @@ def test_other_kinds_are_refused_before_the_first_step(toy_pipe, given, match):
 @pytest.mark.parametrize("call", [lambda: finetune.encode(None, []), lambda: finetune.read(None, ["a dog"]),
                                   lambda: finetune.train(None, [], examples())])  # fmt: skip
 def test_without_a_pipeline_nothing_is_learned(call):
-    with pytest.raises(ValueError, match="pipe is a NoneType: give a pipeline"):
+    with pytest.raises(ValueError, match="pipe is .*NoneType"):
         call()
-
-
-@pytest.mark.parametrize("captions", [None, 5, [1, 2], ("a dog" for _ in range(2))])
-def test_captions_that_are_no_list_of_texts_are_refused(toy_pipe, captions):
-    with pytest.raises(ValueError, match="captions=.* is not allowed: give a list"):
-        finetune.read(toy_pipe, captions)
-
-
-@pytest.mark.parametrize("videos", [None, 5])
-def test_clips_that_are_no_list_are_refused(toy_pipe, videos):
-    with pytest.raises(ValueError, match="videos is a .*: give a list of clips"):
-        finetune.encode(toy_pipe, videos)
 
 
 def test_old_clips_of_another_size_are_refused(toy_pipe):
     new = examples()
-    old = finetune.Examples(new.latents[..., :2], new.text)
-    with pytest.raises(ValueError, match="the latents are .*: give old and new clips of one size"):
+    old = Examples(new.latents[..., :2], new.text)
+    with pytest.raises(ValueError, match=r"the latents have shapes \[3, 8, 2, 4, 2\]"):
         finetune.train(toy_pipe, list(toy_pipe.unet.parameters()), new, old)

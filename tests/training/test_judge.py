@@ -52,45 +52,20 @@ def test_learns(tmp_path):
     assert np.mean(losses[-5:]) < 0.6 * losses[0]
 
 
-def test_ships_weights_with_their_accuracy(tmp_path):
+def test_weights_are_written_with_their_accuracy(tmp_path):
     path = tmp_path / "judge.safetensors"
-    accuracy = judge.ship(judges.Judge().eval(), TOY, 4, path)
+    accuracy = judge.export(judges.Judge().eval(), TOY, 4, path)
     assert json.loads(judges.about(path)["accuracy"]) == accuracy
     assert set(accuracy) == set(metrics.DISTURBANCES) and accuracy["none"]["style"]["n"] == 4
 
 
-def test_the_command_trains_and_writes_the_weights(tmp_path, capsys):
-    out = tmp_path / "judge.safetensors"
-    folder = ["--folder", str(tmp_path / "run"), "--out", str(out)]
-    assert judge.main(["--steps", "1", "--renders", "2", *folder]) == 0
-    assert judges.load(out) and "blur" in capsys.readouterr().out
-
-
 @pytest.mark.parametrize("name", ["steps", "batch", "pool"])
 def test_settings_out_of_range_are_named(name):
-    with pytest.raises(ValueError, match=f"{name} is 0, but must be at least 1"):
+    with pytest.raises(ValueError, match=f"{name}=0"):
         judge.JudgeSettings(**{name: 0})
 
 
 @pytest.mark.parametrize("lengths", [(), (0, 4), (4, 25)])
 def test_lengths_out_of_range_are_named(lengths):
-    with pytest.raises(ValueError, match="lengths are .*, but must be some, each from 1 to frames=24"):
+    with pytest.raises(ValueError, match="lengths=.* from 1 to 24"):
         judge.JudgeSettings(lengths=lengths)
-
-
-@pytest.mark.parametrize(
-    ("words", "sentence"),
-    [(["--steps", "0"], "'0' is not allowed: give a whole number, at least 1"),
-     (["--renders", "0"], "'0' is not allowed"),
-     (["--seed", "-1"], "'-1' is not allowed: give a whole number, at least 0")],
-)  # fmt: skip
-def test_the_command_refuses_in_one_sentence_before_it_trains(tmp_path, capsys, words, sentence):
-    with pytest.raises(SystemExit, match="2"):
-        judge.main([*words, "--folder", str(tmp_path / "run")])
-    assert sentence in capsys.readouterr().err and not (tmp_path / "run").exists()
-
-
-def test_the_command_does_not_train_where_it_could_not_write(tmp_path):
-    with pytest.raises(IsADirectoryError, match="is a folder"):
-        judge.main(["--folder", str(tmp_path / "run"), "--out", str(tmp_path)])
-    assert not (tmp_path / "run").exists()

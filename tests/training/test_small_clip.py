@@ -21,7 +21,7 @@ def folder(tmp_path_factory):
     """An untrained CLIP, shipped."""
     place = tmp_path_factory.mktemp("clip") / "clip"
     model = seeding.seeded(0, lambda: small_clip.new_clip(TOKENIZER))
-    small_clip.ship(model, TOKENIZER, place)
+    small_clip.export(model, TOKENIZER, place)
     return place
 
 

@@ -9,11 +9,13 @@ import torch
 from diffusers import DiffusionPipeline
 
 from t2v_helpers.core import files
-from t2v_helpers.training import denoiser, loop, stages
+from t2v_helpers.training import export, loop, stages
+
+pytestmark = pytest.mark.usefixtures("toy_sizes")
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
+def runs(tmp_path_factory, toy_sizes):
     """A quick training of all stages."""
     runs = tmp_path_factory.mktemp("runs")
     assert stages.main(["--quick", "--runs", str(runs)]) == 0
@@ -44,15 +46,13 @@ def test_the_probe_judges_a_few_videos(runs):
 
 
 def test_a_stage_waits_for_those_before_it(tmp_path):
-    for stage in ("decoder", "latents", "unet", "ship"):
-        with pytest.raises(
-            ValueError, match=r"stage vae is not finished \(0 of 4 steps in .*vae\): run `t2v train vae`"
-        ):
+    for stage in ("decoder", "latents", "unet", "export"):
+        with pytest.raises(ValueError, match=r"stage vae is not finished \(0 of 4 steps in .*vae\)"):
             stages.main(["--quick", stage, "--runs", str(tmp_path)])
     assert not list(tmp_path.rglob("*.*"))
 
 
-def test_a_half_trained_unet_is_measured_and_not_shipped(runs, tmp_path):
+def test_a_half_trained_unet_is_measured_and_not_exported(runs, tmp_path):
     shutil.copytree(runs, tmp_path / "quick")
     plan = stages.Plan.quick(tmp_path / "quick", tmp_path / "model")
     (plan.runs / "unet" / "checkpoint.safetensors").unlink()
@@ -60,12 +60,10 @@ def test_a_half_trained_unet_is_measured_and_not_shipped(runs, tmp_path):
     assert [next(steps).index for _ in range(3)] == [1, 2, 3]
     steps.close()
     assert stages.probe(plan)["adherence"]["all four"]["n"] == 2
-    with pytest.raises(
-        ValueError, match=r"stage unet is not finished \(3 of 8 steps in .*\): run `t2v train unet` first"
-    ):
-        stages.main(["--quick", "ship", "--runs", str(tmp_path), "--out", str(plan.out)])
+    with pytest.raises(ValueError, match=r"stage unet is not finished \(3 of 8 steps"):
+        stages.main(["--quick", "export", "--runs", str(tmp_path), "--out", str(plan.out)])
     assert not plan.out.exists()
-    assert stages.main(["--quick", "unet", "ship", "--runs", str(tmp_path), "--out", str(plan.out)]) == 0
+    assert stages.main(["--quick", "unet", "export", "--runs", str(tmp_path), "--out", str(plan.out)]) == 0
     files.check_manifest(plan.out)
 
 
@@ -73,7 +71,7 @@ def test_damaged_latents_are_not_taken_for_finished(runs, tmp_path):
     shutil.copytree(runs, tmp_path / "quick")
     (tmp_path / "quick" / "latents.safetensors").write_text("xx")
     for stage in ("latents", "unet"):
-        with pytest.raises(ValueError, match="latents.safetensors holds no whole latents .*: delete it and run"):
+        with pytest.raises(ValueError, match="latents.safetensors is damaged"):
             stages.main(["--quick", stage, "--runs", str(tmp_path)])
 
 
@@ -81,21 +79,15 @@ def test_a_folder_of_other_files_is_refused_before_the_first_stage(tmp_path, mon
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.tex").touch()
     monkeypatch.chdir(tmp_path)
-    for out, why in (
-        ("thesis", "it holds files, but no model"),
-        (".", "would be lost"),
-        ("r", "r.quick would be lost"),
-    ):
-        with pytest.raises(
-            ValueError, match=f"cannot replace '{out}' .*{why}.*: name a new folder, or one with a model"
-        ):
+    for out, why in (("thesis", "it holds files"), (".", "you are working in it"), ("r", "r.quick would be lost")):
+        with pytest.raises(ValueError, match=f"cannot replace '{out}': {why}"):
             stages.main(["--quick", "--runs", "r", "--out", out])
     assert os.listdir(tmp_path) == ["thesis"] and os.listdir("thesis") == ["chapter.tex"]
 
 
 def test_runs_below_a_file_are_refused(tmp_path):
     (tmp_path / "notes").touch()
-    with pytest.raises(NotADirectoryError, match="notes is a file, .*: choose another name"):
+    with pytest.raises(NotADirectoryError, match="notes is a file"):
         stages.main(["judge", "--runs", str(tmp_path / "notes")])
 
 
@@ -103,13 +95,13 @@ def test_runs_below_a_file_are_refused(tmp_path):
 def test_an_empty_name_is_refused(option, capsys):
     with pytest.raises(SystemExit, match="2"):
         stages.main(["--quick", option, ""])
-    assert f"argument {option}: '' is no name: give one" in capsys.readouterr().err
+    assert f"argument {option}: '' is" in capsys.readouterr().err
 
 
-def test_the_full_plan_replaces_the_shipped_model():
-    assert stages.Plan(runs=None).out == denoiser.MODEL
+def test_the_full_plan_replaces_the_model_of_the_package():
+    assert stages.Plan(runs=None).out == export.MODEL
 
 
 def test_an_unknown_stage_is_refused():
-    with pytest.raises(ValueError, match="stage 'gan' is unknown; stages are: judge, clip, vae, decoder, latents"):
+    with pytest.raises(ValueError, match="stage='gan' is unknown.* judge, clip, vae, decoder, latents"):
         stages.main(["gan"])

@@ -8,12 +8,12 @@ from diffusers import AutoencoderTiny
 from t2v_helpers.core import files, seeding
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.model import generate, loading
-from t2v_helpers.training import denoiser, loop, tiny_autoencoder
+from t2v_helpers.training import autoencoder, loop, tiny_autoencoder
 
 
 @pytest.fixture(scope="module")
-def vae():
-    full = seeding.seeded(0, denoiser.new_vae)
+def vae(toy_sizes):
+    full = seeding.seeded(0, autoencoder.new_vae)
     full.register_to_config(scaling_factor=2.0)
     return full
 
@@ -35,11 +35,12 @@ def test_it_learns_and_the_full_one_stays(vae, tmp_path):
     assert all(torch.equal(before[name], x) for name, x in vae.state_dict().items())
 
 
-def test_shipped_it_stands_in_the_place_of_the_full_one(tmp_path):
+def test_it_replaces_the_full_one_in_a_pipeline(tmp_path):
     folder = tmp_path / "tiny"
-    tiny_autoencoder.ship(seeding.seeded(0, tiny_autoencoder.new_tiny), folder)
-    files.check_manifest(folder)
     pipe = loading.load("cartoon", quiet=True)
+    channels = pipe.vae.config.latent_channels
+    tiny_autoencoder.export(seeding.seeded(0, lambda: tiny_autoencoder.new_tiny(channels)), folder)
+    files.check_manifest(folder)
     spec = GenerationSpec("a dog is dancing", steps=1, frames=2)
     full = generate.generate(pipe, spec)
     pipe.register_modules(vae=AutoencoderTiny.from_pretrained(folder).float())

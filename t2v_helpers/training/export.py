@@ -1,0 +1,57 @@
+"""Write trained parts as folders that the published classes open: fp16, safetensors, all or nothing."""
+
+import json
+from pathlib import Path
+
+from diffusers import TextToVideoSDPipeline
+
+from t2v_helpers.core import checking, files, paths
+from t2v_helpers.training.denoiser import SCHEDULE, new_scheduler
+
+MODEL = paths.WEIGHTS / "model"
+MOST_BYTES = 20 * 2**20
+
+
+def as_pipeline(vae, unet, text_encoder, tokenizer, scaling_factor: float) -> TextToVideoSDPipeline:
+    """The parts as a TextToVideoSDPipeline; the VAE's configuration takes the scaling factor."""
+    vae.register_to_config(scaling_factor=scaling_factor)
+    return TextToVideoSDPipeline(
+        vae=vae, text_encoder=text_encoder, tokenizer=tokenizer, unet=unet, scheduler=new_scheduler()
+    )
+
+
+def export(pipe: TextToVideoSDPipeline, folder: Path = MODEL) -> None:
+    """Write the pipeline in fp16 with a manifest, in place of the model in `folder`, if there is one.
+
+    Errors: ValueError where it would be larger than 20 MiB; those of `check_target`.
+    """
+    check_target(folder)
+    files.replace_folder(folder, lambda new: _write_pipeline(pipe, new))
+
+
+def check_target(folder: Path, *kept: Path) -> None:
+    """Check before a long training that a model may replace `folder`. Errors: see checking.replaceable."""
+    checking.replaceable(folder, "model_index.json", "the model (--out)", *kept)
+
+
+def write_folder(folder: Path, *parts) -> None:
+    """Write each part by its `save_pretrained` into `folder`, with a manifest; it replaces what is there."""
+
+    def write(new: Path) -> None:
+        for part in parts:
+            part.save_pretrained(new)
+        files.write_manifest(new)
+
+    files.replace_folder(folder, write)
+
+
+def _write_pipeline(pipe: TextToVideoSDPipeline, folder: Path) -> None:
+    for part in (pipe.vae, pipe.unet, pipe.text_encoder):
+        part.half()
+    pipe.save_pretrained(folder)
+    # diffusers adds its own defaults here, and other schedulers would take them for choices of the model
+    files.write_text(folder / "scheduler" / "scheduler_config.json", json.dumps(SCHEDULE, indent=2) + "\n")
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    if size > MOST_BYTES:
+        raise ValueError(f"the model has {size} bytes, but at most {MOST_BYTES} are allowed: make it smaller.")
+    files.write_manifest(folder)

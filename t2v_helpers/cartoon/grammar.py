@@ -7,7 +7,7 @@ that is not said is plain. The words are few on purpose: a small model can learn
 import itertools
 import re
 import unicodedata
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 
 SUBJECTS = ("robot", "dog", "cat", "monkey", "horse", "fish", "elephant", "duck")
 RIDERS = ("robot", "dog", "cat", "monkey", "duck")
@@ -162,8 +162,3 @@ def _find(spoken: str, kind: str) -> str | None:
 
 def _missing(what: str, choices: tuple[str, ...], text: str):
     raise ValueError(f"{text!r} does not name {what}; add one of: {', '.join(choices)}.")
-
-
-def as_tuple(labels: Labels) -> tuple[str, str, str, str]:
-    """(subject, action, place, style)."""
-    return astuple(labels)

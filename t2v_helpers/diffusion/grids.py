@@ -39,8 +39,8 @@ class Level(NamedTuple):
         return float(noise.sigma(self.abar))
 
     @property
-    def lam(self) -> float:
-        """lambda_t, half the logarithm of the signal to noise ratio; infinite where there is no noise."""
+    def half_log_snr(self) -> float:
+        """lambda_t, half the logarithm of the signal-to-noise ratio; infinite where there is no noise."""
         return float(noise.half_log_snr(self.abar))
 
 

@@ -11,7 +11,7 @@ Numbers and tensors in, tensors out; x may have any axes, the first being the ba
     v               v_t               sqrt(abar_t) eps - sqrt(1 - abar_t) x_0 (Salimans & Ho 2022, section 4)
     sigma           sigma_t           noise over signal, sqrt((1 - abar_t) / abar_t) (Karras et al. 2022, appendix C.3)
     snr             SNR(t)            abar_t / (1 - abar_t) = 1 / sigma_t^2 (Kingma et al. 2021, section 3)
-    half_log_snr    lambda_t          log(SNR(t)) / 2 = -log(sigma_t); a Level's `lam` (Lu et al. 2022, section 3.1)
+    half_log_snr    lambda_t          log(SNR(t)) / 2 = -log(sigma_t) (Lu et al. 2022, section 3.1)
     t, s            t, s              a sampler's step goes from time t to time s < t (Lu et al. 2022: from s to t)
     signal, noise   alpha_t, sigma_t  sqrt(abar_t) and sqrt(1 - abar_t) of a Level (the letters are Lu et al. 2022's)
     h               h                 lambda_s - lambda_t, the length of such a step (Lu et al. 2022, section 3.2)

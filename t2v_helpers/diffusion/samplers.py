@@ -159,7 +159,7 @@ def dpm_2s(denoise: Denoiser, x: Tensor, grid: Grid, noises: Noises = None) -> I
     Every second step of the grid starts again where the one before it started, but the last never does.
     """
     for i, (t, s) in enumerate(grid):
-        if i % 2 == 0 or s.lam == inf:
+        if i % 2 == 0 or s.half_log_snr == inf:
             start, x_start, past = t, x, []
         past.append((t, denoise(x, t)[0]))
         x = _exact(x_start, _halfway(past, start, s), start, s)
@@ -201,15 +201,16 @@ def _weighted(weights: Iterable[float], values: Iterable[Tensor]) -> Tensor:
 
 def _exact(x: Tensor, x_0: Tensor, t: Level, s: Level) -> Tensor:
     """x_s where x_0 does not change from t to s (Lu et al. 2022, "DPM-Solver++", section 4.1); it is DDIM's step."""
-    return s.noise / t.noise * x - s.signal * expm1(t.lam - s.lam) * x_0
+    return s.noise / t.noise * x - s.signal * expm1(t.half_log_snr - s.half_log_snr) * x_0
 
 
 def _halfway(past: Sequence[Point], t: Level, s: Level) -> Tensor:
     """x_0 at lambda halfway from t to s, on the line through two points; one point, or an endless step, has no line."""
     (a, x_0_a), (b, x_0_b) = past[0], past[-1]
-    if len(past) == 1 or s.lam == inf:
+    if len(past) == 1 or s.half_log_snr == inf:
         return x_0_b
-    return x_0_b + ((t.lam + s.lam) / 2 - b.lam) / (b.lam - a.lam) * (x_0_b - x_0_a)
+    middle = (t.half_log_snr + s.half_log_snr) / 2
+    return x_0_b + (middle - b.half_log_snr) / (b.half_log_snr - a.half_log_snr) * (x_0_b - x_0_a)
 
 
 def _corrected(past: Sequence[Point], x_0: Tensor, t: Level) -> Tensor:
@@ -221,7 +222,8 @@ def _corrected(past: Sequence[Point], x_0: Tensor, t: Level) -> Tensor:
     (a, x_0_a), (b, x_0_b) = past[0], past[-1]
     if len(past) == 1:
         return (x_0_b + x_0) / 2
-    h, r = t.lam - b.lam, (a.lam - b.lam) / (t.lam - b.lam)  # the points stand at u = r, 0 and 1
+    h = t.half_log_snr - b.half_log_snr
+    r = (a.half_log_snr - b.half_log_snr) / h  # the points are at u = r, 0 and 1
     mean_u = -1 / expm1(-h) - 1 / h
     mean_u2 = -1 / expm1(-h) - 2 * mean_u / h
     old = (mean_u2 - mean_u) / (r - 1)

@@ -33,7 +33,7 @@ TRANSFORMERS = (Transformer2DModel, TransformerTemporalModel)
 
 
 @dataclass(frozen=True)
-class Look:
+class AttentionRecord:
     """The weights of one layer in one call of the UNet, the mean of its heads.
 
     kind "cross": [b f h w t], the rows over t sum to one; "temporal": [b h w f f], the rows over the last f.
@@ -49,7 +49,7 @@ class Look:
 class Maps:
     """All that was recorded, in the order of computing."""
 
-    looks: list[Look] = field(default_factory=list)
+    records: list[AttentionRecord] = field(default_factory=list)
     calls: int = 0  # of the UNet, so far
     asked: tuple[Tensor, int] | None = None  # the prompt's numbers and the frames, which do not change on the way
 
@@ -59,8 +59,8 @@ class Maps:
         if f != frames or not torch.equal(before, text):
             raise ValueError("another prompt or length begins, but maps hold one: open a `recorded(pipe)` for each.")
 
-    def chosen(self, kind: str, layers: str = "", calls: Sequence[int] | None = None) -> list[Look]:
-        """The looks of a kind, of the layers whose name holds `layers`, in these calls. ValueError: there are none."""
+    def chosen(self, kind: str, layers: str = "", calls: Sequence[int] | None = None) -> list[AttentionRecord]:
+        """The records of a kind, of layers whose name contains `layers`, in these calls. ValueError: there are none."""
         _check_name("layers", layers)
         if isinstance(calls, int | str):
             raise ValueError(
@@ -70,10 +70,10 @@ class Maps:
             raise ValueError(
                 f"calls={calls!r} was not recorded: there are {self.calls} calls; list some, from 0, or None for all."
             )
-        found = [look for look in self.looks if look.kind == kind and layers in look.layer]
-        found = [look for look in found if calls is None or look.call in calls]
+        found = [record for record in self.records if record.kind == kind and layers in record.layer]
+        found = [record for record in found if calls is None or record.call in calls]
         if not found:
-            has = ", ".join(sorted({f"{look.kind} {look.layer}" for look in self.looks})) or "nothing"
+            has = ", ".join(sorted({f"{record.kind} {record.layer}" for record in self.records})) or "nothing"
             raise ValueError(
                 f"kind={kind!r}, layers={layers!r}, calls={calls} was not recorded: there are "
                 f"{self.calls} calls of {has}."
@@ -88,21 +88,21 @@ class Maps:
         The mean over layers (enlarged), calls and the word's tokens. prompt: the one that was recorded. sample: which
         of the batch; the last one has the prompt. ValueError: the word is not in the prompt; nothing was recorded.
         """
-        _check_sample(sample, looks := self.chosen("cross", layers, calls))
+        _check_sample(sample, records := self.chosen("cross", layers, calls))
         places = tokens_of(tokenizer, prompt, word)
-        read = [look.weights[sample, ..., places].mean(dim=-1) for look in looks]
+        read = [record.weights[sample, ..., places].mean(dim=-1) for record in records]
         largest = max((x.shape for x in read), key=math.prod)  # f h w
         return torch.stack([_enlarged(x, largest[1:]) for x in read]).mean(dim=0)
 
     def between_frames(self, layers: str = "", calls: Sequence[int] | None = None, sample: int = -1) -> Tensor:
         """How much each frame reads each other: [f f], the mean over places, layers and calls; rows sum to one."""
-        _check_sample(sample, looks := self.chosen("temporal", layers, calls))
-        read = [look.weights[sample].mean(dim=(0, 1)) for look in looks]
+        _check_sample(sample, records := self.chosen("temporal", layers, calls))
+        read = [record.weights[sample].mean(dim=(0, 1)) for record in records]
         return torch.stack(read).mean(dim=0)
 
 
-def _check_sample(sample: int, looks: Sequence[Look]) -> None:
-    size = len(looks[0].weights)
+def _check_sample(sample: int, records: Sequence[AttentionRecord]) -> None:
+    size = len(records[0].weights)
     if not isinstance(sample, Integral) or not -size <= sample < size:
         raise ValueError(f"sample={sample} is out of range: the batch has {size}, use {-size} to {size - 1}.")
 
@@ -211,7 +211,7 @@ class Recorder:
             seen = seen.unflatten(1, (h, w)).unflatten(0, (-1, f))  # [b f h w t]
         else:
             seen = seen.unflatten(0, (-1, h, w))  # [b h w f f]
-        self.maps.looks.append(Look(self.kind, self.layer, self.maps.calls - 1, seen))
+        self.maps.records.append(AttentionRecord(self.kind, self.layer, self.maps.calls - 1, seen))
         return self.inner(attn, hidden_states, encoder_hidden_states, attention_mask, **kwargs)
 
 

@@ -139,13 +139,13 @@ def trace(model: nn.Module, *inputs, call: Callable | None = None, **kwargs) -> 
     call: what to run in place of the model itself, `vae.decode` say. The model runs once to be counted, and once more
     (but on the meta device) to be timed without the counting. Errors: ValueError (no module); those of the model.
     """
-    ledgers = [_Ledger(model, counting=True)]
-    if ledgers[0].device.type != "meta":
-        ledgers.append(_Ledger(model, counting=False))
-    for ledger in ledgers:
-        with torch.no_grad(), ledger.watching():
+    profilers = [_Profiler(model, counting=True)]
+    if profilers[0].device.type != "meta":
+        profilers.append(_Profiler(model, counting=False))
+    for profiler in profilers:
+        with torch.no_grad(), profiler.watching():
             (call or model)(*inputs, **kwargs)
-    rows = [ledger.rows() for ledger in ledgers]
+    rows = [profiler.rows() for profiler in profilers]
     return Trace(
         tuple(replace(a, work=replace(a.work, seconds=b.work.seconds)) for a, b in zip(rows[0], rows[-1], strict=True))
     )
@@ -158,10 +158,10 @@ def traced(model: nn.Module) -> Iterator[list[Row]]:
     Seconds include the counting here. No hook stays behind, also after an error. ValueError: no module.
     """
     rows: list[Row] = []
-    ledger = _Ledger(model, counting=True)
-    with ledger.watching():
+    profiler = _Profiler(model, counting=True)
+    with profiler.watching():
         yield rows
-    rows.extend(ledger.rows())
+    rows.extend(profiler.rows())
 
 
 def trace_parts(
@@ -201,7 +201,7 @@ def check_size(
             raise ValueError(f"{name}={value} is not a multiple of {step} pixels: use {below} or {below + step}.")
 
 
-class _Ledger:
+class _Profiler:
     """Hooks that book what is counted between two calls of modules to the module that is running."""
 
     def __init__(self, model: nn.Module, counting: bool):

@@ -27,15 +27,15 @@ def test_the_video_is_the_same_bit_for_bit(made, toy_pipe):
 
 def test_every_call_and_layer_is_there_with_its_shape(made):
     maps, _ = made
-    assert maps.calls == 2 and {look.call for look in maps.looks} == {0, 1}
-    shapes = {look.layer: tuple(look.weights.shape) for look in maps.looks}
+    assert maps.calls == 2 and {record.call for record in maps.records} == {0, 1}
+    shapes = {record.layer: tuple(record.weights.shape) for record in maps.records}
     assert shapes["down_blocks.0.attentions.0.attn2"] == (2, 3, 4, 6, 24)  # b f h w t: not square
     assert shapes["down_blocks.0.temp_attentions.0.attn1"] == (2, 4, 6, 3, 3)  # b h w f f
-    assert {look.kind for look in maps.looks} == {"cross", "temporal"}
+    assert {record.kind for record in maps.records} == {"cross", "temporal"}
 
 
 def test_rows_sum_to_one(made):
-    assert max((look.weights.sum(-1) - 1).abs().max().item() for look in made[0].looks) < 1e-5
+    assert max((record.weights.sum(-1) - 1).abs().max().item() for record in made[0].records) < 1e-5
 
 
 def test_the_weights_are_those_that_the_model_goes_on_with(toy_pipe):
@@ -51,7 +51,7 @@ def test_the_weights_are_those_that_the_model_goes_on_with(toy_pipe):
         )
         rows = (queries @ keys.transpose(-1, -2) * block.scale).softmax(-1)  # [n heads q t]
         again = block.to_out[0]((rows @ values).transpose(1, 2).flatten(2))
-    torch.testing.assert_close(maps.looks[0].weights.flatten(0, 1).flatten(1, 2), rows.mean(1), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(maps.records[0].weights.flatten(0, 1).flatten(1, 2), rows.mean(1), atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(out, again, atol=1e-5, rtol=1e-4)
 
 
@@ -73,7 +73,7 @@ def test_processors_and_hooks_are_restored_also_after_an_error(toy_pipe, fail):
 def test_one_layer_can_be_named_and_an_unknown_one_is_refused(toy_pipe):
     with attention_maps.recorded(toy_pipe, "mid_block") as maps:
         generate.generate(toy_pipe, SPEC)
-    assert {look.layer.split(".")[0] for look in maps.looks} == {"mid_block"}
+    assert {record.layer.split(".")[0] for record in maps.records} == {"mid_block"}
     with pytest.raises(ValueError, match="layers='top' is in no layer's name: use a part of one of transformer_in"):
         attention_maps.recorded(toy_pipe, "top").__enter__()
 
@@ -82,8 +82,8 @@ def test_a_word_is_the_mean_over_its_tokens_layers_and_calls(made, toy_pipe):
     maps, _ = made
     name = "down_blocks.0.attentions.0"
     heat = maps.of_word(toy_pipe.tokenizer, SPEC.prompt, "times square", name, calls=[1])
-    (look,) = maps.chosen("cross", name, [1])
-    torch.testing.assert_close(heat, look.weights[1, ..., [6, 7]].mean(-1))  # a 1, dog 2, is 3, dancing 4, in 5
+    (record,) = maps.chosen("cross", name, [1])
+    torch.testing.assert_close(heat, record.weights[1, ..., [6, 7]].mean(-1))  # a 1, dog 2, is 3, dancing 4, in 5
     assert maps.of_word(toy_pipe.tokenizer, SPEC.prompt, "dog").shape == (3, 4, 6)
 
 

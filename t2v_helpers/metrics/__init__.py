@@ -13,6 +13,7 @@ Start reading: label_adherence.py.
 from t2v_helpers.metrics.clip_scores import CARTOON, Clip, clip_similarity, frame_similarity, load_clip
 from t2v_helpers.metrics.estimates import Measure, Share, bootstrap, wilson
 from t2v_helpers.metrics.frechet import FEATURES, features, frechet_distance
+from t2v_helpers.metrics.gap import Gap, drawings, frechet_to_drawings
 from t2v_helpers.metrics.label_adherence import (
     ALL_FOUR,
     DISTURBANCES,
@@ -39,14 +40,15 @@ from t2v_helpers.metrics.pixels import (
     flow,
     psnr,
     sharpness,
+    sharpness_ratio,
     usual_region,
     warped_error,
 )
 
 __all__ = [
-    "ALL_FOUR", "CARTOON", "DISTURBANCES", "FEATURES", "LABELS", "SLOWEST", "Adherence", "Clip", "Measure", "Motion",
-    "Share", "adherence", "bootstrap", "check_videos", "clip_similarity", "digits", "digits_share", "direction",
-    "disturbed", "dominant_colours", "features", "flicker", "flow", "frame_similarity", "frechet_distance",
-    "judge_about", "judge_accuracy", "judge_share", "load_clip", "load_judge", "psnr", "read", "sharpness", "shuffled",
-    "usual_region", "warped_error", "wilson",
+    "ALL_FOUR", "CARTOON", "DISTURBANCES", "FEATURES", "LABELS", "SLOWEST", "Adherence", "Clip", "Gap", "Measure",
+    "Motion", "Share", "adherence", "bootstrap", "check_videos", "clip_similarity", "digits", "digits_share",
+    "direction", "disturbed", "dominant_colours", "drawings", "features", "flicker", "flow", "frame_similarity",
+    "frechet_distance", "frechet_to_drawings", "judge_about", "judge_accuracy", "judge_share", "load_clip",
+    "load_judge", "psnr", "read", "sharpness", "sharpness_ratio", "shuffled", "usual_region", "warped_error", "wilson",
 ]  # fmt: skip

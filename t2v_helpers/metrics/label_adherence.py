@@ -106,7 +106,7 @@ def adherence(
     label (noise, flicker, beauty): the judge must answer with one of its words.
     ValueError: the lists are empty, differ in length, or do not hold labels.
     """
-    seen, asked = _labels("seen", seen), _labels("asked", asked)
+    seen, asked = check_labels("seen", seen), check_labels("asked", asked)
     if len(seen) != len(asked) or not seen:
         raise ValueError(f"{len(seen)} videos were read and {len(asked)} were asked: use as many of each, at least 1.")
     right = [{x: getattr(s, x) == getattr(a, x) for x in LABELS} for s, a in zip(seen, asked, strict=True)]
@@ -121,7 +121,7 @@ def shuffled(asked: Sequence[cartoon.Labels], seed: int = 0) -> list[cartoon.Lab
     ValueError: fewer than two labels, not labels, a seed below 0.
     """
     checking.whole("seed", seed, 0)
-    if len(asked := _labels("asked", asked)) < 2:
+    if len(asked := check_labels("asked", asked)) < 2:
         raise ValueError(f"asked holds the labels of {len(asked)} video, but 2 are needed.")
     ring = np.random.default_rng(seed).permutation(len(asked))
     mixed = list(asked)
@@ -169,7 +169,7 @@ def check_videos(videos: np.ndarray) -> None:
         )
 
 
-def _labels(name: str, labels: Sequence[cartoon.Labels]) -> list[cartoon.Labels]:
+def check_labels(name: str, labels: Sequence[cartoon.Labels]) -> list[cartoon.Labels]:
     """The labels as a list. ValueError: not a sequence, or not of labels."""
     checking.kind(name, labels, (Sequence, np.ndarray), "a list of cartoon.Labels")
     return [checking.kind(f"{name}[{i}]", x, cartoon.Labels, "cartoon.Labels") for i, x in enumerate(labels)]

@@ -110,18 +110,12 @@ def measure_prompts(pipe, prompts: int, split: str, batch_size: int = 8, steps: 
         specs = [GenerationSpec(prompt=item.caption, seed=i, scheduler="dpm++", steps=steps) for i, item in chunk]
         videos = [made.frames for made in generate.generate_batch(pipe, specs, batch_size)]
         seen += metrics.read(np.stack(videos))
-        ratios += [sharpness_ratio(video, item) for video, (_, item) in zip(videos, chunk, strict=True)]
+        ratios += [metrics.sharpness_ratio(video, item) for video, (_, item) in zip(videos, chunk, strict=True)]
     asked = [item.labels for item in items]
     counted, control = metrics.adherence(seen, asked), metrics.adherence(seen, metrics.shuffled(asked))
     found = {f"{part}/{x}": of_share(counted[x]) for x in (*metrics.LABELS, metrics.ALL_FOUR)}
     found |= {f"{part}/control": of_share(control[metrics.ALL_FOUR]), f"{part}/sharpness": of_ratios(ratios)}
     return found, by_word(seen, asked)
-
-
-def sharpness_ratio(video: np.ndarray, item: cartoon.Item) -> float:
-    """Sharpness of a generated video over that of a render of the same sentence, in the subject's usual region."""
-    region = metrics.usual_region(item.labels.subject, item.labels.action, len(video))
-    return max(metrics.sharpness(video, region), 1e-6) / metrics.sharpness(item.frames, region)
 
 
 def by_word(seen: list[cartoon.Labels], asked: list[cartoon.Labels]) -> dict[str, dict[str, list[int]]]:

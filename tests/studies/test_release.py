@@ -144,7 +144,7 @@ def test_prompts_are_measured_and_counted(toy_pipe):
 def test_sharpness_of_renders_against_renders_is_about_one():
     dogs = [x for x in cartoon.combinations() if (x.subject, x.action) == ("dog", "dancing")]
     items = [cartoon.Item(clip(labels, i), "", labels, np.empty(0)) for i, labels in enumerate(dogs)]
-    ratios = [release.sharpness_ratio(clip(item.labels, 900 + i), item) for i, item in enumerate(items)]
+    ratios = [metrics.sharpness_ratio(clip(item.labels, 900 + i), item) for i, item in enumerate(items)]
     assert release.of_ratios(ratios).value == pytest.approx(1, abs=0.1)
 
 

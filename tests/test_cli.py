@@ -19,7 +19,7 @@ from t2v_helpers.core import arguments, video
 from t2v_helpers.core.records import GenerationRecord, GenerationSpec
 from t2v_helpers.core.seeding import MAX_SEED
 from t2v_helpers.diffusion import schedulers
-from t2v_helpers.machine import doctor, probe
+from t2v_helpers.machine import probe
 from t2v_helpers.machine.probe import TorchFacts
 from t2v_helpers.model import dtype_trials, loading, lora
 from t2v_helpers.model.generate import MAX_FRAMES
@@ -314,7 +314,6 @@ def test_info_prints_the_environment(t2v):
 def test_info_says_what_to_set_on_an_amd_gpu(t2v, monkeypatch):
     found = TorchFacts("ROCm 7.2", count=1, name="AMD Instinct MI300X", gfx="gfx942", memory_bytes=192 * 2**30)
     monkeypatch.setattr(probe, "look_at_torch", lambda: found)
-    monkeypatch.setattr(doctor, "look_at_torch", lambda: found)
     out = t2v("info", "--quick")[1]
     assert "device       cuda (AMD Instinct MI300X gfx942, 192.0 GiB)" in out and "MIOPEN_FIND_MODE" in out
     told = json.loads(t2v("info", "--quick", "--json")[1])

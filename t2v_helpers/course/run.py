@@ -25,7 +25,7 @@ from t2v_helpers.core import arguments
 from t2v_helpers.core.files import check_target, write_text
 from t2v_helpers.core.records import GenerationRecord
 from t2v_helpers.course import pages
-from t2v_helpers.machine.doctor import Peak
+from t2v_helpers.machine.device import Peak
 from t2v_helpers.machine.probe import resident_bytes
 
 OUTPUTS = "outputs"

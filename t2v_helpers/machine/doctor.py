@@ -13,33 +13,15 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from t2v_helpers import __version__
-from t2v_helpers.machine.probe import (
-    Driver,
-    TorchFacts,
-    cgroup_memory,
-    cpu_name,
-    find_driver,
-    in_threads,
-    look_at_torch,
-    peak_resident_bytes,
-    reset_peak,
-)
+from t2v_helpers.machine import probe
+from t2v_helpers.machine.device import GIB
+from t2v_helpers.machine.probe import DISTRIBUTION, Driver, TorchFacts
 
-if TYPE_CHECKING:
-    import torch
-
-DISTRIBUTION = "t2v_helpers"
-GIB, MIB = 2**30, 2**20
 ENOUGH_MEMORY_GIB, ENOUGH_DISK_GIB = 2.0, 1.0  # Python, torch, diffusers and the cartoon model together stay below
-DTYPES = ("float32", "float16", "bfloat16")
 _ROCM_WHEELS = "remove .venv and install PyTorch's ROCm build, as environment.yml says, or use a rocm/pytorch container"
 _HIDING = ("HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES")
 _GENERIC = {  # LLVM's User Guide for AMDGPU Backend, table "AMDGPU Generic Processors": target -> the GPUs that run it
@@ -85,7 +67,7 @@ class Environment:
         packages = ", ".join(f"{name}={version}" for name, version in self.versions.items() if name != "python")
         rows = {
             "Python": f"{self.python} on {self.platform}",
-            "CPU": f"{self.cpu}, {in_threads(self.threads)}",
+            "CPU": f"{self.cpu}, {probe.in_threads(self.threads)}",
             "memory": f"{self.memory_gib:.1f} GiB",
             "free disk": f"{self.free_disk_gib:.1f} GiB",
             "torch build": self.build,
@@ -100,14 +82,14 @@ class Environment:
 
 def look() -> Environment:
     """Probe this machine and say what is missing and how to mend it. Reads only; takes as long as importing torch."""
-    found, driver = look_at_torch(), find_driver()
-    total, free = _memory() if _installed("psutil") else (math.nan, math.nan)
+    found, driver = probe.look_at_torch(), probe.find_driver()
+    total, free = probe.memory_bytes() if probe.installed_version("psutil") else (math.nan, math.nan)
     disk = shutil.disk_usage(Path.cwd()).free / GIB
     hiding = {name: os.environ[name] for name in _HIDING if name in os.environ}
     return Environment(
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.machine()}",
-        cpu=cpu_name(),
+        cpu=probe.cpu_name(),
         threads=found.threads,
         memory_gib=total / GIB,
         free_disk_gib=disk,
@@ -116,17 +98,11 @@ def look() -> Environment:
         device_name=found.name,
         gfx=found.gfx,
         device_memory_gib=found.memory_bytes / GIB,
-        versions=versions(),
+        versions=probe.versions(),
         problems=installation_problems() + gpu_problems(found, driver, hiding) + room_problems(free / GIB, disk),
         driver=driver.version,
         t2v_memory=os.environ.get("T2V_MEMORY", ""),
     )
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python, of this package and of each package it requires that is installed (from its metadata)."""
-    found = {name: _installed(name) for name in _required()[1]}
-    return {"python": platform.python_version(), DISTRIBUTION: __version__} | {n: v for n, v in found.items() if v}
 
 
 # --- judging: plain functions of what was found
@@ -256,15 +232,15 @@ def room_problems(free_memory_gib: float, free_disk_gib: float) -> list[Problem]
 
 def installation_problems(distribution: str = DISTRIBUTION) -> list[Problem]:
     """Hold this Python's packages against what the installed `distribution` declares."""
-    version = _installed(distribution)
+    version = probe.installed_version(distribution)
     if version is None:
         what = f"{distribution} is not installed in this Python ({sys.executable})"
         return [Problem(what, "pip install -e . in the repository, or choose the kernel that has it")]
-    if _installed("packaging") is None:
+    if probe.installed_version("packaging") is None:
         return [Problem("packaging is missing, so versions cannot be compared", "pip install packaging")]
-    allowed, required = _required(distribution)
-    amd = find_driver().kfd != "missing" or "rocm" in (_installed("torch") or "")
-    installed = {name: _installed(name) for name in required}
+    allowed, required = probe.requirements(distribution)
+    amd = probe.find_driver().kfd != "missing" or "rocm" in (probe.installed_version("torch") or "")
+    installed = {name: probe.installed_version(name) for name in required}
     return (
         _step_problems(version, __version__)
         + python_problems(platform.python_version(), allowed)
@@ -277,118 +253,6 @@ def _step_problems(installed: str, here: str) -> list[Problem]:
         return []
     what = f"{DISTRIBUTION} {here} runs, but {installed} is installed"
     return [Problem(what, "pip install -e . in the repository, then restart the kernel")]
-
-
-# --- choosing
-
-
-def pick_device(name: str | torch.device = "auto") -> torch.device:
-    """The device to run on: "auto" (a GPU if torch sees one, else the CPU), "cpu", "cuda" or "cuda:1".
-
-    ValueError: another name, or a GPU that torch does not see.
-    """
-    import torch
-
-    found = look_at_torch()
-    return torch.device(choose_device(str(name), found.count, found.build))
-
-
-def choose_device(name: str, count: int, build: str) -> str:
-    """`pick_device` as a function of the number of GPUs and of torch's build. ValueError: as there."""
-    if name == "auto":
-        return "cuda" if count else "cpu"
-    if not re.fullmatch(r"cpu|cuda(:(0|[1-9][0-9]*))?", name):
-        hint = " (ROCm's GPUs are called cuda, too)" if name.startswith(("rocm", "hip", "amd")) else ""
-        raise ValueError(f'device={name!r} is unknown{hint}: use "auto", "cpu", "cuda" or "cuda:1".')
-    if name != "cpu" and int(name[5:] or 0) >= count:
-        seen = f"torch (built for {build}) sees {count} GPUs"
-        raise ValueError(f'device={name!r} is not there, {seen}: use "auto" or "cpu"; `t2v info` says why.')
-    return name
-
-
-def pick_dtype(name: str | torch.dtype = "auto", device: str | torch.device = "cpu") -> torch.dtype:
-    """The dtype to run in: "auto" (float16 on a GPU, float32 on the CPU), or one of DTYPES by name or as torch.dtype.
-
-    ValueError: another dtype.
-    """
-    import torch
-
-    name = str(name).removeprefix("torch.")
-    if name == "auto":
-        name = "float32" if torch.device(device).type == "cpu" else "float16"
-    if name not in DTYPES:
-        raise ValueError(f"dtype={name!r} is not allowed: use auto, {', '.join(DTYPES)}.")
-    return getattr(torch, name)
-
-
-# --- memory
-
-
-def free_memory_bytes(device: str | torch.device = "cpu") -> int:
-    """Bytes still to be had: on a GPU what is free or cached by torch, on the CPU what system and container give."""
-    import torch
-
-    if torch.device(device).type == "cpu":
-        return _memory()[1]
-    cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return torch.cuda.mem_get_info(device)[0] + cached
-
-
-@dataclass
-class Peak:
-    """The highest use of memory inside a `peak_memory` block, in MiB; known when the block ends."""
-
-    mib: float = float("nan")
-
-
-@contextmanager
-def peak_memory(device: str | torch.device = "cpu") -> Iterator[Peak]:
-    """Measure the peak of memory inside the block: torch's own on a GPU, the whole process's on the CPU.
-
-    Blocks do not nest: the inner one starts the count again. Where the system cannot start it again (not Linux),
-    the CPU's figure is the peak since the process began.
-    """
-    import torch
-
-    peak, on_gpu = Peak(), torch.device(device).type == "cuda"
-    if on_gpu:
-        torch.cuda.reset_peak_memory_stats(device)
-    else:
-        reset_peak()
-    try:
-        yield peak
-    finally:
-        peak.mib = (torch.cuda.max_memory_allocated(device) if on_gpu else peak_resident_bytes()) / MIB
-
-
-# --- probing
-
-
-def _required(distribution: str = DISTRIBUTION) -> tuple[str, dict[str, str]]:
-    """The declared range of Python, and of each required package: ">=3.10", {"torch": ">=2.6"}."""
-    if not (_installed(distribution) and _installed("packaging")):
-        return "", {}
-    from packaging.requirements import Requirement
-
-    declared = map(Requirement, metadata.requires(distribution) or [])
-    kept = [r for r in declared if r.marker is None or r.marker.evaluate({"extra": ""})]
-    return metadata.metadata(distribution).get("Requires-Python", ""), {r.name: str(r.specifier) for r in kept}
-
-
-def _installed(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _memory() -> tuple[int, int]:
-    """Total and free bytes of main memory, as the container limits them."""
-    import psutil
-
-    system = psutil.virtual_memory()
-    total, free = cgroup_memory() or (system.total, system.available)
-    return min(total, system.total), min(free, system.available)
 
 
 def _problem_text(problems: list[Problem]) -> str:

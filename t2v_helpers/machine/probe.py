@@ -8,7 +8,12 @@ import os
 import platform
 import re
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
+
+from t2v_helpers import __version__
+
+DISTRIBUTION = "t2v_helpers"
 
 
 @dataclass(frozen=True)
@@ -120,6 +125,15 @@ def cgroup_memory(root: Path = Path("/sys/fs/cgroup")) -> tuple[int, int] | None
     return total, max(total - used, 0)
 
 
+def memory_bytes() -> tuple[int, int]:
+    """Total and free bytes of main memory, as the system and the container limit them."""
+    import psutil
+
+    system = psutil.virtual_memory()
+    total, free = cgroup_memory() or (system.total, system.available)
+    return min(total, system.total), min(free, system.available)
+
+
 def reset_peak() -> bool:
     """Start the process's peak of resident memory again. False where the system does not let us (not Linux)."""
     try:
@@ -151,6 +165,31 @@ def resident_bytes(pid: int) -> int:
         return psutil.Process(pid).memory_info().rss
     except psutil.NoSuchProcess:
         return 0
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, of this package, and of each package that it requires and that is installed."""
+    found = {name: installed_version(name) for name in requirements()[1]}
+    return {"python": platform.python_version(), DISTRIBUTION: __version__} | {n: v for n, v in found.items() if v}
+
+
+def requirements(distribution: str = DISTRIBUTION) -> tuple[str, dict[str, str]]:
+    """What its installed metadata declares: the range of Python, and of each package: ">=3.10", {"torch": ">=2.6"}."""
+    if not (installed_version(distribution) and installed_version("packaging")):
+        return "", {}
+    from packaging.requirements import Requirement
+
+    declared = map(Requirement, metadata.requires(distribution) or [])
+    kept = [r for r in declared if r.marker is None or r.marker.evaluate({"extra": ""})]
+    return metadata.metadata(distribution).get("Requires-Python", ""), {r.name: str(r.specifier) for r in kept}
+
+
+def installed_version(name: str) -> str | None:
+    """The version of an installed distribution, None where it is missing."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _state(paths: list[Path]) -> str:

@@ -16,7 +16,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from t2v_helpers.core import seeding
 from t2v_helpers.core.files import reason
-from t2v_helpers.machine import doctor, probe, rocm
+from t2v_helpers.machine import probe, rocm
+from t2v_helpers.machine.device import DTYPES, pick_device
 from t2v_helpers.model import loading, memory_plan
 
 HEAD = 64  # channels of a head, as in ModelScope's attentions
@@ -49,9 +50,9 @@ class Trial:
 
 
 def run(device: str | torch.device = "auto") -> Iterator[Trial]:
-    """Try each of doctor.DTYPES, some seconds in all. A Trial tells what fails. ValueError: no such device."""
-    device = doctor.pick_device(device)
-    for name in doctor.DTYPES:
+    """Try each of DTYPES, some seconds in all. A Trial tells what fails. ValueError: no such device."""
+    device = pick_device(device)
+    for name in DTYPES:
         dtype = getattr(torch, name)
         layers = tell(lambda dtype=dtype: layers_in(dtype, device))
         attention = {where: tell(lambda shape=shape, dtype=dtype: attention_backend(shape, dtype, device))

@@ -28,7 +28,8 @@ from t2v_helpers.diffusion import noise, schedulers
 from t2v_helpers.inside import tracing
 from t2v_helpers.inside.feature_reuse import Predict
 from t2v_helpers.inside.feature_reuse import guided as both_halves
-from t2v_helpers.machine import doctor, probe, rocm
+from t2v_helpers.machine import probe, rocm
+from t2v_helpers.machine.device import free_memory_bytes, peak_memory
 from t2v_helpers.model import loading
 from t2v_helpers.model.loading import MAX_FRAMES, MAX_PIXELS
 from t2v_helpers.model.pipeline import TextToVideoSDPipeline, check_pipe
@@ -154,7 +155,7 @@ def _check_numbers(pipe: TextToVideoSDPipeline, spec: GenerationSpec) -> None:
 
 
 def _check_memory(pipe: TextToVideoSDPipeline, spec: GenerationSpec, batch: int) -> None:
-    needed, free = memory_needed(pipe, spec, batch), doctor.free_memory_bytes(pipe._execution_device)
+    needed, free = memory_needed(pipe, spec, batch), free_memory_bytes(pipe._execution_device)
     if needed > free:
         raise MemoryError(
             f"frames={spec.frames} of {spec.height}x{spec.width} in a batch of {batch} need about "
@@ -319,13 +320,13 @@ def generate_batch(
 
 def _generate_part(pipe: TextToVideoSDPipeline, specs: list[GenerationSpec], progress) -> list[Generation]:
     began, device = time.perf_counter(), pipe._execution_device
-    with doctor.peak_memory(device) as peak:
+    with peak_memory(device) as peak:
         videos = _frames(pipe, specs, progress)  # [b f h w c]
     facts = {
         "model": loading.name_of(pipe),
         "dtype": str(pipe.unet.dtype).removeprefix("torch."),
         "device": str(device),
-        "versions": doctor.versions(),
+        "versions": probe.versions(),
         "seconds": (time.perf_counter() - began) / len(specs),
         "peak_memory_mib": peak.mib,
     }

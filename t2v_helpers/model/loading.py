@@ -32,7 +32,7 @@ from t2v_helpers.core import files, paths
 from t2v_helpers.inside import tracing
 from t2v_helpers.inside.feature_reuse import FAST
 from t2v_helpers.inside.unet import UNet3D, from_diffusers
-from t2v_helpers.machine import doctor
+from t2v_helpers.machine.device import free_memory_bytes, pick_device, pick_dtype
 from t2v_helpers.model import folder_checks, hub
 from t2v_helpers.model import memory_plan as planning
 from t2v_helpers.model.folder_checks import LATENT_SCALE, PARTS
@@ -80,7 +80,7 @@ def load(
 ) -> TextToVideoSDPipeline:
     """The pipeline of that name or folder on `device`, ready to generate; `pipe.model_name` says which it is.
 
-    device, dtype: see doctor.pick_device and pick_dtype. offline=True takes what was downloaded before, and None
+    device, dtype: see pick_device and pick_dtype. offline=True takes what was downloaded before, and None
     does as HF_HUB_OFFLINE says. Unless quiet, stderr tells size, licence and memory before a download, what `memory`
     led to, and that modelscope runs on the processor for want of a GPU.
     memory: "8GiB" say, in which 16 frames of the model's own size must fit, or a `plan` for others; what was chosen to
@@ -93,7 +93,7 @@ def load(
     if not isinstance(fast, bool):
         raise ValueError(f"fast={fast!r} is not allowed: use True or False.")
     folder = _folder(name)
-    asked, device = device, doctor.pick_device(device)
+    asked, device = device, pick_device(device)
     memory = os.environ.get("T2V_MEMORY") or None if memory is None else memory
     chosen = memory if isinstance(memory, planning.Plan | None) else plan(name, memory, device, dtype)
     dtype = _dtype(dtype, chosen, device)
@@ -115,8 +115,8 @@ def load(
 
 def _dtype(asked: str | torch.dtype, chosen: planning.Plan | None, device: torch.device) -> torch.dtype:
     """The plan's dtype where there is a plan. ValueError: another one was asked for."""
-    dtype = doctor.pick_dtype(chosen.way.dtype if chosen else asked, device)
-    if asked != "auto" and doctor.pick_dtype(asked) != dtype:
+    dtype = pick_dtype(chosen.way.dtype if chosen else asked, device)
+    if asked != "auto" and pick_dtype(asked) != dtype:
         raise ValueError(f"dtype={asked!r} is not the plan's {chosen.way.dtype}: leave it out, or make a plan with it.")
     return dtype
 
@@ -135,9 +135,9 @@ def plan(
     With dtype "auto" the CPU takes bfloat16 where float32 is too much. Takes seconds. Errors: as `skeleton` and
     memory_plan.plan; ValueError: frames, height or width out of range.
     """
-    gpu = doctor.pick_device(device).type == "cuda"
+    gpu = pick_device(device).type == "cuda"
     auto = ("float16",) if gpu else ("float32", "bfloat16")
-    dtypes = auto if dtype == "auto" else (str(doctor.pick_dtype(dtype)).removeprefix("torch."),)
+    dtypes = auto if dtype == "auto" else (str(pick_dtype(dtype)).removeprefix("torch."),)
     planning.parse(memory)
     bare = SimpleNamespace(**skeleton(name))
     own = defaults(bare)
@@ -298,7 +298,7 @@ def _check_room(device: torch.device, dtype: torch.dtype, chosen: planning.Plan 
     size = hub.size(dtype)
     working = chosen.needed if chosen else int(WORKING * size)
     for where, needed in {"cpu": size, str(device): working}.items():  # on its way to a GPU it passes through the CPU
-        free = doctor.free_memory_bytes(where)
+        free = free_memory_bytes(where)
         if free < needed:
             raise MemoryError(
                 f"{MODELSCOPE} needs {needed / 2**30:.1f} GiB of memory on {where}, but {free / 2**30:.1f} are free: "

@@ -36,7 +36,7 @@ from tqdm import tqdm
 from t2v_helpers.core import arguments, files, seeding, video
 from t2v_helpers.core.records import GenerationRecord, GenerationSpec
 from t2v_helpers.diffusion import schedulers
-from t2v_helpers.machine import doctor
+from t2v_helpers.machine.device import pick_device
 from t2v_helpers.model import generate, loading
 
 AXES = tuple(field.name for field in fields(GenerationSpec))
@@ -91,7 +91,7 @@ def _check_count(count: int, sizes: str) -> None:
 
 def load(model: str | Path, device="auto", dtype="auto", offline: bool | None = None):
     """The pipeline of loading.load, on this process's own GPU where there are several. Errors: see there."""
-    own = processes(doctor.pick_device(device)).device
+    own = processes(pick_device(device)).device
     return loading.load(model, own if device == "auto" and own.type == "cuda" else device, dtype, offline)
 
 

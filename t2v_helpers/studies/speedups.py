@@ -31,6 +31,7 @@ from t2v_helpers.diffusion import schedulers
 from t2v_helpers.inside import feature_reuse, temporal, unet
 from t2v_helpers.inside.feature_reuse import Shortcuts
 from t2v_helpers.machine import doctor
+from t2v_helpers.machine.device import peak_memory
 from t2v_helpers.machine.probe import in_threads
 from t2v_helpers.metrics.estimates import Measure, of_median, of_share, of_times, of_values
 from t2v_helpers.model import generate, loading
@@ -221,7 +222,7 @@ def alone(model: str, device: str, name: str) -> dict:
 def _alone(pipe, name: str) -> dict:
     option, spec = OPTIONS[name], spec_of(0)
     _, first = made(pipe, option, spec)
-    with doctor.peak_memory(pipe.device) as peak:
+    with peak_memory(pipe.device) as peak:
         made(pipe, option, spec)
     return {"first": round(first, 3), "peak_mib": round(peak.mib, 1)}
 

@@ -15,7 +15,7 @@ from t2v_helpers import cartoon
 from t2v_helpers.cartoon.tokenizer import vocabulary_of_size
 from t2v_helpers.course import dry_run
 from t2v_helpers.course.dry_run import folder, report, stages
-from t2v_helpers.machine import doctor
+from t2v_helpers.machine import probe
 from t2v_helpers.model import folder_checks, hub, loading
 
 GIB = 2**30
@@ -274,7 +274,7 @@ def test_a_stage_that_the_system_ends_is_named(tmp_path, monkeypatch):
 
 
 def test_too_little_memory_is_said_before_a_stage(whole, monkeypatch):
-    monkeypatch.setattr(doctor, "free_memory_bytes", lambda device="cpu": GIB // 2)
+    monkeypatch.setattr(probe, "memory_bytes", lambda: (GIB // 2, GIB // 2))
     with pytest.raises(MemoryError, match=r"'step' .*0\.8 GiB .*0\.5"):
         dry_run.run(dry_run.Settings(whole, "float32", frames=1, pixels=64))
 

@@ -90,16 +90,6 @@ def test_what_the_installed_metadata_asks_for_is_judged(tmp_path, monkeypatch):
     assert found[2:] == ["no-such-package is missing"]
 
 
-def test_versions_come_from_the_declared_packages():
-    versions = doctor.versions()
-    assert versions["t2v_helpers"] == __version__ and versions["diffusers"] == metadata.version("diffusers")
-    assert "ruff" not in versions  # an extra
-
-
-def test_the_version_is_said_once():
-    assert metadata.version("t2v_helpers") == __version__
-
-
 # --- GPUs
 
 
@@ -282,90 +272,6 @@ def test_the_table_says_what_to_mend():
         "   -> b",
     ]
     assert "device       cpu" in str(found).splitlines()
-
-
-# --- choosing
-
-
-@pytest.mark.parametrize(
-    "name, count, chosen",
-    [("auto", 0, "cpu"), ("auto", 2, "cuda"), ("cpu", 2, "cpu"), ("cuda", 1, "cuda"), ("cuda:1", 2, "cuda:1")],
-)
-def test_choose_device(name, count, chosen):
-    assert doctor.choose_device(name, count, "ROCm 7.2") == chosen
-
-
-@pytest.mark.parametrize("name, count", [("cuda", 0), ("cuda:0", 0), ("cuda:2", 2)])
-def test_a_gpu_that_is_not_there(name, count):
-    with pytest.raises(ValueError, match=rf"device='{name}' is not there, torch \(built for CPU\) sees {count} GPUs"):
-        doctor.choose_device(name, count, "CPU")
-
-
-@pytest.mark.parametrize("name", ["", "gpu", "mps", "cpu:0", "cuda:", "cuda:-1", "cuda:01", "CUDA", "cuda:1x", "None"])
-def test_unknown_devices(name):
-    with pytest.raises(ValueError, match=f'^device={name!r} is unknown: use "auto"'):
-        doctor.choose_device(name, 2, "CPU")
-
-
-def test_rocm_is_called_cuda():
-    with pytest.raises(ValueError, match="ROCm's GPUs are called cuda, too"):
-        doctor.choose_device("rocm", 1, "ROCm 7.2")
-
-
-def test_pick_device_here():
-    assert doctor.pick_device("cpu") == doctor.pick_device(torch.device("cpu")) == torch.device("cpu")
-    assert doctor.pick_device().type == ("cuda" if torch.cuda.is_available() else "cpu")
-
-
-@pytest.mark.parametrize(
-    "name, device, dtype",
-    [
-        ("auto", "cpu", torch.float32),
-        ("auto", "cuda", torch.float16),
-        ("auto", torch.device("cuda:1"), torch.float16),
-        ("bfloat16", "cpu", torch.bfloat16),
-        (torch.float32, "cuda", torch.float32),
-    ],
-)
-def test_pick_dtype(name, device, dtype):
-    assert doctor.pick_dtype(name, device) is dtype
-
-
-@pytest.mark.parametrize("name", ["float64", "half", "", torch.int8, None, "randn"])
-def test_dtypes_that_are_not_allowed(name):
-    with pytest.raises(ValueError, match="is not allowed: use auto, float32, float16, bfloat16"):
-        doctor.pick_dtype(name)
-
-
-# --- memory
-
-
-def test_free_memory_is_less_than_all():
-    assert 0 < doctor.free_memory_bytes("cpu") < doctor.look().memory_gib * doctor.GIB
-
-
-def test_peak_memory_sees_what_was_freed_again():
-    with doctor.peak_memory("cpu") as quiet:
-        pass
-    with doctor.peak_memory("cpu") as busy:
-        torch.ones(256 * doctor.MIB // 4)  # 256 MiB, freed at once
-    assert 250 < busy.mib - quiet.mib < 300
-
-
-def test_peak_memory_is_known_after_an_error():
-    with pytest.raises(RuntimeError, match="inside"), doctor.peak_memory() as peak:
-        raise RuntimeError("inside")
-    assert peak.mib > 0
-
-
-@needs_gpu
-def test_peak_and_free_memory_of_a_gpu():
-    before = doctor.free_memory_bytes("cuda")
-    with doctor.peak_memory("cuda") as peak:
-        block = torch.ones(256 * doctor.MIB // 4, device="cuda")
-        assert doctor.free_memory_bytes("cuda") < before - 200 * doctor.MIB
-    del block
-    assert 256 <= peak.mib < 1024
 
 
 @needs_gpu

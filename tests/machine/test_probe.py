@@ -4,10 +4,12 @@ import builtins
 import os
 import platform
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
+from t2v_helpers import __version__
 from t2v_helpers.machine import probe
 
 
@@ -98,3 +100,13 @@ def test_the_peak_rises_with_use_and_starts_again():
     assert with_block > 256 << 20
     if probe.reset_peak():
         assert probe.peak_resident_bytes() <= with_block - (256 << 20)
+
+
+def test_versions_come_from_the_declared_packages():
+    versions = probe.versions()
+    assert versions["t2v_helpers"] == __version__ and versions["diffusers"] == metadata.version("diffusers")
+    assert "ruff" not in versions  # an extra
+
+
+def test_the_version_is_said_once():
+    assert metadata.version("t2v_helpers") == __version__

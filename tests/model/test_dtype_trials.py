@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from t2v_helpers.machine import doctor, probe
+from t2v_helpers.machine import probe
+from t2v_helpers.machine.device import DTYPES
 from t2v_helpers.machine.probe import TorchFacts
 from t2v_helpers.model import dtype_trials, loading
 
@@ -16,7 +17,7 @@ GOOD = dtype_trials.Trial("float32", "works", {"along a frame": "flash"}, "works
 def test_every_dtype_is_tried_on_the_cpu(monkeypatch):
     monkeypatch.setattr(dtype_trials, "first_step", lambda dtype, device: "works")  # that is tried below, once
     tried = list(dtype_trials.run("cpu"))
-    assert [trial.dtype for trial in tried] == list(doctor.DTYPES)
+    assert [trial.dtype for trial in tried] == list(DTYPES)
     assert tried[0].layers == "works" and set(tried[0].attention) == set(dtype_trials.ATTENTIONS)
     assert str(GOOD) == "float32   layers: works; attention: flash along a frame; first step: works"
 

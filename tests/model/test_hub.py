@@ -15,7 +15,7 @@ from huggingface_hub import constants
 from t2v_helpers import cli
 from t2v_helpers.core import files
 from t2v_helpers.core.records import GenerationSpec
-from t2v_helpers.machine import doctor
+from t2v_helpers.machine import probe
 from t2v_helpers.model import hub, loading
 from t2v_helpers.model.generate import generate
 
@@ -260,7 +260,7 @@ def test_a_hub_that_lacks_a_file(server):
 
 
 def test_a_hub_that_does_not_answer(empty_cache, monkeypatch):
-    monkeypatch.setattr(doctor, "free_memory_bytes", lambda device: 2**40)
+    monkeypatch.setattr(probe, "memory_bytes", lambda: (2**40, 2**40))
     assert "check the network (the hub is http://127.0.0.1:1) and load it again" in refusal(ConnectionError)
 
 
@@ -363,21 +363,21 @@ def test_a_cached_file_of_another_size(server, empty_cache):
 
 @pytest.mark.parametrize("offline, variable", [(True, False), (None, True)])
 def test_offline_without_a_download_of_before(empty_cache, monkeypatch, offline, variable):
-    monkeypatch.setattr(doctor, "free_memory_bytes", lambda device: 2**40)
+    monkeypatch.setattr(probe, "memory_bytes", lambda: (2**40, 2**40))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", variable)
     assert "12 files of ali-vilab/text-to-video-ms-1.7b are not in" in refusal(ConnectionError, offline=offline)
 
 
 @pytest.mark.parametrize("dtype, needed", [("float16", "4.3"), ("float32", "8.5")])
 def test_too_little_memory(empty_cache, monkeypatch, dtype, needed):
-    monkeypatch.setattr(doctor, "free_memory_bytes", lambda device: 2**30)
+    monkeypatch.setattr(probe, "memory_bytes", lambda: (2**30, 2**30))
     with pytest.raises(MemoryError, match=f"needs {needed} GiB of memory on cpu, but 1.0 are free: close"):
         loading.load("modelscope", device="cpu", dtype=dtype)
 
 
 @pytest.mark.parametrize("dtype, size", [("float16", "3.67"), ("float32", "7.34")])
 def test_too_little_disk(empty_cache, monkeypatch, dtype, size):
-    monkeypatch.setattr(doctor, "free_memory_bytes", lambda device: 2**40)
+    monkeypatch.setattr(probe, "memory_bytes", lambda: (2**40, 2**40))
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 0, 10**9))
     with pytest.raises(OSError, match=f"needs {size} GB of disk, but .* has 1.00 GB free: delete .* HF_HOME"):
         loading.load("modelscope", device="cpu", dtype=dtype)
@@ -401,7 +401,7 @@ def test_a_cache_that_cannot_be_written(server, monkeypatch, tmp_path):
 
 def test_the_sizes_said_are_those_of_the_hub(server, monkeypatch, capfd):
     monkeypatch.setattr(hub, "WEIGHTS", PUBLISHED)  # though the toy is served
-    monkeypatch.setattr(doctor, "free_memory_bytes", lambda device: 2**40)
+    monkeypatch.setattr(probe, "memory_bytes", lambda: (2**40, 2**40))
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**12, 0, 10**12))
     for dtype, size in (("float16", "3.67"), ("float32", "7.34")):
         with pytest.raises(ValueError, match="are expected; .*: what is wrong was deleted, so load or download"):

@@ -17,7 +17,8 @@ from t2v_helpers import cartoon
 from t2v_helpers.core import files
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.inside import activation_memory
-from t2v_helpers.machine import doctor
+from t2v_helpers.machine import probe
+from t2v_helpers.machine.device import pick_dtype
 from t2v_helpers.machine.probe import TorchFacts
 from t2v_helpers.model import hub, loading, memory_plan
 from t2v_helpers.model.generate import generate
@@ -68,7 +69,7 @@ def test_any_script_opens_the_folder_without_our_code(toy_folder, toy_pipe):
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", torch.float16])
 def test_every_part_gets_the_dtype(hub_folder, dtype):
     pipe = loading.load(hub_folder, device="cpu", dtype=dtype)
-    wanted = doctor.pick_dtype(dtype)
+    wanted = pick_dtype(dtype)
     assert {pipe.unet.dtype, pipe.vae.dtype, pipe.text_encoder.dtype} == {wanted}
 
 
@@ -358,7 +359,7 @@ def test_unknown_words_can_be_refused():
 def a_gpu(monkeypatch):
     """Another machine, as far as it is read: an MI300X that torch sees."""
     found = TorchFacts("ROCm 7.2", count=1, name="AMD Instinct MI300X", gfx="gfx942", architectures=("gfx942",))
-    monkeypatch.setattr(doctor, "look_at_torch", lambda: found)
+    monkeypatch.setattr(probe, "look_at_torch", lambda: found)
 
 
 @pytest.fixture(scope="module")
@@ -470,8 +471,8 @@ def test_the_variable_says_the_memory_where_the_argument_does_not(toy_folder, mo
 
 def test_without_a_gpu_modelscope_says_that_it_will_be_slow(monkeypatch, capfd):
     """Before anything is looked at: here there is no memory for it."""
-    monkeypatch.setattr(doctor, "look_at_torch", lambda: TorchFacts("CPU only"))
-    monkeypatch.setattr(doctor, "free_memory_bytes", lambda device: 2**20)
+    monkeypatch.setattr(probe, "look_at_torch", lambda: TorchFacts("CPU only"))
+    monkeypatch.setattr(probe, "memory_bytes", lambda: (2**20, 2**20))
     line = "No GPU is seen, so modelscope runs on the processor, which is slow; `t2v info` says why.\n"
     for words, said in (({}, line), ({"quiet": True}, ""), ({"device": "cpu"}, "")):
         with pytest.raises(MemoryError, match="GiB of memory on cpu"):

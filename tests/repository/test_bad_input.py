@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from t2v_helpers import cartoon
 from t2v_helpers.core import seeding
 from t2v_helpers.core.records import GenerationRecord, GenerationSpec
-from t2v_helpers.machine import doctor, probe
+from t2v_helpers.machine import probe
 from t2v_helpers.model import loading
 from t2v_helpers.model.generate import MAX_FRAMES, check, denoise, generate, generate_batch, save
 
@@ -205,7 +205,7 @@ def test_none_and_the_default_are_alike(toy_pipe):
 
 
 def test_too_little_memory_for_what_is_asked(no_computing, monkeypatch):
-    monkeypatch.setattr(doctor, "free_memory_bytes", lambda device: 2**30)
+    monkeypatch.setattr(probe, "memory_bytes", lambda: (2**30, 2**30))
     with pytest.raises(MemoryError, match="frames=200 of 1024x1024 .*batch of 1 .* GiB .*1.0 "):
         check(no_computing, replace(SPEC, frames=200, height=1024, width=1024))
 

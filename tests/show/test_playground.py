@@ -122,7 +122,7 @@ def test_a_sentence_by_hand_mends_a_bad_choice(play):
 
 
 def test_too_little_memory_is_said_in_the_page(play, monkeypatch):
-    monkeypatch.setattr("t2v_helpers.machine.doctor.free_memory_bytes", lambda device: 1000)
+    monkeypatch.setattr("t2v_helpers.machine.probe.memory_bytes", lambda: (1000, 1000))
     play.button.click()
     assert "GiB beside the model" in message(play)
 

@@ -48,7 +48,8 @@ from t2v_helpers.course.blog.rows import (
     counts,
 )
 from t2v_helpers.diffusion import schedulers
-from t2v_helpers.machine import doctor
+from t2v_helpers.machine import probe
+from t2v_helpers.machine.device import peak_memory
 from t2v_helpers.model import generate, loading, swapping
 from t2v_helpers.model.generate import Generation
 
@@ -125,10 +126,10 @@ def make(pipe, run: Run, generator: torch.Generator, draw: int) -> Made:
     spec = generate.check(pipe, GenerationSpec(run.prompt, "", SEED, run.scheduler, run.steps, frames=run.frames))
     device, began = pipe._execution_device, time.perf_counter()
     asked = {"num_inference_steps": spec.steps, "num_frames": spec.frames, "guidance_scale": spec.guidance}
-    with swapping.swapped_scheduler(pipe, spec.scheduler), doctor.peak_memory(device) as peak:
+    with swapping.swapped_scheduler(pipe, spec.scheduler), peak_memory(device) as peak:
         floats = pipe(spec.prompt, generator=generator, output_type="np", **asked).frames[0]  # [f h w c], 0 to 1
     frames, seconds = (floats * 255).round().astype(np.uint8), time.perf_counter() - began
-    dtype, versions = str(pipe.unet.dtype).removeprefix("torch."), doctor.versions()
+    dtype, versions = str(pipe.unet.dtype).removeprefix("torch."), probe.versions()
     found = loading.name_of(pipe), dtype, str(device), versions, seconds, peak.mib, frames_hash(frames)
     return Made(run, draw, Generation(frames, GenerationRecord(spec, *found)))
 

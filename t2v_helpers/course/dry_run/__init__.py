@@ -21,7 +21,8 @@ from tqdm import tqdm
 
 from t2v_helpers.core import arguments, files
 from t2v_helpers.course.dry_run import folder, report, stages
-from t2v_helpers.machine import doctor, probe
+from t2v_helpers.machine import probe
+from t2v_helpers.machine.device import GIB, free_memory_bytes
 from t2v_helpers.model import hub, loading
 
 FOLDER, OUT = Path("dry_run"), Path("outputs/dry_run.json")
@@ -91,7 +92,7 @@ def _four(settings: Settings, half: report.Parts) -> tuple[dict, dict]:
     """
     n = len(stages.SCHEDULERS)
     one = _ask(settings, "shared", torch.bfloat16, report.loading(half, True))
-    if one["baseline"] + report.loading(half, True, (n - 1) * half.total) < SHARE * doctor.free_memory_bytes():
+    if one["baseline"] + report.loading(half, True, (n - 1) * half.total) < SHARE * free_memory_bytes():
         return one, _ask(settings, "repeated", torch.bfloat16, 0) | {"sets": n, "how": "at once"}
     alone = [
         _ask(settings, "repeated", torch.bfloat16, report.loading(half, True), (name,)) for name in stages.SCHEDULERS
@@ -113,11 +114,11 @@ def added(alone: list[dict]) -> dict:
 
 def _ask(settings: Settings, stage: str, dtype: torch.dtype, needed: int, names: tuple[str, ...] = ()) -> dict:
     """What a stage found for these schedulers (all). MemoryError: less than `needed` and the baseline are free."""
-    free = doctor.free_memory_bytes()
+    free = free_memory_bytes()
     if BASELINE + needed > free:
         raise MemoryError(
-            f"the stage {stage!r} needs {(BASELINE + needed) / doctor.GIB:.1f} GiB of memory, but "
-            f"{free / doctor.GIB:.1f} are free: close other programs, or take --dtype bfloat16."
+            f"the stage {stage!r} needs {(BASELINE + needed) / GIB:.1f} GiB of memory, but "
+            f"{free / GIB:.1f} are free: close other programs, or take --dtype bfloat16."
         )
     kind = str(dtype).removeprefix("torch.")
     request = stages.Request(
@@ -138,7 +139,7 @@ def _about(settings: Settings, dtype: torch.dtype, step: dict, many: dict) -> di
         "video": f"{settings.frames} frames of {settings.pixels}x{settings.pixels}, the first of {stages.STEPS} steps",
         "tokenizer": str(settings.tokenizer or "built for this"),
         "machine": f"{probe.cpu_name()}, {probe.in_threads(step['threads'])}, torch {torch.__version__}",
-        "baseline": f"{step['baseline'] / doctor.GIB:.2f} GiB: Python and the libraries, part of each number",
+        "baseline": f"{step['baseline'] / GIB:.2f} GiB: Python and the libraries, part of each number",
         "four sets": f"in bfloat16, {many['how']}",
     }
 

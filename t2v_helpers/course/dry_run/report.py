@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from t2v_helpers.inside import activation_memory
-from t2v_helpers.machine.doctor import GIB
+from t2v_helpers.machine.device import GIB
 from t2v_helpers.model.folder_checks import LATENT_SCALE
 
 WITHIN = 0.15  # how far a measured peak may lie from the prediction

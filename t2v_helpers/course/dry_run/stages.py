@@ -21,7 +21,8 @@ from tqdm import tqdm
 from t2v_helpers.core import paths
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.diffusion import schedulers
-from t2v_helpers.machine import doctor, probe
+from t2v_helpers.machine import probe
+from t2v_helpers.machine.device import MIB, peak_memory
 from t2v_helpers.model import generate, loading
 
 PROMPT = "a robot is dancing in times square"
@@ -83,7 +84,7 @@ def baseline() -> int:
     pipe = loading.load("cartoon", "cpu", quiet=True)
     generate.generate(pipe, GenerationSpec(PROMPT, steps=2, frames=2))
     del pipe
-    give_back()
+    trim_memory()
     return probe.resident_bytes(os.getpid())
 
 
@@ -127,7 +128,7 @@ def _compared(request: Request, found: dict, pipes: list) -> dict:
 
     The steps are of one frame, as small as the model takes it: that tells whether the weights are the same.
     """
-    give_back()
+    trim_memory()
     held = probe.resident_bytes(os.getpid())
     one = replace(request, frames=1, pixels=loading.size_multiple(pipes[0]))
     pairs = tqdm(list(zip(request.names, pipes, strict=True)), desc="first step", unit="scheduler")
@@ -156,16 +157,16 @@ def _load(request: Request):
 @contextmanager
 def measured(found: dict, name: str, bar: tqdm | None = None) -> Iterator[None]:
     """Book the seconds of the block, and its peak of resident memory, in bytes."""
-    give_back()
+    trim_memory()
     start = time.perf_counter()
-    with doctor.peak_memory() as peak:
+    with peak_memory() as peak:
         yield
-    found[name] = {"seconds": time.perf_counter() - start, "peak": int(peak.mib * doctor.MIB)}
+    found[name] = {"seconds": time.perf_counter() - start, "peak": int(peak.mib * MIB)}
     if bar is not None:
         bar.update()
 
 
-def give_back() -> None:
+def trim_memory() -> None:
     """Let go of what nobody uses. Without it, what one phase freed would be counted in the next: glibc keeps it."""
     gc.collect()
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):

@@ -61,11 +61,7 @@ train: $(VENV)/.ready  ## train the cartoon model again from nothing; goes on wh
 
 bench: $(VENV)/.ready  ## measure the shipped model, and make the tables behind the notebooks (what is there is kept)
 	$(VENV)/bin/t2v bench $(ARGS)
-	$(PY) -m t2v_helpers.studies.comparison
-	$(PY) -m t2v_helpers.studies.knobs
-	$(PY) -m t2v_helpers.studies.new_word
-	$(PY) -m t2v_helpers.studies.knowledge
-	$(PY) -m t2v_helpers.studies.speedups
+	$(VENV)/bin/t2v study all
 
 dry-run: $(VENV)/.ready  ## load and run the real model with random weights, on a CPU: what it takes of memory, before a GPU is there
 	$(VENV)/bin/t2v dry-run $(ARGS)

@@ -24,6 +24,7 @@ MODULES = {
     "run": "course.run",
     "sweep": "model.sweep",
     "bench": "studies.release",
+    "study": "studies.study",
     "train": "training.stages",
     "dry-run": "course.dry_run",
 }
@@ -100,6 +101,7 @@ def parser() -> arguments.Parser:
     commands.add_parser("run", help="run every notebook; pages, videos and an index in outputs/")
     commands.add_parser("train", help="train the cartoon model again from nothing")
     commands.add_parser("bench", help="measure the model: every bar with its number and interval")
+    commands.add_parser("study", help="what takes hours: list the tables behind the notebooks, or resume one")
     commands.add_parser("dry-run", help="the real model without its weights: load, one step, and the memory of both")
     return p
 

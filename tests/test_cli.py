@@ -23,7 +23,6 @@ from t2v_helpers.machine import probe
 from t2v_helpers.machine.probe import TorchFacts
 from t2v_helpers.model import dtype_trials, loading, lora
 from t2v_helpers.model.generate import MAX_FRAMES
-from t2v_helpers.studies import comparison, knobs, knowledge, new_word, speedups
 
 PROMPT = "a dog is dancing on the moon"
 COMMANDS = ("generate", "info", "world", "trace", "download", "sweep", "run", "train", "bench")
@@ -269,14 +268,6 @@ def test_an_error_names_the_variable_that_asked_for_the_memory(t2v, tmp_path, mo
     assert refused(t2v(*asked)).endswith(" (The variable T2V_MEMORY asks for this memory.)\n")
     assert "T2V_MEMORY" not in refused(t2v(*asked, "--memory=little"))
     assert "T2V_MEMORY" not in refused(t2v(*asked, "--model", "carton"))
-
-
-@pytest.mark.parametrize("module", [speedups, comparison, knobs, knowledge, new_word])
-def test_too_little_memory_ends_a_module_with_a_command_of_its_own_in_one_sentence(monkeypatch, capsys, module):
-    monkeypatch.setenv("T2V_MEMORY", "1MiB")
-    with pytest.raises(SystemExit, match="2"):
-        module.main([])
-    assert re.fullmatch(r"python -m [\w.]+: memory=1 MiB is too little for .*\n", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("memory", [(), ("--memory", "1GiB")])

@@ -1,41 +1,36 @@
 """What each word of a prompt does: one thing in it is changed, the noise stays, the judge reads both videos.
 
-    python -m t2v_helpers.studies.knowledge  # goes on where it was stopped; the table is benchmarks/knowledge.jsonl
-
 Every seed has one sentence, "a dog is dancing in times square in van gogh style", and another word for each of its four
-parts. The ways to change it are WAYS. Beside what is read stands where the video changed, and how well the attention
-maps of the words foretell it. Videos have 8 frames in 8 steps: in `knobs` these read as well as more.
+parts. The ways to change it are the keys of `wordings`, `texts` and two negative prompts. Recorded are also where the
+video changed, and how well the attention maps of the words predict it. Videos have 8 frames in 8 steps, which the judge
+reads as well as more (study `knobs`).
 """
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
+from scipy import stats
 from torch import Tensor
 
 from t2v_helpers import cartoon, metrics
 from t2v_helpers.cartoon import grammar
-from t2v_helpers.core import arguments, paths
+from t2v_helpers.core import tables
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.inside import attention_maps
 from t2v_helpers.model import generate, loading, swapping
-from t2v_helpers.studies import study
+from t2v_helpers.studies.study import Study
 
-TABLE = paths.BENCHMARKS / "knowledge.jsonl"
-COMMAND = "python -m t2v_helpers.studies.knowledge"
 SETTINGS = {"scheduler": "dpm++", "steps": 8, "guidance": loading.GUIDANCE["cartoon"], "frames": 8}
 SEEDS = 16
-SENTENCES = 20_404  # the seed of the sentences; training and the other tables use other streams
+SENTENCES = 20_404  # the seed of the sentences, used nowhere else
 PARTS = metrics.LABELS  # subject, action, place, style
-CONTROL = "is"  # a word that names nothing that can be seen
-NOTHING = "a video"  # words that it knows, and that ask for nothing
+CONTROL = "is"  # a word for nothing visible
+NOTHING = "a video"  # known words that ask for nothing
 UNKNOWN = "zebra"
 SMALL = {"a", "an", "the", "is", "in", "on", "by", "as"}
-LEFT_OUT = tuple(f"without {part}" for part in PARTS)
-REPLACED = tuple(f"other {part}" for part in PARTS)
 
 
 # --- what is asked
@@ -71,7 +66,7 @@ def named(subject: str) -> str:
 
 
 def sentence(seed: int) -> Sentence:
-    """The sentence of a seed. Each part is said in it: no riders, who need two, no empty room, and not plain."""
+    """The sentence of a seed. It names all four parts, so no empty room, plain style or riders (two subjects)."""
     rng = np.random.default_rng([SENTENCES, seed])
     choices = cartoon.SUBJECTS, cartoon.ACTIONS[:6], cartoon.PLACES[:5], cartoon.STYLES[1:]
     pairs = [rng.choice(words, 2, replace=False) for words in choices]
@@ -80,7 +75,7 @@ def sentence(seed: int) -> Sentence:
 
 
 def wordings(s: Sentence) -> dict[str, str]:
-    """Way of changing -> prompt, for all ways that change words alone."""
+    """Way of changing -> prompt, for all ways that change only words."""
     subject, prompt, words = s.labels.subject, s.prompt, s.prompt.split()
     mixed = np.random.default_rng(s.seed).permutation(words)
     both = f"{subject} and {named(s.other.subject)}"
@@ -111,7 +106,7 @@ def spec_of(s: Sentence, prompt: str, negative: str = "") -> GenerationSpec:
 
 
 def from_text(pipe, text: Tensor, spec: GenerationSpec) -> np.ndarray:
-    """The video uint8 [f h w c] of text vectors [2 t d] (negative prompt first) instead of the spec's words."""
+    """The video uint8 [f h w c] of text vectors [2 t d], negative prompt first, in place of the spec's prompts."""
     spec = generate.check(pipe, spec)
     asked = {"num_inference_steps": spec.steps, "num_frames": spec.frames, "guidance_scale": spec.guidance}
     size = {"height": spec.height, "width": spec.width}
@@ -123,7 +118,7 @@ def from_text(pipe, text: Tensor, spec: GenerationSpec) -> np.ndarray:
 
 
 def texts(pipe, s: Sentence) -> dict[str, Tensor]:
-    """Way -> text vectors [2 t d] between the sentence and the one with the other subject, row by row or mixed."""
+    """Way -> text vectors [2 t d] that mix the sentence with the one of the other subject."""
     here, there = (generate.encode_prompt(pipe, spec_of(s, p)) for p in (s.prompt, s.replaced("subject")))
     row = attention_maps.tokens_of(pipe.tokenizer, s.prompt, s.labels.subject)[0]
     alone, after = here.clone(), here.clone()
@@ -132,7 +127,7 @@ def texts(pipe, s: Sentence) -> dict[str, Tensor]:
 
 
 def change(video: np.ndarray, other: np.ndarray, size: int = 8) -> np.ndarray:
-    """Where two videos uint8 [f h w c] differ: grey levels, the mean over squares and colours, [f size size]."""
+    """How much two videos uint8 [f h w c] differ: grey levels, averaged over tiles and channels, [f size size]."""
     apart = np.abs(video.astype(float) - other).mean(axis=-1)  # [f h w]
     f, h, w = apart.shape
     return apart.reshape(f, size, h // size, size, w // size).mean(axis=(2, 4))
@@ -141,9 +136,8 @@ def change(video: np.ndarray, other: np.ndarray, size: int = 8) -> np.ndarray:
 def line(pipe, seed: int) -> dict:
     """What is found for one seed: {"seed", "prompt", "found", "change", "ranks"}.
 
-    found: {way: [subject, action, place, style]}, as the judge reads them. change: {part: [grey levels where the
-    subject usually is, and elsewhere]}, when that part is replaced. ranks: {word: {part: `rank_correlation` of the
-    word's map and that change}}.
+    found: {way: [subject, action, place, style]}, as the judge reads them. change: {part: `split` of the change when
+    that part is replaced}. ranks: {word: {part: `rank_correlation` of the word's map and that change}}.
     """
     s = sentence(seed)
     with attention_maps.recorded(pipe) as maps, torch.no_grad():
@@ -164,7 +158,7 @@ def line(pipe, seed: int) -> dict:
 
 
 def made(pipe, s: Sentence) -> dict[str, np.ndarray]:
-    """Way -> the video uint8 [f h w c], for all ways but "as it is". That some words are unknown is meant."""
+    """Way -> the video uint8 [f h w c], for all ways but "as it is". Unknown words are intended here."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "prompt has words unknown")
         return _made(pipe, s)
@@ -185,70 +179,52 @@ def read(video: np.ndarray) -> list[str]:
 
 
 def heats(pipe, maps: attention_maps.Maps, s: Sentence) -> dict[str, Tensor]:
-    """Part, or CONTROL -> the map [f 8 8] of its words."""
+    """Part or CONTROL -> the attention map [f 8 8] of its words."""
     words = s.phrases | {"subject": s.labels.subject, CONTROL: CONTROL}
     return {name: maps.of_word(pipe.tokenizer, s.prompt, phrase) for name, phrase in words.items()}
 
 
 def split(changed: np.ndarray, labels: cartoon.Labels) -> list[float]:
-    """The mean of changes [f 8 8] where drawings of that subject and action mostly show the subject, and elsewhere."""
+    """The mean of changes [f 8 8] inside the subject's usual region in drawings, and outside."""
     region = metrics.usual_region(labels.subject, labels.action, len(changed))  # bool [f 64 64]
     inside = change(np.repeat(region[..., None], 3, -1).astype(np.uint8), np.zeros(1), changed.shape[-1]) > 0.5
     return [round(float(changed[where].mean()), 2) for where in (inside, ~inside)]
 
 
 def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """Spearman's, of two arrays of one shape: 1 where they rise together, -1 where one falls as the other rises."""
-    ranks = [np.argsort(np.argsort(x.ravel())) for x in (a, b)]
-    return float(np.corrcoef(*ranks)[0, 1])
+    """Spearman's rank correlation of two arrays of one shape, -1 to 1."""
+    return float(stats.spearmanr(a.ravel(), b.ravel()).statistic)
 
 
 # --- the table
 
 
-def make(pipe, seeds: Iterable[int], table: Path = TABLE) -> Path:
-    """Add the line of every seed that the table lacks, each written when it is done. Errors: those of `study.make`."""
-    head = {"command": COMMAND, "weights": study.weights(), "settings": SETTINGS}
-    return study.make(table, head, seeds, lambda seed: line(pipe, seed), "knowledge")
-
-
-def load(table: Path = TABLE) -> list[dict]:
-    """The lines of the seeds. Errors: FileNotFoundError (not made yet), ValueError (no such table)."""
-    return study.read(table, COMMAND)[1:]
-
-
 def share(lines: Sequence[dict], way: str, part: str, wanted: str = "labels") -> metrics.Share:
     """How often `part` is read as asked after a way of changing; wanted="other": as in the other labels.
 
-    ValueError: no such way, or no such part.
+    ValueError: an unknown way or part, or no lines.
     """
     if not lines or part not in PARTS or any(way not in found["found"] for found in lines):
         known = ", ".join(lines[0]["found"]) if lines else "none, it has no lines"
         raise ValueError(f"the table has no {part!r} for {way!r}: the parts are {', '.join(PARTS)}, the ways {known}.")
     asked = [getattr(getattr(sentence(found["seed"]), wanted), part) for found in lines]
     seen = [found["found"][way][PARTS.index(part)] for found in lines]
-    return metrics.Share(sum(a == b for a, b in zip(asked, seen, strict=True)), len(lines))
+    return metrics.Share.of(a == b for a, b in zip(asked, seen, strict=True))
 
 
-def told(lines: Sequence[dict], way: str, part: str, wanted: str = "labels") -> str:
-    """`share` with its interval, as text. ValueError: see there."""
-    return share(lines, way, part, wanted).summary
+def summary(lines: list[dict]) -> str:
+    """How often each part is read as asked after each way of changing."""
+    rows = ([way, *(f"{share(lines, way, part).share:.0%}" for part in PARTS)] for way in lines[0]["found"])
+    return tables.aligned([["way", *PARTS], *rows], right=True)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Make the table, and print how often each part is read as asked after each way of changing."""
-    p = arguments.Parser(prog=COMMAND, description="Change one thing in a prompt; goes on where it was stopped.")
-    p.add_argument("--seeds", type=arguments.whole(SEEDS), default=SEEDS, help="how many: 0, 1, 2 ... (%(default)s)")
-    p.add_argument("--table", type=arguments.path, default=TABLE, help="where the lines go (%(default)s)")
-    options = p.parse_args(argv)
-    try:
-        lines = load(make(loading.load("cartoon", quiet=True), range(options.seeds), options.table))
-    except (OSError, ValueError, MemoryError) as error:
-        p.error(str(error))
-    for way in lines[0]["found"]:
-        print(f"{way:20}", *(f"{part} {share(lines, way, part).share:4.0%}" for part in PARTS), sep="  ")
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+STUDY = Study(
+    name="knowledge",
+    asks="What does each word of a prompt do?",
+    file="knowledge.jsonl",
+    seeds=SEEDS,
+    hours=0.2,
+    head=lambda pipe: {"settings": SETTINGS},
+    start=lambda pipe, *_: lambda seed: line(pipe, seed),
+    summary=summary,
+)

@@ -1,46 +1,41 @@
 """What a LoRA learns and what the model forgets, for several ranks and numbers of steps, with and without old clips.
 
-    python -m t2v_helpers.studies.new_word  # goes on where it was stopped; the table is benchmarks/teaching.jsonl
-
-A training is a row of RUNS. At each of STEPS the same sentences are asked for with the same noises. Of sentences with
-the new word, sepia_word.distance tells whether the video is sepia, and the judge whether it shows the rest of what was
-asked. Of old sentences the judge reads all four labels. The judge has never seen sepia: the notebook prints how well it
+A training is a row of RUNS. At each of STEPS the same sentences are asked for with the same noises. For sentences with
+the new word, sepia_word.distance says whether the video is sepia, and the judge whether it shows the rest of what was
+asked. For old sentences the judge reads all four labels. The judge has never seen sepia: notebook 07 prints how well it
 reads sepia drawings.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from t2v_helpers import cartoon, metrics
 from t2v_helpers.cartoon import sepia_word
-from t2v_helpers.core import arguments, paths
+from t2v_helpers.core import tables
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.metrics.estimates import Measure, of_share
 from t2v_helpers.model import generate, loading, lora
-from t2v_helpers.studies import study
+from t2v_helpers.studies.study import Study, changed
 from t2v_helpers.training import finetune
 
-TABLE = paths.BENCHMARKS / "teaching.jsonl"
-COMMAND = "python -m t2v_helpers.studies.new_word"
 RUNS = ({"rank": 4, "old": 0.5}, {"rank": 4, "old": 0.0}, {"rank": 1, "old": 0.5}, {"rank": 16, "old": 0.5})
 RANK = RUNS[0]["rank"]  # of the training that the notebook repeats
 STEPS = (0, 40, 100)
 CLIPS = 32  # sepia drawings to learn from
-OLD = 16  # videos of the model's own, made before it learns
+OLD = 16  # videos that the model makes before it learns
 VIDEOS = 12  # of each kind at each of STEPS
 ASKED = {"steps": 6, "frames": 8}
-CLIP_STREAM, OLD_STREAM, NEW_ASKED, OLD_ASKED = 20_701, 20_702, 20_703, 20_704  # seeds of sentences, none in training
+CLIP_STREAM, OLD_STREAM, NEW_ASKED, OLD_ASKED = 20_701, 20_702, 20_703, 20_704  # seeds of sentences, used nowhere else
 
 
-# --- what is learned from
+# --- what it learns from
 
 
 def new_examples(pipe, count: int | None = None) -> finetune.Examples:
-    """Sepia drawings with their captions; enlarged where the model is made for more pixels than the cartoon world."""
+    """Sepia drawings with their captions; enlarged for a model of more pixels than the cartoon world's."""
     clips = [sepia_word.clip(CLIP_STREAM, i, ASKED["frames"]) for i in range(count or CLIPS)]
     factor = loading.defaults(pipe).height // cartoon.SIZE
     videos = [np.repeat(np.repeat(frames, factor, axis=1), factor, axis=2) for frames, _, _ in clips]
@@ -48,7 +43,7 @@ def new_examples(pipe, count: int | None = None) -> finetune.Examples:
 
 
 def old_examples(pipe, count: int | None = None) -> finetune.Examples:
-    """Videos of the model's own for old sentences, as it makes them now: their latents, never decoded."""
+    """What the model makes of old sentences now: latents, never decoded."""
     captions = [cartoon.item(OLD_STREAM, i, frames=1).caption for i in range(count or OLD)]
     latents = []
     for seed, caption in enumerate(captions):
@@ -61,7 +56,7 @@ def old_examples(pipe, count: int | None = None) -> finetune.Examples:
 
 
 def new_prompt(seed: int) -> tuple[str, cartoon.Labels]:
-    """A sentence with the new word, and what its video should show apart from the style."""
+    """A sentence with the new word, and the labels of the rest of it."""
     _, caption, labels = sepia_word.clip(NEW_ASKED, seed, 1, "all")
     return caption, labels
 
@@ -73,33 +68,24 @@ def old_prompt(seed: int) -> tuple[str, cartoon.Labels]:
 
 
 def measured(pipe, count: int | None = None) -> dict[str, list[dict]]:
-    """For "new" and "old" sentences, a video of each of `count` seeds: {"distance": grey levels, "labels": "1111"}."""
-    before = getattr(pipe, "new_words", ())
-    pipe.new_words = (sepia_word.WORD,)  # the untouched model is asked, too
-    found = {
-        kind: [_measured(pipe, seed, *prompt(seed)) for seed in range(count or VIDEOS)]
-        for kind, prompt in (("new", new_prompt), ("old", old_prompt))
-    }
-    pipe.new_words = before
-    return found
+    """For "new" and "old" sentences, a video for each of `count` seeds: {"distance": grey levels, "labels": digits}."""
+    with changed(pipe, new_words=(sepia_word.WORD,)):  # the untouched model is asked, too
+        return {
+            kind: [_measured(pipe, seed, *prompt(seed)) for seed in range(count or VIDEOS)]
+            for kind, prompt in (("new", new_prompt), ("old", old_prompt))
+        }
 
 
 def _measured(pipe, seed: int, prompt: str, asked: cartoon.Labels) -> dict:
     frames = generate.generate(pipe, GenerationSpec(prompt, seed=seed, **ASKED)).frames
-    return {"distance": round(sepia_word.distance(frames), 2), "labels": labels(frames, asked)}
-
-
-def labels(frames: np.ndarray, asked: cartoon.Labels) -> str:
-    """A digit for each label of a video uint8 [f 64 64 3]: 1 where the judge reads what was asked."""
-    (seen,) = metrics.read(frames[None])
-    return "".join(str(int(getattr(seen, label) == getattr(asked, label))) for label in metrics.LABELS)
+    return {"distance": round(sepia_word.distance(frames), 2), "labels": metrics.digits(frames, asked)}
 
 
 # --- the table
 
 
 def line(pipe, k: int, before: Callable[[], dict], new: finetune.Examples, old: finetune.Examples) -> dict:
-    """Training k of RUNS, measured at each of STEPS; the pipeline is then what it was."""
+    """Training k of RUNS, measured at each of STEPS; afterwards the pipeline is what it was."""
     run, found = RUNS[k], {"0": before()}
     parameters = lora.add(pipe, run["rank"])
     settings = finetune.Settings(steps=max(STEPS), old=run["old"])
@@ -110,53 +96,41 @@ def line(pipe, k: int, before: Callable[[], dict], new: finetune.Examples, old: 
     return {"seed": k, "prompt": f"rank {run['rank']}, {run['old']:.0%} old", **run, "found": found}
 
 
-def make(pipe, table: Path = TABLE, runs: Iterable[int] | None = None) -> Path:
-    """Add the line of every training that the table lacks, each written when it is done. Errors: see `study.make`."""
-    head = {"command": COMMAND, "weights": study.weights(), "asked": ASKED, "clips": CLIPS, "limit": sepia_word.LIMIT}
+def start(pipe, *_) -> Callable[[int], dict]:
+    """`line` of a pipeline; what the trainings share is made once, when it is first needed."""
     new, old = cache(lambda: new_examples(pipe)), cache(lambda: old_examples(pipe))
     before = cache(lambda: measured(pipe))
-    return study.make(table, head, runs or range(len(RUNS)), lambda k: line(pipe, k, before, new(), old()), "trainings")
-
-
-def load(table: Path = TABLE) -> list[dict]:
-    """The lines of the trainings. Errors: FileNotFoundError (not made yet), ValueError (no such table)."""
-    return study.read(table, COMMAND)[1:]
+    return lambda k: line(pipe, k, before, new(), old())
 
 
 def sepia(found: list[dict]) -> Measure:
     """The share of videos that are sepia."""
-    return _share([video["distance"] < sepia_word.LIMIT for video in found])
+    return of_share(metrics.Share.of(video["distance"] < sepia_word.LIMIT for video in found))
 
 
 def right(found: list[dict], count: int = 4) -> Measure:
     """The share of videos that show what was asked: all of the first `count` labels (3 leaves out the style)."""
-    return _share([video["labels"][:count] == "1" * count for video in found])
+    return of_share(metrics.Share.of(video["labels"][:count] == "1" * count for video in found))
 
 
-def _share(yes: list[bool]) -> Measure:
-    return of_share(metrics.Share(sum(yes), len(yes)))
-
-
-def _print(lines: list[dict]) -> None:
-    print("new sentences: sepia, the rest right; old sentences: all right, sepia")
+def summary(lines: list[dict]) -> str:
+    """Every training at each of STEPS: what was learned, and what was forgotten."""
+    rows = [("training", "steps", "new: sepia", "rest right", "old: right", "sepia")]
     for row in lines:
         for steps, found in row["found"].items():
             new, old = found["new"], found["old"]
             shares = sepia(new), right(new, 3), right(old), sepia(old)
-            print(f"{row['prompt']:17} {steps:>3} steps", *(f"{share.value:6.0%}" for share in shares))
+            rows.append((row["prompt"], steps, *(f"{share.value:.0%}" for share in shares)))
+    return tables.aligned(rows, right=True)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Make the table, and print it."""
-    p = arguments.Parser(prog=COMMAND, description="Teach a new word in several ways; goes on where it was stopped.")
-    p.add_argument("--table", type=arguments.path, default=TABLE, help="where the lines go (%(default)s)")
-    options = p.parse_args(argv)
-    try:
-        _print(load(make(loading.load("cartoon", quiet=True), options.table)))
-    except (OSError, ValueError, MemoryError) as error:
-        p.error(str(error))
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+STUDY = Study(
+    name="new_word",
+    asks="What does a LoRA learn, and what does the model forget, by rank, steps and old clips?",
+    file="teaching.jsonl",
+    seeds=len(RUNS),
+    hours=0.2,
+    head=lambda pipe: {"asked": ASKED, "clips": CLIPS, "limit": sepia_word.LIMIT},
+    start=start,
+    summary=summary,
+)

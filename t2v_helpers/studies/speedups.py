@@ -1,31 +1,28 @@
-"""Every way to make the same video faster: seconds, memory, and what it changes, side by side.
+"""Every way to make the same video faster: seconds, memory, and what it changes.
 
-    python -m t2v_helpers.studies.speedups            # goes on where it was stopped; benchmarks/acceleration.jsonl
-    python -m t2v_helpers.studies.speedups --model modelscope --device cuda --table outputs/gpu.jsonl     # on a GPU
+    t2v study speedups                                                              # benchmarks/acceleration.jsonl
+    t2v study speedups --model modelscope --device cuda --table outputs/gpu.jsonl   # on a GPU
 
-The first TIMED seeds are timed, all options in turns, so that whatever else the machine does meets all of them; still,
-let it do nothing else. The seeds after them are there for the judge: only options that change the video are made, and
-no time is kept. Each option changes one thing about the model as it is loaded, which stands in the table as PLAIN;
-those that reuse features are built on the course's UNet, which has a row of its own. Each is also run alone in a new
-Python, for its first video and its memory: see `alone`.
+The first TIMED seeds are timed, all options in turns, so that other load on the machine affects all of them; still, let
+it do nothing else. The seeds after them are only judged: they are made with the options that change the video, and not
+timed. Each option changes one thing about the model as loaded, which is PLAIN in the table; those that reuse features
+are built on the course's UNet, which has a row of its own. Each is also run alone in a new Python, for its first video
+and its memory: see `alone`.
 """
 
 import copy
 import json
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from t2v_helpers import cartoon, metrics
-from t2v_helpers.core import arguments, paths
+from t2v_helpers.core import tables
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.diffusion import schedulers
 from t2v_helpers.inside import feature_reuse, temporal, unet
@@ -35,22 +32,20 @@ from t2v_helpers.machine.device import peak_memory
 from t2v_helpers.machine.probe import in_threads
 from t2v_helpers.metrics.estimates import Measure, of_median, of_share, of_times, of_values
 from t2v_helpers.model import generate, loading
-from t2v_helpers.studies import study
+from t2v_helpers.studies.study import Study, changed, in_new_python
 
-TABLE = paths.BENCHMARKS / "acceleration.jsonl"
-COMMAND = "python -m t2v_helpers.studies.speedups"
 PLAIN = "as it is"
 SEEDS, TIMED = 24, 12
 BATCH = 4
-SENTENCES = 20_510  # the seed of the prompts; training and the other tables use other streams
-Way = Callable[[object, GenerationSpec], object]  # a context in which pipe works so
+SENTENCES = 20_510  # the seed of the prompts, used nowhere else
+Way = Callable[[object, GenerationSpec], object]  # way(pipe, spec): a context in which it is in force
 
 
 @dataclass(frozen=True)
 class Option:
-    """One way: what it is, in which context a video of `steps` is made, and how many at once.
+    """One way: its name, the context in which a video of `steps` is made, and how many are made at once.
 
-    exact: nothing but rounding may change. shortcuts: what loading.load(fast=True) would set; None: not its matter.
+    exact: only rounding may differ. shortcuts: what loading.load(fast=True) would set; None: not for `load`.
     """
 
     what: str
@@ -64,35 +59,21 @@ class Option:
 # --- ways
 
 
-@contextmanager
-def _changed(pipe, **parts) -> Iterator[None]:
-    """The pipeline with these parts, or this predictor; restored on exit."""
-    before = {name: getattr(pipe, name) for name in parts if name != "predictor"}
-    try:
-        for name, part in parts.items():
-            setattr(pipe, name, part)
-        yield
-    finally:
-        for name, part in before.items():
-            setattr(pipe, name, part)
-        vars(pipe).pop("predictor", None)
-
-
 def _plain(pipe, spec):
     return nullcontext()
 
 
 def _bfloat16(pipe, spec):
-    return _changed(pipe, **_in_bfloat16(pipe))
+    return changed(pipe, **_in_bfloat16(pipe))
 
 
 def _two_passes(pipe, spec):
-    return _changed(pipe, predictor=feature_reuse.in_two_passes)
+    return changed(pipe, predictor=feature_reuse.in_two_passes)
 
 
 @contextmanager
 def _other_slicing(pipe, spec) -> Iterator[None]:
-    """The VAE frame by frame, or all frames at once, whichever the model is not loaded with."""
+    """The VAE frame by frame or all frames at once: the opposite of how the model is loaded."""
     sliced = pipe.vae.use_slicing
     (pipe.vae.disable_slicing if sliced else pipe.vae.enable_slicing)()
     try:
@@ -106,7 +87,7 @@ def _conv2d(pipe, spec):
 
 
 def _own_unet(pipe, spec):
-    return _changed(pipe, unet=_ours(pipe.unet))
+    return changed(pipe, unet=_ours(pipe.unet))
 
 
 @contextmanager
@@ -116,11 +97,11 @@ def _kept_text(pipe, spec) -> Iterator[None]:
 
 
 def _compile(pipe, spec):
-    return _changed(pipe, unet=_compiled(pipe.unet))
+    return changed(pipe, unet=_compiled(pipe.unet))
 
 
 def _cut(ways: Shortcuts) -> Way:
-    return lambda pipe, spec: _changed(pipe, unet=_ours(pipe.unet), predictor=ways)
+    return lambda pipe, spec: changed(pipe, unet=_ours(pipe.unet), predictor=ways)
 
 
 @cache
@@ -136,7 +117,7 @@ def _compiled(theirs: torch.nn.Module):
 @cache
 def _in_bfloat16(pipe) -> dict[str, torch.nn.Module]:
     parts = {name: copy.deepcopy(getattr(pipe, name)) for name in ("text_encoder", "unet", "vae")}
-    return {name: torch.nn.Module.to(part, torch.bfloat16) for name, part in parts.items()}  # all of it, no word said
+    return {name: torch.nn.Module.to(part, torch.bfloat16) for name, part in parts.items()}  # without a warning
 
 
 def _shortcut(reuse: int = 1, guided_above: int = 0) -> Option:
@@ -168,17 +149,17 @@ OPTIONS = {
 
 
 def item_of(seed: int) -> cartoon.Item:
-    """The item of the cartoon world whose caption a seed is asked for."""
+    """The item of the cartoon world whose caption is the prompt of a seed."""
     return cartoon.item(SENTENCES, seed, split="all")
 
 
 def spec_of(seed: int, steps: int = 25) -> GenerationSpec:
-    """What a seed is asked for: 16 frames of the model's own size."""
+    """The spec of a seed: 16 frames of the model's own size."""
     return GenerationSpec(item_of(seed).caption, seed=seed, steps=steps)
 
 
 def made(pipe, option: Option, spec: GenerationSpec) -> tuple[np.ndarray, float]:
-    """The video uint8 [f h w c], and the seconds it took; in a batch its share of them, beside other seeds."""
+    """The video uint8 [f h w c], and the seconds it took; in a batch of other seeds, its share of them."""
     spec = replace(spec, steps=option.steps)
     with option.way(pipe, spec):
         if option.batch == 1:
@@ -192,9 +173,9 @@ def made(pipe, option: Option, spec: GenerationSpec) -> tuple[np.ndarray, float]
 
 @torch.no_grad()
 def together(pipe, specs: list[GenerationSpec]) -> np.ndarray:
-    """The videos uint8 [b f h w c] of specs that share all but words and seeds, in one call of the UNet a step.
+    """The videos uint8 [b f h w c] of specs that differ only in prompt and seed, with one call of the UNet per step.
 
-    generate.generate_batch calls it for one video at a time, so that a video depends on no neighbour.
+    generate.generate_batch calls the UNet for one video at a time, so that no video depends on its neighbours.
     """
     spec = generate.check(pipe, specs[0])
     scheduler = schedulers.make(spec.scheduler, pipe.scheduler.config)
@@ -209,31 +190,30 @@ def together(pipe, specs: list[GenerationSpec]) -> np.ndarray:
 
 
 def alone(model: str, device: str, name: str) -> dict:
-    """{"first", "peak_mib"} of an option in a new Python: seconds of the first video, and the peak of memory in MiB."""
-    words = ["--model", model, "--device", device, "--alone", name]
-    done = subprocess.run(
-        [sys.executable, "-m", "t2v_helpers.studies.speedups", *words], capture_output=True, text=True
-    )
-    if done.returncode:
-        raise RuntimeError(f"{name!r} cannot be run here: {done.stderr.strip().splitlines()[-1]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    """An option in a new Python: {"first": seconds of the first video, "peak_mib": peak memory of the next in MiB}.
+
+    ChildProcessError: it cannot be run here.
+    """
+    code = "import sys; from t2v_helpers.studies import speedups; print(speedups.alone_here(*sys.argv[1:]))"
+    return json.loads(in_new_python(code, model, device, name).splitlines()[-1])
 
 
-def _alone(pipe, name: str) -> dict:
-    option, spec = OPTIONS[name], spec_of(0)
+def alone_here(model: str, device: str, name: str) -> str:
+    """What `alone` returns, measured in this Python, as JSON. Errors: those of loading.load."""
+    pipe, option, spec = loading.load(model, device, quiet=True), OPTIONS[name], spec_of(0)
     _, first = made(pipe, option, spec)
     with peak_memory(pipe.device) as peak:
         made(pipe, option, spec)
-    return {"first": round(first, 3), "peak_mib": round(peak.mib, 1)}
+    return json.dumps({"first": round(first, 3), "peak_mib": round(peak.mib, 1)})
 
 
 # --- the table
 
 
 def line(pipe, seed: int, model: str, device: str) -> dict:
-    """What each option gives for one seed: {"seed", "prompt", "found": {option: `cell`}}; of seed 0 `alone`, too.
+    """Each option for one seed: {"seed", "prompt", "found": {option: `cell`}}; for seed 0 with `alone`.
 
-    model, device: what loading.load was given for the pipeline.
+    model, device: what the pipeline was loaded with.
     """
     spec, found, wanted = spec_of(seed), {}, None
     for option in OPTIONS.values():
@@ -249,10 +229,10 @@ def line(pipe, seed: int, model: str, device: str) -> dict:
 
 
 def cell(pipe, seed: int, wanted: np.ndarray, frames: np.ndarray) -> dict:
-    """A video uint8 [f h w c] held against PLAIN's, `wanted`, and against the words.
+    """A video uint8 [f h w c] compared with PLAIN's, `wanted`, and with its prompt.
 
-    largest: the largest difference, of 255; psnr: in dB, None where they are equal; as_asked: whether the judge reads
-    all four labels as asked, None where the model is not of the judge's world.
+    largest: the largest difference, of 255; psnr: in dB, None if they are equal; as_asked: whether the judge reads all
+    four labels as asked, None for a model that is not of the cartoon world.
     """
     largest = int(np.abs(wanted.astype(int) - frames).max())
     return {
@@ -262,16 +242,15 @@ def cell(pipe, seed: int, wanted: np.ndarray, frames: np.ndarray) -> dict:
     }
 
 
-def make(pipe, seeds: Iterable[int], model: str = "cartoon", device: str = "auto", table: Path = TABLE) -> Path:
-    """Add the line of every seed that the table lacks; model, device: see `line`. Errors: those of `study.make`."""
-    head = {"command": COMMAND, "model": pipe.model_name, "weights": study.weights(model), "machine": _machine(pipe)}
-    warm = cache(lambda: [made(pipe, option, spec_of(0)) for option in OPTIONS.values()])  # later runs need less
+def start(pipe, model: str, device: str) -> Callable[[int], dict]:
+    """`line` of a pipeline that has run every option once, since later runs take less time."""
+    warm = cache(lambda: [made(pipe, option, spec_of(0)) for option in OPTIONS.values()])
 
-    def one(seed: int) -> dict:
+    def warm_line(seed: int) -> dict:
         warm()
         return line(pipe, seed, model, device)
 
-    return study.make(table, head, seeds, one, "options")
+    return warm_line
 
 
 def _machine(pipe) -> str:
@@ -279,18 +258,8 @@ def _machine(pipe) -> str:
     return f"{seen.cpu}, {in_threads(seen.threads)}, torch {torch.__version__}, on {seen.device_name or pipe.device}"
 
 
-def about(table: Path = TABLE) -> dict:
-    """The first line of the table: how it was made, and where."""
-    return study.read(table, COMMAND)[0]
-
-
-def load(table: Path = TABLE) -> list[dict]:
-    """The lines of the seeds. Errors: FileNotFoundError (not made yet), ValueError (no such table)."""
-    return study.read(table, COMMAND)[1:]
-
-
 def cells(lines: list[dict], name: str) -> list[dict]:
-    """What was found for an option, seed by seed. ValueError: the table has no such option."""
+    """The cells of an option, seed by seed. ValueError: the table has no such option."""
     found = [row["found"][name] for row in lines if name in row["found"]]
     if not found:
         raise ValueError(f"the table has no {name!r}: it has {', '.join(lines[0]['found'])}.")
@@ -309,16 +278,13 @@ def times_faster(lines: list[dict], name: str) -> Measure:
 
 
 def adherence(lines: list[dict], name: str) -> Measure | None:
-    """The share of seeds in which the judge reads all four labels as asked, with Wilson's 95 % interval.
-
-    None: the model is not of the judge's world.
-    """
+    """The share of seeds whose four labels are all read as asked, with Wilson's interval (None: not judged)."""
     found = [one["as_asked"] for one in cells(lines, name)]
-    return None if None in found else of_share(metrics.Share(sum(found), len(found)))
+    return None if None in found else of_share(metrics.Share.of(found))
 
 
 def psnr(lines: list[dict], name: str) -> Measure | None:
-    """PSNR against PLAIN's video in dB, the mean over the seeds with 95 %; None where all videos are equal."""
+    """PSNR against PLAIN's video in dB, the mean over the seeds with its interval; None if all videos are equal."""
     found = [one["psnr"] for one in cells(lines, name) if one["psnr"] is not None]
     return of_values(found) if found else None
 
@@ -329,25 +295,24 @@ def largest(lines: list[dict], name: str) -> int:
 
 
 def fastest(lines: list[dict]) -> str:
-    """The fastest option for loading.load whose adherence is not below PLAIN's interval. ValueError: nobody judged."""
+    """The fastest option for loading.load whose adherence is not below PLAIN's interval. ValueError: not judged."""
     plain = adherence(lines, PLAIN)
     if plain is None:
-        raise ValueError("the table is not of the judge's world, so no option can be chosen: look at the videos.")
+        raise ValueError("the table is not of the cartoon world, so no option can be chosen: look at the videos.")
     shares = {name: adherence(lines, name).value for name, option in OPTIONS.items() if option.shortcuts}
     return min((name for name in shares if shares[name] >= plain.low), key=lambda name: seconds(lines, name).value)
 
 
 def text(lines: list[dict]) -> str:
     """The whole table, in Markdown."""
-    rows = ["| option | s a video | times faster | first video | peak memory | largest difference | PSNR | as asked |",
-            "|---|---|---|---|---|---|---|---|"]  # fmt: skip
-    return "\n".join([*rows, *(_row(lines, name) for name in lines[0]["found"])])
+    head = "option, s a video, times faster, first video, peak memory, largest difference, PSNR, as asked".split(", ")
+    return tables.markdown(head, (_row(lines, name) for name in lines[0]["found"]))
 
 
-def _row(lines: list[dict], name: str) -> str:
+def _row(lines: list[dict], name: str) -> list[str]:
     ratio, share, first = times_faster(lines, name), adherence(lines, name), cells(lines, name)[0]
     noise = psnr(lines, name)
-    columns = [
+    return [
         name,
         f"{seconds(lines, name).value:.2f}",
         f"{ratio.value:.2f} ({ratio.low:.2f}-{ratio.high:.2f})",
@@ -357,28 +322,16 @@ def _row(lines: list[dict], name: str) -> str:
         f"{noise.value:.1f} dB" if noise else "equal",
         f"{share.value:.0%} ({share.low:.0%}-{share.high:.0%}), n = {share.n}" if share else "-",
     ]
-    return f"| {' | '.join(columns)} |"
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Make the table and print it. Exit status 0, or 2 with one sentence."""
-    p = arguments.Parser(prog=COMMAND, description="Ways to be faster, side by side; goes on where it was stopped.")
-    p.add_argument("--model", default="cartoon", help="cartoon, modelscope or a folder (%(default)s)")
-    p.add_argument("--device", default="auto", help="auto, cpu, cuda (also for ROCm) or cuda:1")
-    p.add_argument("--seeds", type=arguments.whole(SEEDS), default=SEEDS, help="how many, from seed 0 on (%(default)s)")
-    p.add_argument("--table", type=arguments.path, default=TABLE, help="where the lines go (%(default)s)")
-    p.add_argument("--alone", choices=OPTIONS, metavar="OPTION", help="this option alone: first video and memory")
-    options = p.parse_args(argv)
-    try:
-        pipe = loading.load(options.model, options.device, quiet=True)
-        if options.alone:
-            print(json.dumps(_alone(pipe, options.alone)))
-        else:
-            print(text(load(make(pipe, range(options.seeds), options.model, options.device, options.table))))
-    except (OSError, ValueError, MemoryError, RuntimeError) as error:
-        p.error(str(error))
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+STUDY = Study(
+    name="speedups",
+    asks="How much faster is each way to make the same video, and what does it change?",
+    file="acceleration.jsonl",
+    seeds=SEEDS,
+    hours=0.5,
+    head=lambda pipe: {"model": pipe.model_name, "machine": _machine(pipe)},
+    start=start,
+    summary=text,
+    judged=False,
+)

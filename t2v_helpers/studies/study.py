@@ -1,61 +1,129 @@
-"""Tables of JSON lines that take hours: a head that says how they were made, then a line for each seed.
+"""Studies: what takes hours. A table has one row per seed, and is resumed where it was stopped.
 
-A table goes on where it was stopped, and is written whole after each line. It belongs to one command, one set of
-weights and one setting: a table with another head is refused and left alone.
+    t2v study                   # every study: what it asks, rows done, hours
+    t2v study knobs --seeds 8   # add the rows that benchmarks/knobs.jsonl lacks, then print the summary
+
+A study is a module of this folder that declares a STUDY. The first line of its table names the command, the weights and
+the settings: a table of other weights or settings is refused and left alone. The whole file is written after each row.
 """
 
+import importlib
 import json
-from collections.abc import Callable, Iterable
+import os
+import pkgutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
-from t2v_helpers.core import files
+from t2v_helpers.core import arguments, checking, files, paths, tables
 from t2v_helpers.model import loading
 
+ALL = "all"
 
-def make(table: Path, head: dict, seeds: Iterable[int], line: Callable[[int], dict], what: str) -> Path:
-    """Add line(seed), a dict with "seed", "prompt" and "found", for every seed that the table lacks.
 
-    head: a dict with "command" and "weights". what: the word beside the progress bar.
-    Errors: ValueError (the table of another head, or no such table); those of `files.check_target`.
+@dataclass(frozen=True)
+class Study:
+    """A study, declared.
+
+    name, asks: its name and its question. file: its table in benchmarks/. seeds: the number of rows; hours: roughly, on
+    two CPU threads. head(pipe): the settings, as JSON. start(pipe, model, device): a function from a seed to its row, a
+    dict with "seed", "prompt" and "found"; model and device are what the pipeline was loaded with. summary(rows): text.
+    judged: the judge reads the videos, so the model must be of the cartoon world.
     """
-    files.check_target(table)
-    about, *lines = read(table, head["command"]) if table.exists() else [head]
-    if about != head:
-        raise ValueError(f"{table} was measured with {about}, and this is {head}: move it away to begin anew.")
-    done = {found["seed"] for found in lines}
-    for seed in tqdm([seed for seed in seeds if seed not in done], desc=what, unit="seed"):
-        lines = sorted([*lines, line(seed)], key=lambda found: found["seed"])
-        files.write_text(table, "\n".join(map(json.dumps, [head, *lines])) + "\n")
-    return table
+
+    name: str
+    asks: str
+    file: str
+    seeds: int
+    hours: float
+    head: Callable[[Any], dict]
+    start: Callable[[Any, str, str], Callable[[int], dict]]
+    summary: Callable[[list[dict]], str]
+    judged: bool = True
+
+    @property
+    def command(self) -> str:
+        """The command that makes the table."""
+        return f"t2v study {self.name}"
+
+    @property
+    def table(self) -> Path:
+        """The committed table."""
+        return paths.BENCHMARKS / self.file
+
+    def make(
+        self,
+        pipe,
+        seeds: Iterable[int] | None = None,
+        table: Path | None = None,
+        model: str | Path = "cartoon",
+        device: str = "auto",
+    ) -> Path:
+        """Add the row of every seed that the table lacks (None: all seeds, the committed table); return the table.
+
+        Errors: ValueError (not such a table, or one of other weights or settings), those of `files.check_target`.
+        """
+        table = table or self.table
+        files.check_target(table)
+        head = {"command": self.command, "weights": weights(model)} | self.head(pipe)
+        about, *rows = self._read(table) if table.exists() else [head]
+        if about != head:
+            raise ValueError(f"{table} was measured with {about}, and this is {head}: move it away to begin anew.")
+        done = {row["seed"] for row in rows}
+        row_of = self.start(pipe, str(model), device)
+        missing = [seed for seed in (range(self.seeds) if seeds is None else seeds) if seed not in done]
+        for seed in tqdm(missing, desc=self.name, unit="seed"):
+            rows = sorted([*rows, row_of(seed)], key=lambda row: row["seed"])
+            files.write_text(table, "\n".join(map(json.dumps, [head, *rows])) + "\n")
+        return table
+
+    def load(self, table: Path | None = None) -> list[dict]:
+        """The rows of the table (None: the committed one). Errors: FileNotFoundError, ValueError (not such a table)."""
+        return self._read(table or self.table)[1:]
+
+    def about(self, table: Path | None = None) -> dict:
+        """The first line of the table: how it was made. Errors: as `load`."""
+        return self._read(table or self.table)[0]
+
+    def _read(self, table: Path) -> list[dict]:
+        if not table.exists():
+            raise FileNotFoundError(f"{table} does not exist: make it with `{self.command}`, which takes hours.")
+        texts = table.read_text(encoding="utf-8").splitlines()
+        head, *rows = [_parsed(table, n, text) for n, text in enumerate(texts, 1)] or [{}]
+        if "weights" not in head:
+            raise ValueError(f"{table} is not a table of `{self.command}`: use another name.")
+        for n, row in enumerate(rows, 2):
+            if not {"seed", "prompt", "found"} <= row.keys() or not isinstance(row["found"], dict):
+                raise ValueError(f"line {n} of {table} is not a row: delete it, then resume with `{self.command}`.")
+        return [head, *rows]
 
 
-def read(table: Path, command: str) -> list[dict]:
-    """The head, and the lines of the seeds. Errors: FileNotFoundError (not made yet), ValueError (no such table)."""
-    if not table.exists():
-        raise FileNotFoundError(f"{table} does not exist: make it with `{command}`, which takes hours.")
-    texts = table.read_text(encoding="utf-8").splitlines()
-    head, *lines = [_line(table, n, text) for n, text in enumerate(texts, 1)] or [{}]
-    if "weights" not in head:
-        raise ValueError(f"{table} is no table of `{command}`: give another name.")
-    for n, line in enumerate(lines, 2):
-        if not {"seed", "prompt", "found"} <= line.keys() or not isinstance(line["found"], dict):
-            raise ValueError(f"line {n} of {table} is not of a seed: delete that line, and go on with `{command}`.")
-    return [head, *lines]
-
-
-def _line(table: Path, n: int, text: str) -> dict:
-    """Line n of a table. ValueError: it is no JSON object."""
+def _parsed(table: Path, n: int, text: str) -> dict:
     try:
         return dict(json.loads(text))
     except (ValueError, TypeError) as error:
-        how = "delete that line, and its seed is made again" if n > 1 else "give another name"
+        how = "delete that line, and its seed is measured again" if n > 1 else "use another name"
         raise ValueError(f"line {n} of {table} is damaged ({error}): {how}.") from error
 
 
+def studies() -> dict[str, Study]:
+    """Every study of this folder, by name."""
+    folder = __package__, Path(__file__).parent
+    modules = [importlib.import_module(f"{folder[0]}.{found.name}") for found in pkgutil.iter_modules([folder[1]])]
+    return {module.STUDY.name: module.STUDY for module in modules if hasattr(module, "STUDY")}
+
+
+# --- what studies need
+
+
 def weights(model: str | Path = "cartoon") -> str:
-    """What tells a model's weights from others: SHA-256 of its folder's manifest, or the revision on the hub.
+    """What identifies a model's weights: SHA-256 of its folder's manifest, or the revision on the hub.
 
     FileNotFoundError: the folder has no manifest.
     """
@@ -63,5 +131,77 @@ def weights(model: str | Path = "cartoon") -> str:
         return loading.REVISION
     path = (loading.CARTOON if model == "cartoon" else Path(model)) / files.MANIFEST
     if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist, and it names the weights: files.write_manifest makes it.")
+        raise FileNotFoundError(f"{path} does not exist, and it identifies the weights: use files.write_manifest.")
     return files.sha256(path)
+
+
+def cartoon_pipeline(model: str, device: str = "auto"):
+    """A pipeline whose videos the judge can read. ValueError: another world's, refused before any download."""
+    pipe = None if model == "modelscope" else loading.load(model, device, quiet=True)
+    if pipe is None or not loading.is_cartoon(pipe):
+        raise ValueError(f"model={model!r} is not of the cartoon world, so the judge cannot read it: use 'cartoon'.")
+    return pipe
+
+
+@contextmanager
+def changed(thing: Any, **attributes: Any) -> Iterator[None]:
+    """`thing` with these attributes; on exit each is what it was, or absent again."""
+    absent = object()
+    before = {name: getattr(thing, name, absent) for name in attributes}
+    try:
+        for name, value in attributes.items():
+            setattr(thing, name, value)
+        yield
+    finally:
+        for name, value in before.items():
+            delattr(thing, name) if value is absent else setattr(thing, name, value)
+
+
+def in_new_python(code: str, *words: str) -> str:
+    """What `code` prints in a new Python that finds this package. ChildProcessError: it fails; says why."""
+    found = os.pathsep.join(filter(None, [str(paths.ROOT), os.environ.get("PYTHONPATH")]))
+    call = [sys.executable, "-c", code, *words]
+    done = subprocess.run(call, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": found})
+    if done.returncode:
+        raise ChildProcessError(f"a new Python failed: {done.stderr.strip().splitlines()[-1]}")
+    return done.stdout
+
+
+# --- the command
+
+
+def overview() -> str:
+    """Every study in a line: its name, what it asks, rows done, and hours on two CPU threads."""
+    rows = [(one.name, one.asks, _done(one), f"{one.hours:g}") for one in studies().values()]
+    return tables.aligned([("study", "what it asks", "rows", "hours"), *rows])
+
+
+def _done(study: Study) -> str:
+    return f"{len(study.load()) if study.table.exists() else 0} of {study.seeds}"
+
+
+def run(study: Study, model: str, device: str, seeds: int | None = None, table: Path | None = None) -> str:
+    """Resume a study for seeds 0, 1 ... and return its summary. Errors: of loading.load, and of Study.make."""
+    count = checking.whole("--seeds", study.seeds if seeds is None else seeds, 1, study.seeds)
+    pipe = cartoon_pipeline(model, device) if study.judged else loading.load(model, device, quiet=True)
+    return study.summary(study.load(study.make(pipe, range(count), table, model, device)))
+
+
+def main(words: list[str] | None = None) -> int:
+    """`t2v study`: list the studies, or resume one. Errors: ValueError, OSError, MemoryError."""
+    known = studies()
+    p = arguments.Parser(prog="t2v study", description="Resume a study, or list them all.")
+    p.add_argument("name", nargs="?", choices=[*known, ALL], metavar="NAME", help=f"one of: {', '.join(known)}, {ALL}")
+    p.add_argument("--seeds", type=arguments.whole(), help="how many rows: seeds 0, 1, 2 ... (all)")
+    p.add_argument("--table", type=arguments.path, help="the file (the committed table in benchmarks/)")
+    p.add_argument("--model", default="cartoon", help="cartoon or a folder; for speedups also modelscope (%(default)s)")
+    p.add_argument("--device", default="auto", help="auto, cpu, cuda (also for ROCm) or cuda:1")
+    asked = p.parse_args(words)
+    if asked.name is None:
+        print(overview())
+    elif asked.name == ALL and asked.table:
+        p.error("--table is one file: name one study")
+    else:
+        for study in known.values() if asked.name == ALL else [known[asked.name]]:
+            print(run(study, asked.model, asked.device, asked.seeds, asked.table))
+    return 0

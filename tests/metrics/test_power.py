@@ -65,7 +65,7 @@ def test_the_number_of_seeds_is_about_that_of_the_formula():
 
 
 def test_the_committed_table_can_be_asked():
-    lines = comparison.load()
+    lines = comparison.STUDY.load()
     a, b = (np.log([row["found"][name]["10"][0] for row in lines]) for name in ("ddim", "dpm++"))
     assert power.seeds_needed(a, b) < power.seeds_needed(a, b, paired=False) <= 64
 

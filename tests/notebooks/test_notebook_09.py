@@ -18,8 +18,8 @@ CLIP = cartoon.render(cartoon.Labels("dog", "walking right", "forest"), 5, frame
 
 
 HERE = {"np": np, "cv2": cv2, "NormalDist": NormalDist, "metrics": metrics, "cartoon": cartoon, "broken": broken,
-        "STREAM": 2009, "NUMBERED": {"shuffled": broken.shuffled, "noise": broken.noisy}, "lines": comparison.load(),
-        "HIGHER": {"adherence"}}  # fmt: skip
+        "STREAM": 2009, "NUMBERED": {"shuffled": broken.shuffled, "noise": broken.noisy},
+        "lines": comparison.STUDY.load(), "HIGHER": {"adherence"}}  # fmt: skip
 exec(source(functions(NOTEBOOK)), HERE)  # the repository's own notebook
 
 

@@ -101,7 +101,7 @@ def test_its_rates_are_positive_and_its_clock_counts(here):
 
 
 def test_a_part_of_the_table_is_its_head_and_the_rows_asked_for(here, monkeypatch):
-    monkeypatch.setitem(here, "lines", speedups.load())
+    monkeypatch.setitem(here, "lines", speedups.STUDY.load())
     head, rule, *rows = here["table_of"]([speedups.PLAIN, "10 steps"]).split("\n")
     assert head.startswith("| option") and [row.split(" | ")[0] for row in rows] == ["| as it is", "| 10 steps"]
     assert len(here["table_of"](speedups.OPTIONS).split("\n")) == 2 + len(speedups.OPTIONS)

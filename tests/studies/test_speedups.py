@@ -9,10 +9,10 @@ import torch
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.inside import feature_reuse, unet
 from t2v_helpers.model import generate, loading
-from t2v_helpers.studies import speedups, study
+from t2v_helpers.studies import speedups
 from t2v_helpers.studies.speedups import OPTIONS, PLAIN
 
-SPEC = GenerationSpec("a dog is dancing", steps=3, frames=2)
+SPEC = GenerationSpec("a dog is dancing", steps=2, frames=2)
 COMPILED = "torch.compile"  # takes a compiler and a minute: the table's own run holds it against the rest
 SHORT = {name: option for name, option in OPTIONS.items() if name != COMPILED}
 
@@ -121,7 +121,7 @@ def test_measures_are_of_the_rows_that_have_them():
 def test_nothing_is_chosen_where_nobody_judged():
     lines = [row(0, SECONDS)]
     lines[0]["found"][PLAIN]["as_asked"] = None
-    with pytest.raises(ValueError, match="not of the judge's world, so no option can be chosen: look at the videos"):
+    with pytest.raises(ValueError, match="no option can be chosen"):
         speedups.fastest(lines)
 
 
@@ -143,59 +143,46 @@ def test_an_option_that_the_table_lacks_is_refused():
         speedups.cells([row(0, SECONDS)], "warp")
 
 
-def test_the_table_is_made_seed_by_seed_and_only_the_first_are_timed(toy_pipe, toy_folder, tmp_path, monkeypatch):
+def test_the_table_is_made_seed_by_seed_and_only_the_first_are_timed(toy_pipe, toy_folder, monkeypatch):
     few = {name: speedups.replace(OPTIONS[name], steps=2) for name in (PLAIN, "Conv3d as Conv2d", "6 steps")}
     monkeypatch.setattr(speedups, "OPTIONS", few)
     monkeypatch.setattr(speedups, "TIMED", 1)
     asked = []
     monkeypatch.setattr(speedups, "alone", lambda *words: asked.append(words) or {"first": 1.0, "peak_mib": 2.0})
     toy_pipe.model_name = "toy"
-    table = speedups.make(toy_pipe, range(2), str(toy_folder), "cpu", tmp_path / "table.jsonl")
+    row_of = speedups.start(toy_pipe, str(toy_folder), "cpu")
+    first, second = row_of(0), row_of(1)
     assert asked == [(str(toy_folder), "cpu", name) for name in few]  # what was asked for, not the folder's last name
-    first, second = speedups.load(table)
     assert set(first["found"]) == set(few) and set(second["found"]) == {PLAIN, "6 steps"}
     assert all({"seconds", "first", "peak_mib"} <= cell.keys() for cell in first["found"].values())
     assert not any({"seconds", "first"} & cell.keys() for cell in second["found"].values())
-    about = speedups.about(table)
-    assert (about["model"], about["weights"]) == ("toy", study.weights(toy_folder))
+    assert speedups.STUDY.head(toy_pipe)["model"] == "toy"
     assert "6 steps" in speedups.text([first, second])
 
 
-def test_the_committed_table_is_of_the_shipped_weights_and_has_every_option():
-    lines = speedups.load()
-    assert speedups.about()["weights"] == study.weights() and len(lines) == speedups.SEEDS
+def test_the_committed_table_has_every_option():
+    lines = speedups.STUDY.load()
     assert list(lines[0]["found"]) == list(OPTIONS)
     assert speedups.largest(lines, "the course's UNet") <= 1 < speedups.largest(lines, "6 steps")
 
 
 def test_what_load_takes_for_fast_is_what_the_table_chose_and_twice_as_fast():
-    lines = speedups.load()
+    lines = speedups.STUDY.load()
     name = speedups.fastest(lines)
     assert OPTIONS[name].shortcuts == feature_reuse.FAST
     assert speedups.times_faster(lines, name).low >= 2
 
 
-# --- the command
+# --- an option alone
 
 
-def test_an_option_alone_prints_its_first_video_and_memory(toy_folder, capsys, monkeypatch):
+def test_an_option_alone_has_a_first_video_and_a_memory(toy_folder, monkeypatch):
     monkeypatch.setattr(speedups, "spec_of", lambda seed, steps=25: SPEC)
-    few = {PLAIN: speedups.replace(OPTIONS[PLAIN], steps=2)}
-    monkeypatch.setattr(speedups, "OPTIONS", few)
-    assert speedups.main(["--model", str(toy_folder), "--device", "cpu", "--alone", PLAIN]) == 0
-    found = json.loads(capsys.readouterr().out)
+    monkeypatch.setattr(speedups, "OPTIONS", {PLAIN: speedups.replace(OPTIONS[PLAIN], steps=2)})
+    found = json.loads(speedups.alone_here(str(toy_folder), "cpu", PLAIN))
     assert found["first"] > 0 and found["peak_mib"] > 50
 
 
 def test_alone_runs_in_a_python_of_its_own_and_says_why_it_cannot():
-    with pytest.raises(RuntimeError, match="'warp' cannot be run here: .*invalid choice"):
-        speedups.alone("cartoon", "cpu", "warp")
-
-
-@pytest.mark.parametrize("words, said", [(["--model", "nothing"], "model='nothing' is unknown"),
-                                         (["--seeds", "0"], "seeds"),
-                                         (["--alone", "warp"], "invalid choice")])  # fmt: skip
-def test_bad_words_end_in_one_sentence(capsys, words, said):
-    with pytest.raises(SystemExit) as status:
-        speedups.main(words)
-    assert status.value.code == 2 and said in capsys.readouterr().err
+    with pytest.raises(ChildProcessError, match="nothing"):
+        speedups.alone("nothing", "cpu", PLAIN)

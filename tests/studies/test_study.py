@@ -1,59 +1,167 @@
-"""tables: a table goes on where it was stopped, is written whole after each line, and is never taken for another."""
+"""Studies: a table is resumed where it was stopped, is whole after each row, and is never mistaken for another."""
 
 import json
+import re
+from types import SimpleNamespace
 
 import pytest
 
+from t2v_helpers import cli
 from t2v_helpers.model import loading
 from t2v_helpers.studies import study
 
-HEAD = {"command": "python -m toy", "weights": "w"}
+STUDIES = study.studies()
 
 
-def line(seed):
+def row(seed, *_):
     return {"seed": seed, "prompt": "", "found": {"square": seed**2}}
 
 
-def test_lines_are_added_in_the_order_of_seeds_and_none_is_made_twice(tmp_path):
+def toy(row_of=row, **changes) -> study.Study:
+    """A study of three rows, squares unless told otherwise."""
+    declared = {
+        "name": "toy", "asks": "What is the square?", "file": "toy.jsonl", "seeds": 3, "hours": 0.5, "judged": False,
+        "head": lambda pipe: {"base": 2}, "start": lambda *_: row_of, "summary": lambda rows: f"{len(rows)} squares",
+    }  # fmt: skip
+    return study.Study(**declared | changes)
+
+
+HEAD = {"command": "t2v study toy", "weights": study.weights(), "base": 2}
+
+
+def test_rows_are_added_in_the_order_of_seeds_and_none_is_made_twice(tmp_path):
     table, made = tmp_path / "table.jsonl", []
+    squares = toy(lambda seed: made.append(seed) or row(seed))
     for seeds in ([2], [0, 1, 2]):
-        study.make(table, HEAD, seeds, lambda seed: made.append(seed) or line(seed), "toy")
+        assert squares.make(None, seeds, table) == table
     assert made == [2, 0, 1]
-    assert study.read(table, "toy") == [HEAD, *map(line, range(3))]
+    assert squares.about(table) == HEAD and squares.load(table) == [row(0), row(1), row(2)]
 
 
-def test_what_was_done_stays_when_a_later_line_fails(tmp_path):
+def test_what_was_done_stays_when_a_later_row_fails(tmp_path):
     table = tmp_path / "table.jsonl"
     with pytest.raises(ZeroDivisionError):
-        study.make(table, HEAD, [1, 0], lambda seed: line(1 // seed), "toy")
-    assert study.read(table, "toy") == [HEAD, line(1)]
+        toy(lambda seed: row(1 // seed)).make(None, [1, 0], table)
+    assert toy().load(table) == [row(1)]
 
 
 @pytest.mark.parametrize(
     ("text", "word"),
     [
-        ("{", "line 1 of .* is damaged .*: give another name"),
-        ("", "is no table"),
-        ("[]", "is no table of `python -m toy`"),
-        (json.dumps(HEAD) + "\n{}", "line 2 of .* is not of a seed: delete that line"),
-        (json.dumps(HEAD) + '\n{"seed": 0, "prompt": "", "found": 3}', "line 2 of .* is not of a seed"),
-        (json.dumps(HEAD) + '\n{"seed": 0, "pro', "line 2 of .* is damaged .*: delete that line"),
-        (json.dumps(HEAD | {"weights": "v"}), "move it away to begin anew"),
+        ("{", "line 1 of .* is damaged"),
+        ("", "is not a table"),
+        ("[]", "is not a table of `t2v study toy`"),
+        (json.dumps(HEAD) + "\n{}", "line 2 of .* is not a row"),
+        (json.dumps(HEAD) + '\n{"seed": 0, "prompt": "", "found": 3}', "line 2 of .* is not a row"),
+        (json.dumps(HEAD) + '\n{"seed": 0, "pro', "line 2 of .* is damaged"),
+        (json.dumps(HEAD | {"weights": "others"}), "others"),
+        (json.dumps(HEAD | {"base": 3}), "'base': 3"),
     ],
 )
 def test_another_table_is_refused_and_left_alone(tmp_path, text, word):
     table = tmp_path / "table.jsonl"
     table.write_text(text)
     with pytest.raises(ValueError, match=word):
-        study.make(table, HEAD, [0], line, "toy")
+        toy().make(None, [0], table)
     assert table.read_text() == text
 
 
 def test_no_table_says_how_to_make_one(tmp_path):
-    with pytest.raises(FileNotFoundError, match="make it with `python -m toy`"):
-        study.read(tmp_path / "none.jsonl", HEAD["command"])
+    with pytest.raises(FileNotFoundError, match="`t2v study toy`"):
+        toy().load(tmp_path / "none.jsonl")
 
 
-def test_the_weights_are_told_by_a_hash():
+def test_weights_are_identified_by_a_hash(tmp_path):
     assert len(study.weights()) == 64
     assert study.weights("modelscope") == loading.REVISION
+    with pytest.raises(FileNotFoundError, match="manifest"):
+        study.weights(tmp_path)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_the_committed_table_is_whole_and_of_the_shipped_weights(name, toy_pipe):
+    one = STUDIES[name]
+    head = one.about()
+    assert head["command"] == one.command and head["weights"] == study.weights(), "the weights changed: make it again"
+    settings = one.head(SimpleNamespace(model_name="cartoon", device="cpu"))
+    assert settings | {"machine": ""} == {key: head.get(key, "") for key in settings} | {"machine": ""}
+    assert [found["seed"] for found in one.load()] == list(range(one.seeds))
+
+
+# --- what studies need
+
+
+def test_attributes_are_what_they_were_or_absent_again():
+    thing = SimpleNamespace(here=1)
+    with pytest.raises(KeyError), study.changed(thing, here=2, new=3):
+        assert (thing.here, thing.new) == (2, 3)
+        raise KeyError
+    assert vars(thing) == {"here": 1}
+
+
+def test_a_new_python_finds_the_package_or_says_why_not():
+    assert study.in_new_python("import sys, t2v_helpers; print(sys.argv[1])", "word") == "word\n"
+    with pytest.raises(ChildProcessError, match="ValueError: no"):
+        study.in_new_python("raise ValueError('no')")
+
+
+# --- the command
+
+
+@pytest.fixture
+def one_study(monkeypatch, tmp_path):
+    """`t2v study` knows the toy alone, with a table of its own folder and no pipeline."""
+    monkeypatch.setattr(study, "studies", lambda: {"toy": toy()})
+    monkeypatch.setattr(study.paths, "BENCHMARKS", tmp_path)
+    monkeypatch.setattr(loading, "load", lambda *words, **_: None)
+    return tmp_path / "toy.jsonl"
+
+
+def test_the_command_resumes_a_study_and_prints_its_summary(one_study, tmp_path, capsys):
+    assert study.main(["toy", "--seeds", "2"]) == 0 and capsys.readouterr().out == "2 squares\n"
+    assert study.main(["all"]) == 0 and capsys.readouterr().out == "3 squares\n"
+    assert toy().load(one_study) == [row(0), row(1), row(2)]
+    assert study.main(["toy", "--table", str(tmp_path / "other.jsonl"), "--seeds", "1"]) == 0
+    assert len(toy().load(tmp_path / "other.jsonl")) == 1
+
+
+def test_alone_it_lists_what_each_study_asks_rows_and_hours(one_study, capsys):
+    study.main(["toy", "--seeds", "2"])
+    capsys.readouterr()
+    assert study.main([]) == 0
+    found = capsys.readouterr().out.splitlines()[1]
+    assert re.split(" {2,}", found) == ["toy", "What is the square?", "2 of 3", "0.5"]
+
+
+@pytest.mark.parametrize(
+    ("words", "word"),
+    [
+        (["knobs", "--seeds", "33"], "--seeds=33"),
+        (["knobs", "--seeds", "0"], "--seeds"),
+        (["knobs", "--table", ""], "--table"),
+        (["all", "--table", "x.jsonl"], "--table"),
+        (["knops"], "invalid choice"),
+        (["knobs", "--model", "modelscope"], "model='modelscope'"),
+        (["speedups", "--model", "nothing"], "model='nothing'"),
+    ],
+)
+def test_bad_words_end_in_one_sentence(words, word, capsys):
+    try:
+        status = cli.main(["study", *words])
+    except SystemExit as left:
+        status = left.code
+    err = capsys.readouterr().err
+    assert status == 2 and word in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_too_little_memory_is_one_sentence(name, monkeypatch, capsys):
+    monkeypatch.setenv("T2V_MEMORY", "1MiB")
+    assert cli.main(["study", name]) == 2
+    assert "memory=1 MiB is too little" in capsys.readouterr().err
+
+
+def test_a_model_of_another_world_is_refused(hub_folder):
+    for model in ("modelscope", str(hub_folder)):
+        with pytest.raises(ValueError, match="not of the cartoon world"):
+            study.cartoon_pipeline(model, "cpu")

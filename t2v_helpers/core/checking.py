@@ -44,8 +44,9 @@ def one_of(name: str, value: Any, allowed: Iterable, hint: str = "") -> Any:
     """`value`, where it is among `allowed`. ValueError: what was probably meant, and all that is allowed."""
     allowed = list(allowed)
     if not any(type(value) is type(each) and value == each for each in allowed):
-        near = get_close_matches(str(value).lower(), [str(each) for each in allowed], n=1)
-        meant = f"did you mean {near[0]!r}? " if near else ""
+        names = {str(each).lower(): str(each) for each in allowed}
+        near = get_close_matches(str(value).lower(), names, n=1)
+        meant = f"did you mean {names[near[0]]!r}? " if near else ""
         choices = hint or f"Use one of: {', '.join(map(str, allowed))}."
         raise ValueError(f"{name}={value!r} is unknown: {meant}{choices}")
     return value

@@ -1,43 +1,38 @@
-"""How fast a GPU could be at best: FLOPs over its published peak. gpus.json has the peaks, each with its source.
+"""The published peak speed of known GPUs (gpus.json, each with its source), and the least time that it allows.
 
-No program reaches a peak: memory, launches and shapes that do not fill the chip take their part. What the quotient
-tells is what cannot be: nothing is faster, whatever is tuned, except fewer FLOPs or another precision.
+No program reaches a peak: memory, kernel launches and shapes that do not fill the chip cost time. FLOPs over the peak
+is a lower bound, which only fewer FLOPs or another precision can beat.
 """
 
 import json
-from difflib import get_close_matches
 
-from t2v_helpers.core import paths
+from t2v_helpers.core import checking, paths
 
 PEAKS = paths.PACKAGE / "machine" / "gpus.json"
 
 
 def load() -> dict:
-    """The table as it stands in gpus.json: "precisions", "gpus" (name -> teraflops, source) and "blog" (its rate)."""
+    """The contents of gpus.json: "precisions", "gpus" (name -> teraflops, source) and "blog" (its rate)."""
     return json.loads(PEAKS.read_text(encoding="utf-8"))
 
 
 def peak(gpu: str, precision: str) -> float:
     """A GPU's published peak in FLOP/s. ValueError: an unknown GPU, or a precision without a published number."""
     known = load()["gpus"]
-    if gpu not in known:
-        hint = f"did you mean {meant[0]!r}? " if (meant := get_close_matches(gpu, known, n=1)) else ""
-        raise ValueError(f"gpu={gpu!r} is unknown: {hint}there are {', '.join(known)}.")
-    peaks = known[gpu]["teraflops"]
-    if precision not in peaks:
-        raise ValueError(f"precision={precision!r} has no published peak on {gpu}: there are {', '.join(peaks)}.")
-    return peaks[precision] * 1e12
+    peaks = known[checking.one_of("gpu", gpu, known)]["teraflops"]
+    published = f"The published peaks of {gpu} are for: {', '.join(peaks)}."
+    return peaks[checking.one_of("precision", precision, peaks, published)] * 1e12
 
 
 def ideal_seconds(flops: float, gpu: str, precision: str = "fp16") -> float:
-    """The least time that so many FLOPs can take. ValueError: see `peak`; or no positive number of FLOPs."""
+    """The least time that this many FLOPs can take. ValueError: flops not above 0; those of `peak`."""
     if not flops > 0:
-        raise ValueError(f"flops={flops} is out of range: give a positive number, trace.total.flops say.")
+        raise ValueError(f"flops={flops} is not allowed: use a number above 0, such as trace.total.flops.")
     return flops / peak(gpu, precision)
 
 
 def ideal(flops: float) -> dict[str, dict[str, float]]:
-    """GPU -> precision -> seconds, wherever a peak is published. ValueError: no positive number of FLOPs."""
+    """GPU -> precision -> seconds, wherever a peak is published. ValueError: flops not above 0."""
     return {
         gpu: {precision: ideal_seconds(flops, gpu, precision) for precision in entry["teraflops"]}
         for gpu, entry in load()["gpus"].items()
@@ -45,7 +40,7 @@ def ideal(flops: float) -> dict[str, dict[str, float]]:
 
 
 def table(flops: float, rate: float | None = None) -> str:
-    """Lines of GPUs with milliseconds for each precision; with a rate (times a second), its share of each peak too."""
+    """A line for each GPU: milliseconds by precision and, given a rate (runs per second), its share of the peak."""
     precisions = load()["precisions"]
     rows = ["".join([f"{'milliseconds':18}", *(f"{precision:>16}" for precision in precisions)])]
     for gpu, seconds in ideal(flops).items():

@@ -1,6 +1,6 @@
 """What is this machine?
 
-Holds: its memory, devices, ROCm, GPUs, and what to mend.
+Holds: raw facts (probe), device and memory (device), AMD settings (rocm), peak speeds (gpus), what to fix (doctor).
 Imports: core.
-Start reading: doctor.py, which `t2v info` prints.
+Start reading: device.py, which every room calls; doctor.py is what `t2v info` prints.
 """

@@ -1,7 +1,7 @@
-"""The machine: which device and which build of torch, how much memory, which versions; what to mend, and how.
+"""What `t2v info` reports: hardware, versions, what is wrong with them and how to fix it.
 
-`look()` must work where things are missing, so torch, psutil and packaging are imported only where they are used.
-Reading the machine (machine.py) and judging (`*_problems`) are apart: the judges are plain functions of what was found.
+`look()` must work where packages are missing, so psutil and packaging are imported only where they are used. probe.py
+reads the machine; the judges here (`*_problems`) are plain functions of what it found.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _GENERIC = {  # LLVM's User Guide for AMDGPU Backend, table "AMDGPU Generic Proc
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong, and how to mend it."""
+    """One thing that is wrong, and how to fix it."""
 
     what: str
     fix: str
@@ -44,7 +44,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Environment:
-    """What `look` found; sizes in GiB. `str()` is a table. device is "cpu" or "cuda" (which is also ROCm's name)."""
+    """What `look` found; sizes in GiB. `str()` is a table. device is "cpu" or "cuda" (ROCm's GPUs too)."""
 
     python: str
     platform: str
@@ -77,11 +77,12 @@ class Environment:
             "packages": textwrap.fill(packages, 90, subsequent_indent=" " * 13, break_on_hyphens=False),
         }
         lines = [f"{name:<12} {value}" for name, value in rows.items() if value]
-        return "\n".join([*lines, "", _problem_text(self.problems)])
+        advice = [f"{i}. {problem.what}\n   -> {problem.fix}" for i, problem in enumerate(self.problems, 1)]
+        return "\n".join([*lines, "", *(["To mend:", *advice] if advice else ["Nothing to mend."])])
 
 
 def look() -> Environment:
-    """Probe this machine and say what is missing and how to mend it. Reads only; takes as long as importing torch."""
+    """Probe this machine and judge what was found. Reads only; takes as long as importing torch."""
     found, driver = probe.look_at_torch(), probe.find_driver()
     total, free = probe.memory_bytes() if probe.installed_version("psutil") else (math.nan, math.nan)
     disk = shutil.disk_usage(Path.cwd()).free / GIB
@@ -109,44 +110,46 @@ def look() -> Environment:
 
 
 def python_problems(version: str, allowed: str) -> list[Problem]:
-    """Hold Python's version ("3.11.7") against the declared range (">=3.10")."""
-    from packaging.specifiers import SpecifierSet
-
-    if SpecifierSet(allowed).contains(version, prereleases=True):
+    """Compare Python's version ("3.11.7") with the declared range (">=3.10")."""
+    if _in_range(version, allowed):
         return []
     fix = f"make an environment with Python {allowed} and install the course there"
     return [Problem(f"Python {version} does not fit: {allowed} is needed", fix)]
 
 
 def package_problems(required: dict[str, str], installed: dict[str, str | None], amd: bool) -> list[Problem]:
-    """Hold installed versions (None: missing) against declared ranges; `amd` says that torch is, or should be, ROCm's.
+    """Compare installed versions (None: missing) with declared ranges.
 
-    On AMD, a plain `pip install torch` would replace the ROCm build by another one, so the advice differs.
+    amd: torch is, or should be, a ROCm build. A plain `pip install torch` would replace it, so the advice differs.
     """
-    from packaging.specifiers import SpecifierSet
-
     problems = []
     for name, allowed in required.items():
         version, fix = installed[name], f'pip install "{name}{allowed}"'
-        if version and SpecifierSet(allowed).contains(version, prereleases=True):
+        if version and _in_range(version, allowed):
             continue
         what = f"{name} {version} does not fit: {name}{allowed} is needed" if version else f"{name} is missing"
         problems.append(Problem(what, f"{_ROCM_WHEELS} ({name}{allowed})" if amd and name == "torch" else fix))
     return problems
 
 
+def _in_range(version: str, allowed: str) -> bool:
+    from packaging.specifiers import SpecifierSet
+
+    return SpecifierSet(allowed).contains(version, prereleases=True)
+
+
 def gpu_problems(found: TorchFacts, driver: Driver, hiding: dict[str, str]) -> list[Problem]:
-    """Say why a GPU that seems to be there is not used. `hiding` holds the variables that choose GPUs."""
+    """Why a GPU that seems to be there is not used. hiding: the environment variables that select GPUs."""
     if found.build == "none":
         return [_import_problem(found.error, driver)] if found.error else []
     if found.count:
         return _architecture_problems(found)
-    rocm, cuda = found.build.startswith("ROCm"), found.build.startswith("CUDA")
+    rocm = found.build.startswith("ROCm")
     problems = []
     if driver.kfd != "missing" and not rocm:
         what = f"an AMD GPU is there (/dev/kfd), but torch is built for {found.build}"
         problems.append(Problem(what, f"{_ROCM_WHEELS}; until then the CPU is used"))
-    if driver.nvidia and not cuda:
+    if driver.nvidia and not found.build.startswith("CUDA"):
         what = f"an NVIDIA GPU is there, but torch is built for {found.build}"
         problems.append(Problem(what, "install PyTorch's CUDA build (pytorch.org); until then the CPU is used"))
     problems += _driver_problems(driver, rocm)
@@ -154,7 +157,7 @@ def gpu_problems(found: TorchFacts, driver: Driver, hiding: dict[str, str]) -> l
 
 
 def _import_problem(error: str, driver: Driver) -> Problem:
-    """torch is there and does not load, for want of one of its libraries say."""
+    """torch is installed but cannot be imported, for example because one of its libraries is missing."""
     amd = driver.kfd != "missing" or any(word in error for word in ("hip", "hsa", "rocm", "amd", "MIOpen"))
     fix = f"{_ROCM_WHEELS}: this build and the ROCm on this machine do not fit" if amd else "install torch again"
     return Problem(f"torch cannot be imported: {error}", fix)
@@ -174,7 +177,7 @@ def _driver_problems(driver: Driver, rocm: bool) -> list[Problem]:
 
 
 def _joining(needed: tuple[str, ...]) -> str:
-    """How to come into the groups that may open the GPU's files. Nobody is told to join root's."""
+    """How to join the groups that may open the GPU's files; never the group root."""
     join = "sudo usermod -aG {} $USER and log in again; in a container, add --group-add"
     if "root" not in needed:
         return join.format(",".join(needed))
@@ -191,7 +194,7 @@ def _architecture_problems(found: TorchFacts) -> list[Problem]:
 
 
 def _relative(found: TorchFacts) -> str:
-    """A Radeon may pass for the first of its series, gfx1103 for gfx1100, where torch is built for that one."""
+    """A Radeon can run code for the first GPU of its series (gfx1103 that of gfx1100) where torch has it."""
     series = re.fullmatch(r"gfx(10|11|12)(\d).", found.gfx)
     if not series or f"gfx{series[1]}{series[2]}0" not in found.architectures:
         return ""
@@ -199,12 +202,12 @@ def _relative(found: TorchFacts) -> str:
 
 
 def _covers(built: str, gfx: str) -> bool:
-    """gfx1101 runs what is built for gfx1101, and for gfx11-generic; gfx942 what is built for gfx9-4-generic."""
+    """gfx1101 runs code built for gfx1101 or gfx11-generic; gfx942 also code for gfx9-4-generic."""
     return built == gfx or bool(re.fullmatch(_GENERIC.get(built, ""), gfx))
 
 
 def _unseen_problems(build: str, driver: Driver, hiding: dict[str, str]) -> list[Problem]:
-    """Build and driver fit, and still torch sees nothing."""
+    """Build and driver match, yet torch sees no GPU."""
     rocm = build.startswith("ROCm")
     if not (rocm or (build.startswith("CUDA") and driver.nvidia)):
         return []
@@ -219,19 +222,18 @@ def _unseen_problems(build: str, driver: Driver, hiding: dict[str, str]) -> list
 
 
 def room_problems(free_memory_gib: float, free_disk_gib: float) -> list[Problem]:
-    """Say where free memory or free disk, in GiB, are too little for the cartoon model and its videos."""
-    problems = []
-    if free_memory_gib < ENOUGH_MEMORY_GIB:
-        what = f"{free_memory_gib:.1f} GiB of memory are free; {ENOUGH_MEMORY_GIB} are needed"
-        problems.append(Problem(what, "close other programs and notebooks, or give the container more memory"))
-    if free_disk_gib < ENOUGH_DISK_GIB:
-        what = f"{free_disk_gib:.1f} GiB of disk are free; {ENOUGH_DISK_GIB} are needed"
-        problems.append(Problem(what, "delete what you no longer need, or work on another disk"))
-    return problems
+    """Whether free memory or free disk, in GiB, is too little for the cartoon model and its videos."""
+    checks = (
+        ("memory", free_memory_gib, ENOUGH_MEMORY_GIB,
+         "close other programs and notebooks, or give the container more memory"),
+        ("disk", free_disk_gib, ENOUGH_DISK_GIB, "delete what you no longer need, or work on another disk"),
+    )  # fmt: skip
+    return [Problem(f"{free:.1f} GiB of {kind} are free; {enough} are needed", fix)
+            for kind, free, enough, fix in checks if free < enough]  # fmt: skip
 
 
 def installation_problems(distribution: str = DISTRIBUTION) -> list[Problem]:
-    """Hold this Python's packages against what the installed `distribution` declares."""
+    """Compare this Python's packages with what the installed `distribution` declares."""
     version = probe.installed_version(distribution)
     if version is None:
         what = f"{distribution} is not installed in this Python ({sys.executable})"
@@ -241,22 +243,8 @@ def installation_problems(distribution: str = DISTRIBUTION) -> list[Problem]:
     allowed, required = probe.requirements(distribution)
     amd = probe.find_driver().kfd != "missing" or "rocm" in (probe.installed_version("torch") or "")
     installed = {name: probe.installed_version(name) for name in required}
-    return (
-        _step_problems(version, __version__)
-        + python_problems(platform.python_version(), allowed)
-        + package_problems(required, installed, amd)
-    )
-
-
-def _step_problems(installed: str, here: str) -> list[Problem]:
-    if installed == here:
-        return []
-    what = f"{DISTRIBUTION} {here} runs, but {installed} is installed"
-    return [Problem(what, "pip install -e . in the repository, then restart the kernel")]
-
-
-def _problem_text(problems: list[Problem]) -> str:
-    if not problems:
-        return "Nothing to mend."
-    lines = [f"{i}. {problem.what}\n   -> {problem.fix}" for i, problem in enumerate(problems, 1)]
-    return "\n".join(["To mend:", *lines])
+    problems = python_problems(platform.python_version(), allowed) + package_problems(required, installed, amd)
+    if version != __version__:
+        what = f"{DISTRIBUTION} {__version__} runs, but {version} is installed"
+        problems.insert(0, Problem(what, "pip install -e . in the repository, then restart the kernel"))
+    return problems

@@ -1,7 +1,7 @@
-"""What the system and torch say of this machine: GPU, drivers, groups, memory. Reads only, and judges nothing.
+"""Read raw facts from the system and from torch: drivers, groups, memory, versions. Nothing is judged here.
 
-Every read of the machine stands here, so that a test puts another machine in its place. torch is imported where it is
-used: the course must be able to say that it is missing.
+All reads of the machine are in this module, so that tests can simulate another machine. torch is imported where it is
+used, because `t2v info` must be able to report that it is missing.
 """
 
 import os
@@ -18,7 +18,7 @@ DISTRIBUTION = "t2v_helpers"
 
 @dataclass(frozen=True)
 class Driver:
-    """GPU device files: kfd and render (ROCm's two) are "missing", "denied" or "open"; groups are the user's own;
+    """GPU device files: kfd and render (ROCm's) are "missing", "denied" or "open"; groups are the user's own;
     version is the amdgpu driver's, "" where it is not loaded."""
 
     kfd: str
@@ -31,7 +31,7 @@ class Driver:
 
 @dataclass(frozen=True)
 class TorchFacts:
-    """What torch says of itself; build is "none" where it cannot be imported, and error says why."""
+    """What torch reports; build is "none" where it cannot be imported, and error says why."""
 
     build: str = "none"
     error: str = ""
@@ -50,11 +50,11 @@ def in_threads(count: int, one: str = "thread") -> str:
 
 
 def look_at_torch() -> TorchFacts:
-    """Ask torch for its build, and for the first GPU that it sees."""
+    """torch's build, and the first GPU that it sees."""
     try:
         import torch
     except ModuleNotFoundError:
-        return TorchFacts()  # that it is missing is said with the other packages
+        return TorchFacts()  # reported with the other missing packages
     except (ImportError, OSError) as error:
         return TorchFacts(error=" ".join(str(error).split()))
     build = torch_build(torch.version.hip, torch.version.cuda)
@@ -74,15 +74,12 @@ def look_at_torch() -> TorchFacts:
 
 
 def torch_build(hip: str | None, cuda: str | None) -> str:
-    """Say "ROCm 7.2", "CUDA 12.8" or "CPU", from torch.version.hip and torch.version.cuda."""
+    """ "ROCm 7.2", "CUDA 12.8" or "CPU", from torch.version.hip and torch.version.cuda."""
     return f"ROCm {hip}" if hip else f"CUDA {cuda}" if cuda else "CPU"
 
 
 def amd_driver(system: Path = Path("/sys")) -> str:
-    """The version of the kernel's amdgpu driver below `system`; "" where none is loaded.
-
-    AMD's own package has a version; the driver that comes with Linux has that of the kernel.
-    """
+    """The version of the amdgpu driver below `system`: AMD's own, else the kernel's; "" where it is not loaded."""
     module = system / "module" / "amdgpu"
     if not module.is_dir():
         return ""
@@ -91,7 +88,7 @@ def amd_driver(system: Path = Path("/sys")) -> str:
 
 
 def find_driver(dev: Path = Path("/dev")) -> Driver:
-    """Look for /dev/kfd and /dev/dri/renderD* (AMD) and /dev/nvidia* below `dev`, and for the groups that own them."""
+    """Look for kfd and dri/renderD* (AMD) and nvidia* below `dev`, and for the groups that own them."""
     kfd, render = [dev / "kfd"], sorted(dev.glob("dri/renderD*"))
     owners = {_group_name(path.stat().st_gid) for path in kfd + render if path.exists()}
     return Driver(
@@ -105,16 +102,16 @@ def find_driver(dev: Path = Path("/dev")) -> Driver:
 
 
 def cpu_name() -> str:
-    """The processor's name, as the system tells it."""
+    """The processor's name, as the system reports it."""
     info = Path("/proc/cpuinfo")
     found = re.search(r"model name\s*: (.+)", info.read_text()) if info.exists() else None
     return found[1] if found else platform.processor() or platform.machine()
 
 
 def cgroup_memory(root: Path = Path("/sys/fs/cgroup")) -> tuple[int, int] | None:
-    """Total and free bytes that a container (cgroup v2) allows; None where there is no such limit.
+    """Total and free bytes under a container's limit (cgroup v2), None where there is none.
 
-    Pages of files that the kernel may drop at any time (inactive_file) count as free.
+    Cached file pages that the kernel may drop at any time (inactive_file) count as free.
     """
     limit = root / "memory.max"
     if not limit.exists() or limit.read_text().strip() == "max":
@@ -135,7 +132,7 @@ def memory_bytes() -> tuple[int, int]:
 
 
 def reset_peak() -> bool:
-    """Start the process's peak of resident memory again. False where the system does not let us (not Linux)."""
+    """Reset the process's peak resident memory. False where the system cannot (not Linux)."""
     try:
         Path("/proc/self/clear_refs").write_text("5")  # proc(5): 5 resets VmHWM
     except OSError:
@@ -144,12 +141,12 @@ def reset_peak() -> bool:
 
 
 def peak_resident_bytes() -> int:
-    """The process's peak of resident memory, in bytes, since `reset_peak` (or since it began)."""
+    """The process's peak resident memory, in bytes, since `reset_peak` or its start."""
     status = Path("/proc/self/status")
     if status.exists():
         return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) * 1024
     if os.name == "nt":
-        import psutil  # Windows keeps the peak where the standard library does not reach
+        import psutil
 
         return psutil.Process().memory_info().peak_wset
     import resource  # not on Windows
@@ -158,7 +155,7 @@ def peak_resident_bytes() -> int:
 
 
 def resident_bytes(pid: int) -> int:
-    """The resident memory of a process now, in bytes; 0 where it has ended."""
+    """A process's resident memory now, in bytes; 0 where it has ended."""
     import psutil
 
     try:

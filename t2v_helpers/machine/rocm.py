@@ -1,7 +1,7 @@
-"""What to set on an AMD GPU, and why: each setting with what it is now, what it should be, the reason and its source.
+"""Which environment variables to set on an AMD GPU, with reason and source; and advice on ROCm's terse errors.
 
-Plain functions of what was read (probe.TorchFacts and the environment's variables). Whether a setting pays on a GPU
-is for that GPU to show: `t2v info` says what others have reported, and where.
+Plain functions of probe.TorchFacts and the environment. The settings follow what others have reported; whether one
+helps on a given GPU has to be measured there.
 """
 
 import re
@@ -18,7 +18,7 @@ EXPANDS_FROM = (2, 11)  # the first torch whose allocator does so on ROCm
 
 @dataclass(frozen=True)
 class Setting:
-    """A setting on this machine; `now` is "" where it is not set, and `wanted` where it should stay so."""
+    """An environment variable: its value now ("": not set), the one wanted ("": leave it unset), and why."""
 
     name: str
     now: str
@@ -28,7 +28,7 @@ class Setting:
     source: str
 
     def __str__(self) -> str:
-        """What it is and what it should be, and below that why and who says so."""
+        """Its value and the one wanted; below that the reason and its source."""
         now = f"is {self.now}" if self.now else "is not set"
         wanted = "as it should be" if self.fits else f"should {f'be {self.wanted}' if self.wanted else 'not be set'}"
         why = textwrap.fill(f"{self.why} ({self.source})", 110, initial_indent="   ", subsequent_indent="   ")
@@ -46,26 +46,26 @@ class _Rule:
 
 
 def family(gfx: str) -> str:
-    """ "Instinct", "Radeon" or "unknown", from the name of an AMD GPU's architecture: gfx942, gfx1100."""
+    """ "Instinct", "Radeon" or "unknown", from an AMD GPU's architecture: gfx942, gfx1100."""
     if gfx in INSTINCT:
         return "Instinct"
     return "Radeon" if gfx.startswith(("gfx10", "gfx11", "gfx12")) and len(gfx) == 7 else "unknown"
 
 
 def settings(found: TorchFacts, environ: Mapping[str, str]) -> list[Setting]:
-    """What matters on this GPU; nothing where torch sees no AMD GPU. What an unknown one may need is told, too."""
+    """The settings that matter on this GPU, or might on an unknown one; none where torch sees no AMD GPU."""
     if not found.build.startswith("ROCm") or not found.count:
         return []
     return [_judge(rule, environ) for rule in _RULES if rule.applies(found)]
 
 
 def text(settings: list[Setting]) -> str:
-    """The settings as lines, those that do not fit first."""
+    """The settings as lines, those to change first."""
     return "\n".join(str(setting) for setting in sorted(settings, key=lambda setting: setting.fits))
 
 
 def explain(error: str, gfx: str) -> str:
-    """What to do after an error of the GPU that says little itself; "" for any other error."""
+    """Turn a missing-kernel, memory or MIOpen error into advice; "" for any other error."""
     for words, advice in _ADVICE.items():
         if any(word in error for word in words):
             return advice.format(gfx=gfx or "this GPU")
@@ -90,38 +90,38 @@ def _expands(now: str) -> bool:
 _RULES = (
     _Rule(
         ("MIOPEN_FIND_MODE",), "FAST", lambda now: now.upper() in ("FAST", "2"), lambda found: True,
-        "Before the first run of each convolution, MIOpen searches for a kernel: a long silence. FAST does not search. "
+        "MIOpen searches for a kernel before the first run of each convolution, which takes long. FAST skips it. "
         "NORMAL searches longest, and may find a faster kernel: for long runs, time both.",
         "MIOpen, environment variables; ROCm/rocm-libraries#2218",
     ),
     _Rule(
         ("MIOPEN_USER_DB_PATH",), "a folder that is kept", bool, lambda found: True,
-        "What MIOpen found is written there. In a container it is lost, and searched again, unless the folder is kept; "
+        "MIOpen stores the kernels it found there. In a container they are lost unless the folder is mounted; "
         "MIOPEN_CUSTOM_CACHE_DIR does the same for its compiled kernels.",
         "MIOpen, environment variables",
     ),
     _Rule(
         ("PYTORCH_ALLOC_CONF", "PYTORCH_HIP_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"), EXPANDABLE, _expands,
         lambda found: _release(found.version) >= EXPANDS_FROM,
-        "Blocks of memory may grow, so that fewer gaps are left over; together with max_split_size_mb it fails.",
+        "Blocks of memory can grow, which leaves fewer gaps; it fails together with max_split_size_mb.",
         "pytorch/pytorch#173330, #177974, #123548",
     ),
     _Rule(
         ("TORCH_ROCM_AOTRITON_ENABLE_EXPERIMENTAL",), "1", lambda now: now == "1",
         lambda found: family(found.gfx) != "Instinct",
-        "On some Radeon GPUs attention has fast kernels only with it. Without, all scores are kept in memory, and "
-        "nothing says so: see the attention below.",
+        "Some Radeon GPUs have fast attention kernels only with it. Without it all scores are silently kept in "
+        "memory: see the attention below.",
         "unslothai/unsloth#8821, #10415",
     ),
     _Rule(
         ("TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",), "1", lambda now: now == "1", lambda found: found.gfx == "gfx942",
-        "Only for dtype float32: matrix products of MI300 are faster with numbers rounded to 10 bits after the point "
+        "Only for dtype float32: matrix products on MI300 are faster with a mantissa of 10 bits "
         "(torch.backends.cuda.matmul.allow_tf32). Leave it out to compare numbers with another machine.",
         "PyTorch, notes on HIP",
     ),
     _Rule(
         ("HSA_OVERRIDE_GFX_VERSION",), "", lambda now: not now, lambda found: family(found.gfx) == "Instinct",
-        "It makes a GPU pass for another one; an Instinct needs no such name, and may get kernels that do not fit it.",
+        "It makes a GPU pass for another; an Instinct does not need it, and may get kernels that do not run on it.",
         "AMD's notebooks, where it is commented out",
     ),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""environment: probed facts go into plain functions; each says what is wrong and how to mend it."""
+"""doctor: each fault of a machine is found in facts that are written here, with its remedy."""
 
 import json
 import re
@@ -27,18 +27,13 @@ def only(problems: list[Problem]) -> Problem:
 
 # --- Python and packages
 
-
-def test_python_in_range():
-    assert doctor.python_problems("3.11.7", ">=3.11") == []
-
-
-def test_python_too_old():
-    problem = only(doctor.python_problems("3.9.2", ">=3.11"))
-    assert problem.what == "Python 3.9.2 does not fit: >=3.11 is needed"
-    assert "Python >=3.11" in problem.fix
-
-
 REQUIRED = {"torch": "<2.15,>=2.9", "scipy": "<2,>=1.14"}
+
+
+@pytest.mark.parametrize("version, fits", [("3.11.7", True), ("3.14.0rc1", True), ("3.9.2", False)])
+def test_the_version_of_python(version, fits):
+    problems = doctor.python_problems(version, ">=3.11")
+    assert problems == [] if fits else f"Python {version} does not fit: >=3.11 is needed" == only(problems).what
 
 
 @pytest.mark.parametrize("torch_version", ["2.13.0", "2.13.0+cpu", "2.11.0+rocm7.2", "2.14.0a0+git123"])
@@ -46,19 +41,18 @@ def test_packages_in_range_whatever_their_build(torch_version):
     assert doctor.package_problems(REQUIRED, {"torch": torch_version, "scipy": "1.17.1"}, amd=True) == []
 
 
-def test_scipy_missing():
-    problem = only(doctor.package_problems(REQUIRED, {"torch": "2.13.0", "scipy": None}, amd=False))
-    assert problem == Problem("scipy is missing", 'pip install "scipy<2,>=1.14"')
-
-
-def test_a_version_that_does_not_fit():
-    problem = only(doctor.package_problems(REQUIRED, {"torch": "2.1.1", "scipy": "1.17.1"}, amd=False))
-    assert problem == Problem("torch 2.1.1 does not fit: torch<2.15,>=2.9 is needed", 'pip install "torch<2.15,>=2.9"')
-
-
-def test_on_amd_pip_must_not_replace_torch():
-    problem = only(doctor.package_problems(REQUIRED, {"torch": "2.1.1", "scipy": "1.17.1"}, amd=True))
-    assert "ROCm build" in problem.fix and "pip install" not in problem.fix
+@pytest.mark.parametrize(
+    "installed, amd, what, fix",
+    [
+        ({"scipy": None}, True, "scipy is missing", 'pip install "scipy<2,>=1.14"'),
+        ({"torch": "2.1.1"}, False, "torch 2.1.1 does not fit: torch<2.15,>=2.9", 'pip install "torch<2.15,>=2.9"'),
+        ({"torch": "2.1.1"}, True, "torch 2.1.1 does not fit: torch<2.15,>=2.9", "ROCm build"),  # pip would replace it
+    ],
+)
+def test_packages_that_do_not_fit(installed, amd, what, fix):
+    problem = only(doctor.package_problems(REQUIRED, {"torch": "2.13.0", "scipy": "1.17.1"} | installed, amd))
+    assert problem.what.startswith(what) and fix in problem.fix
+    assert ("pip install" in problem.fix) == fix.startswith("pip install")
 
 
 def test_a_python_without_the_course():
@@ -92,43 +86,41 @@ def test_what_the_installed_metadata_asks_for_is_judged(tmp_path, monkeypatch):
 
 # --- GPUs
 
-
-def test_nothing_to_say_of_a_laptop_without_gpu():
-    for build in ("CPU", "CUDA 12.8"):
-        assert doctor.gpu_problems(TorchFacts(build), NOTHING, {}) == []
-
-
-@pytest.mark.parametrize("build", ["CPU", "CUDA 12.8"])
-def test_an_amd_gpu_and_a_torch_without_rocm(build):
-    problem = only(doctor.gpu_problems(TorchFacts(build), AMD, {}))
-    assert problem.what == f"an AMD GPU is there (/dev/kfd), but torch is built for {build}"
-    assert "ROCm build" in problem.fix and "environment.yml" in problem.fix
+DENIED = replace(AMD, kfd="denied", render="denied", groups=("anna", "users"))
+NO_SUCH_FILES = "--device /dev/kfd --device /dev/dri"
+KFD, RENDER = "/dev/kfd", "/dev/dri/renderD*"
 
 
-@pytest.mark.parametrize("build", ["CPU", "ROCm 7.2"])
-def test_an_nvidia_gpu_and_a_torch_without_cuda(build):
-    problem = doctor.gpu_problems(TorchFacts(build), NVIDIA, {})[0]
-    assert problem.what == f"an NVIDIA GPU is there, but torch is built for {build}"
-    assert "CUDA build" in problem.fix
+@pytest.mark.parametrize(
+    "build, driver, hiding, whats, fixes",
+    [
+        ("CPU", NOTHING, {}, [], []),
+        ("CUDA 12.8", NOTHING, {}, [], []),
+        *((build, AMD, {}, [f"an AMD GPU is there ({KFD}), but torch is built for {build}"],
+           ["ROCm build", "environment.yml"]) for build in ("CPU", "CUDA 12.8")),
+        ("CPU", NVIDIA, {}, ["an NVIDIA GPU is there, but torch is built for CPU"], ["CUDA build"]),
+        ("ROCm 7.2", NOTHING, {}, [f"torch is built for ROCm, but {path} is not there" for path in (KFD, RENDER)],
+         [NO_SUCH_FILES]),
+        ("ROCm 7.2", DENIED, {}, [f"you may not open {path}: your groups are anna, users" for path in (KFD, RENDER)],
+         ["sudo usermod -aG render,video $USER", "--group-add"]),
+        ("CUDA 12.8", NVIDIA, {}, ["torch sees no GPU, though its driver is there"], ["nvidia-smi"]),
+        *(("ROCm 7.2", replace(AMD, version=version), {},
+           [f"torch (built for ROCm 7.2) sees no GPU, though its driver is there{shown}"],
+           ["amd-smi", "does not fit the driver", "environment.yml"])
+          for version, shown in (("amdgpu 6.3.6", " (amdgpu 6.3.6)"), ("", ""))),
+        ("ROCm 7.2", AMD, {"HIP_VISIBLE_DEVICES": ""}, ["torch sees no GPU; HIP_VISIBLE_DEVICES='' may hide it"],
+         ["unset HIP_VISIBLE_DEVICES"]),
+    ],
+)  # fmt: skip
+def test_why_torch_sees_no_gpu(build, driver, hiding, whats, fixes):
+    problems = doctor.gpu_problems(TorchFacts(build), driver, hiding)
+    assert [problem.what for problem in problems] == whats
+    assert all(fix in problem.fix for problem in problems for fix in fixes)
 
 
-def test_rocm_without_its_device_files():
-    problems = doctor.gpu_problems(TorchFacts("ROCm 7.2"), NOTHING, {})
-    assert [p.what for p in problems] == [
-        "torch is built for ROCm, but /dev/kfd is not there",
-        "torch is built for ROCm, but /dev/dri/renderD* is not there",
-    ]
-    assert all("--device /dev/kfd --device /dev/dri" in p.fix for p in problems)
-
-
-def test_a_user_outside_the_groups_of_the_gpu():
-    driver = replace(AMD, kfd="denied", render="denied", groups=("anna", "users"))
-    problems = doctor.gpu_problems(TorchFacts("ROCm 7.2"), driver, {})
-    assert [p.what for p in problems] == [
-        "you may not open /dev/kfd: your groups are anna, users",
-        "you may not open /dev/dri/renderD*: your groups are anna, users",
-    ]
-    assert all("sudo usermod -aG render,video $USER" in p.fix and "--group-add" in p.fix for p in problems)
+def test_an_nvidia_gpu_and_a_torch_for_rocm():
+    problem = doctor.gpu_problems(TorchFacts("ROCm 7.2"), NVIDIA, {})[0]
+    assert problem.what == "an NVIDIA GPU is there, but torch is built for ROCm 7.2" and "CUDA build" in problem.fix
 
 
 @pytest.mark.parametrize("needed", [("root",), ("render", "root")])
@@ -137,24 +129,6 @@ def test_nobody_is_told_to_join_the_group_root(needed):
     problem = only(doctor.gpu_problems(TorchFacts("ROCm 7.2"), driver, {}))
     assert 'KERNEL=="kfd|renderD*", GROUP="render", MODE="0660" into /etc/udev/rules.d/' in problem.fix
     assert "sudo usermod -aG render,video $USER" in problem.fix and not re.search(r"-aG \S*root", problem.fix)
-
-
-def test_nvidias_driver_is_there_but_torch_sees_nothing():
-    problem = only(doctor.gpu_problems(TorchFacts("CUDA 12.8"), NVIDIA, {}))
-    assert problem.what == "torch sees no GPU, though its driver is there" and "nvidia-smi" in problem.fix
-
-
-@pytest.mark.parametrize("version, there", [("amdgpu 6.3.6", "its driver is there (amdgpu 6.3.6)"), ("", "there")])
-def test_a_rocm_build_that_does_not_fit_the_driver(version, there):
-    problem = only(doctor.gpu_problems(TorchFacts("ROCm 7.2"), replace(AMD, version=version), {}))
-    assert problem.what.startswith("torch (built for ROCm 7.2) sees no GPU, though") and problem.what.endswith(there)
-    assert "amd-smi" in problem.fix and "does not fit the driver" in problem.fix and "environment.yml" in problem.fix
-
-
-def test_a_variable_hides_the_gpu():
-    problem = only(doctor.gpu_problems(TorchFacts("ROCm 7.2"), AMD, {"HIP_VISIBLE_DEVICES": ""}))
-    assert problem.what == "torch sees no GPU; HIP_VISIBLE_DEVICES='' may hide it"
-    assert problem.fix.startswith("unset HIP_VISIBLE_DEVICES")
 
 
 MI300X = TorchFacts("ROCm 7.2", count=1, name="AMD Instinct MI300X", gfx="gfx942", architectures=("gfx90a", "gfx942"))
@@ -211,11 +185,8 @@ def test_a_missing_torch_is_left_to_the_package_check():
 # --- room
 
 
-def test_enough_room():
+def test_room_for_the_model_and_its_videos():
     assert doctor.room_problems(8.0, 10.0) == []
-
-
-def test_little_room():
     memory, disk = doctor.room_problems(0.5, 0.25)
     assert memory.what == "0.5 GiB of memory are free; 2.0 are needed" and "close other programs" in memory.fix
     assert disk.what == "0.2 GiB of disk are free; 1.0 are needed" and "delete" in disk.fix
@@ -256,22 +227,11 @@ def test_the_table_of_a_sound_machine():
     ]
 
 
-def test_one_thread_is_told_as_one():
-    assert "a CPU, 1 thread\n" in str(replace(FOUND, threads=1))
-
-
-def test_the_table_says_what_to_mend():
+def test_the_table_says_what_to_fix():
     problems = [Problem("scipy is missing", 'pip install "scipy"'), Problem("a", "b")]
-    found = replace(FOUND, device="cpu", problems=problems)
-    assert str(found).splitlines()[-6:] == [
-        "",
-        "To mend:",
-        "1. scipy is missing",
-        '   -> pip install "scipy"',
-        "2. a",
-        "   -> b",
-    ]
-    assert "device       cpu" in str(found).splitlines()
+    shown = str(replace(FOUND, device="cpu", threads=1, problems=problems))
+    assert "a CPU, 1 thread\n" in shown and "device       cpu\n" in shown
+    assert shown.endswith('\n\nTo mend:\n1. scipy is missing\n   -> pip install "scipy"\n2. a\n   -> b')
 
 
 @needs_gpu

@@ -1,4 +1,4 @@
-"""machine: device files and limits, read from folders laid out as the system lays them out."""
+"""probe: device files and limits, read from folders laid out as the system lays them out."""
 
 import builtins
 import os

@@ -98,7 +98,7 @@ def test_weights_survive_a_file(tmp_path):
 
 
 def test_missing_weights_are_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"none\.safetensors holds no judge; train one with: t2v train judge"):
+    with pytest.raises(FileNotFoundError, match=r"none\.safetensors .*t2v train judge"):
         judges.load(tmp_path / "none.safetensors")
 
 
@@ -111,7 +111,7 @@ def test_weights_cut_short_are_refused(tmp_path):
 
 def test_weights_of_something_else_are_refused(tmp_path):
     save_file({"x": torch.zeros(3)}, str(tmp_path / "other.safetensors"))
-    with pytest.raises(ValueError, match=r"other\.safetensors does not fit this judge"):
+    with pytest.raises(ValueError, match=r"other\.safetensors .*fit"):
         judges.load(tmp_path / "other.safetensors")
 
 

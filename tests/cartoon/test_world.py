@@ -60,7 +60,7 @@ def test_parse_says_what_is_wrong(text, said):
 
 
 def test_labels_name_what_is_allowed():
-    with pytest.raises(ValueError, match="place is 'mars', but must be one of: times square, lake"):
+    with pytest.raises(ValueError, match="place.*'mars'.*times square, lake"):
         cartoon.Labels("dog", "dancing", "mars")
 
 

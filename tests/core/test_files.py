@@ -59,7 +59,7 @@ def test_disk_full(tmp_path, error):
         path.write_text("half")
         raise error
 
-    with pytest.raises(OSError, match=r"the disk is full, so .*clip\.mp4 was not written: free some space") as caught:
+    with pytest.raises(OSError, match=r"disk is full.*clip\.mp4") as caught:
         files.write_whole(tmp_path / "clip.mp4", fill)
     assert caught.value.errno == errno.ENOSPC and os.listdir(tmp_path) == []
 
@@ -82,13 +82,13 @@ def test_a_real_library_writes_through_it(tmp_path):
 
 
 def test_a_folder_is_no_file(tmp_path):
-    with pytest.raises(IsADirectoryError, match="is a folder: give the name of a file in it"):
+    with pytest.raises(IsADirectoryError, match="is a folder"):
         files.write_text(tmp_path, "")
 
 
 def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "a").write_text("")
-    with pytest.raises(NotADirectoryError, match="a is a file, so .*b cannot be written below it"):
+    with pytest.raises(NotADirectoryError, match="a is a file.*b "):
         files.write_text(tmp_path / "a" / "b", "")
 
 
@@ -135,19 +135,19 @@ def test_a_manifest_written_again_is_the_same(folder):
 
 def test_a_file_cut_short(folder):
     (folder / "unet" / "w.bin").write_bytes(b"123")
-    with pytest.raises(ValueError, match=r"w\.bin has 3 bytes, but 5 are expected: copy or download the folder again"):
+    with pytest.raises(ValueError, match=r"w\.bin has 3 bytes.* 5 "):
         files.check_manifest(folder)
 
 
 def test_a_file_changed(folder):
     (folder / "unet" / "w.bin").write_bytes(b"12346")
-    with pytest.raises(ValueError, match=r"w\.bin has SHA-256 \w{64}, but \w{64} is expected"):
+    with pytest.raises(ValueError, match=r"w\.bin .*\w{64}.*\w{64}"):
         files.check_manifest(folder)
 
 
 def test_a_file_gone(folder):
     (folder / "unet" / "w.bin").unlink()
-    with pytest.raises(FileNotFoundError, match=r"w\.bin is missing, but the manifest lists it"):
+    with pytest.raises(FileNotFoundError, match=r"w\.bin is missing"):
         files.check_manifest(folder)
 
 

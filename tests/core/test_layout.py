@@ -43,7 +43,7 @@ def test_to_uint8_rounds_to_the_nearest_value_and_clips():
 
 @pytest.mark.parametrize("call", [layout.fold_frames, layout.to_uint8, layout.to_float])
 def test_too_few_axes(call):
-    with pytest.raises(ValueError, match=r"has shape \[2, 3, 8, 8\], but \[b \w .*\] is needed"):
+    with pytest.raises(ValueError, match=r"\[2, 3, 8, 8\].*\[b \w .*\]"):
         call(torch.zeros(2, 3, 8, 8))
 
 

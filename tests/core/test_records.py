@@ -34,7 +34,7 @@ def test_the_record_stands_beside_the_video(tmp_path):
 
 def test_only_the_prompt_is_required():
     assert GenerationSpec.from_dict({"prompt": "x"}) == GenerationSpec("x")
-    with pytest.raises(ValueError, match="GenerationSpec needs prompt: add the missing fields"):
+    with pytest.raises(ValueError, match="GenerationSpec .*prompt"):
         GenerationSpec.from_dict({"seed": 1})
 
 
@@ -44,13 +44,13 @@ def test_nothing_changes_a_spec():
 
 
 def test_unknown_fields_are_named_with_the_known_ones():
-    with pytest.raises(ValueError, match=r"GenerationSpec has no cfg: it knows prompt, negative_prompt, seed"):
+    with pytest.raises(ValueError, match="GenerationSpec .*cfg.*prompt, negative_prompt, seed"):
         GenerationSpec.from_dict({"prompt": "x", "cfg": 3})
 
 
 @pytest.mark.parametrize("values", [None, [], "prompt"])
 def test_a_spec_is_read_from_a_table(values):
-    with pytest.raises(ValueError, match="a GenerationSpec is read from a table of fields"):
+    with pytest.raises(ValueError, match="GenerationSpec .*fields"):
         GenerationSpec.from_dict(values)
 
 
@@ -73,12 +73,12 @@ def test_wrong_types(field, value, words):
 
 
 def test_a_record_wants_a_resolved_spec():
-    with pytest.raises(ValueError, match="spec leaves guidance, height, width at None"):
+    with pytest.raises(ValueError, match="guidance, height, width .*None"):
         replace(RECORD, spec=GenerationSpec("x"))
 
 
 def test_a_record_wants_a_spec():
-    with pytest.raises(ValueError, match="^spec=.* is a dict, but GenerationSpec is needed"):
+    with pytest.raises(ValueError, match="^spec.*dict.*GenerationSpec"):
         replace(RECORD, spec=SPEC.to_dict())
 
 

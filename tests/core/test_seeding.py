@@ -43,7 +43,7 @@ def test_numpy_integers_are_seeds():
 
 @pytest.mark.parametrize("seed", [-1, 2**32, 1.0, True, "7", None, float("nan")])
 def test_bad_seeds(seed):
-    with pytest.raises(ValueError, match="is not allowed: use a whole number from 0 to 4294967295"):
+    with pytest.raises(ValueError, match="seed=.*0 to 4294967295"):
         seeding.generator(seed)
 
 
@@ -54,5 +54,5 @@ def test_no_seeds():
 
 @pytest.mark.parametrize("shape", [(4, 0), (-1,), (2.5,)])
 def test_bad_shapes(shape):
-    with pytest.raises(ValueError, match="every size must be a whole number above 0"):
+    with pytest.raises(ValueError, match="size.*whole number"):
         seeding.noise([0], shape)

@@ -105,7 +105,7 @@ def test_bad_frames_are_refused(tmp_path, frames):
 
 @pytest.mark.parametrize("fps", [0, -8, 241, float("nan"), float("inf"), "8", True, None])
 def test_bad_fps_is_refused(tmp_path, fps):
-    with pytest.raises(ValueError, match=r"fps=.* but a number above 0 and at most 240"):
+    with pytest.raises(ValueError, match="fps=.*240"):
         video.write_mp4(a_video(), tmp_path / "a.mp4", fps=fps)
 
 
@@ -120,13 +120,13 @@ def test_a_higher_crf_takes_fewer_bytes():
 
 
 def test_gif_refuses_what_browsers_slow_down(tmp_path):
-    with pytest.raises(ValueError, match="fps=60, but a number above 0 and at most 50"):
+    with pytest.raises(ValueError, match="fps=60.*50"):
         video.write_gif(a_video(), tmp_path / "a.gif", fps=60)
 
 
 @pytest.mark.parametrize("scale", [0, -1, 1.5, True, "2"])
 def test_bad_scale_is_refused(scale):
-    with pytest.raises(ValueError, match=r"scale=.* but a whole number from 1 is needed"):
+    with pytest.raises(ValueError, match="scale=.*whole number"):
         video.mp4_bytes(a_video(), scale=scale)
     with pytest.raises(ValueError, match="scale="):
         video.enlarge(a_video(), scale)
@@ -199,7 +199,7 @@ def test_bad_palettes_are_refused(colours):
 
 
 def test_a_bad_picture_is_refused():
-    with pytest.raises(ValueError, match=r"image is uint8 \[5, 32, 48, 3\], but uint8 \[h w 3\] is needed"):
+    with pytest.raises(ValueError, match=r"image .*\[5, 32, 48, 3\].*\[h w 3\]"):
         video.png_bytes(a_video())
 
 
@@ -222,7 +222,7 @@ def test_grid_puts_videos_in_step():
 
 
 def test_grid_refuses_what_does_not_fit():
-    with pytest.raises(ValueError, match=r"shapes \[5, 32, 48, 3\], \[6, 32, 48, 3\], but one shape"):
+    with pytest.raises(ValueError, match=r"\[5, 32, 48, 3\], \[6, 32, 48, 3\]"):
         video.grid([a_video(5), a_video(6)])
     with pytest.raises(ValueError, match="shapes none, but one shape"):
         video.grid([])
@@ -244,7 +244,7 @@ def test_reduce_takes_the_mean_of_blocks():
     means = frames.reshape(5, 16, 2, 24, 2, 3).mean((2, 4))
     np.testing.assert_allclose(video.reduce(frames, 2), means, atol=0.5)
     assert np.array_equal(video.reduce(video.enlarge(frames, 3), 3), frames)
-    with pytest.raises(ValueError, match="factor=33, but the frames have only 32 x 48 pixels"):
+    with pytest.raises(ValueError, match="factor=33.*32 x 48"):
         video.reduce(frames, 33)
     with pytest.raises(ValueError, match="factor=0, but a whole number"):
         video.reduce(frames, 0)
@@ -267,7 +267,7 @@ def test_a_long_label_is_cut_with_a_sign():
 
 
 def test_label_refuses_what_is_no_picture():
-    with pytest.raises(ValueError, match=r"frames are float64 \[4, 4\], but uint8 \[... h w 3\] is needed"):
+    with pytest.raises(ValueError, match=r"frames .*float64 \[4, 4\].*h w 3\]"):
         video.label(np.zeros((4, 4)), "x")
 
 

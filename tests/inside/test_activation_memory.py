@@ -65,7 +65,7 @@ def test_half_the_precision_takes_half():
 
 
 def test_weights_in_memory_are_refused():
-    with pytest.raises(ValueError, match="model is on cpu, but meta is needed: take loading.skeleton."):
+    with pytest.raises(ValueError, match="model .*cpu.*meta"):
         activation_memory.peak(nn.Linear(2, 2), torch.zeros(1, 2))
     with pytest.raises(ValueError, match="model is on no device"):
         activation_memory.peak(nn.ReLU(), torch.zeros(1, 2))

@@ -74,7 +74,7 @@ def test_one_layer_can_be_named_and_an_unknown_one_is_refused(toy_pipe):
     with attention_maps.recorded(toy_pipe, "mid_block") as maps:
         generate.generate(toy_pipe, SPEC)
     assert {record.layer.split(".")[0] for record in maps.records} == {"mid_block"}
-    with pytest.raises(ValueError, match="layers='top' is in no layer's name: use a part of one of transformer_in"):
+    with pytest.raises(ValueError, match="layers='top' .*transformer_in"):
         attention_maps.recorded(toy_pipe, "top").__enter__()
 
 
@@ -95,7 +95,7 @@ def test_frames_are_read_by_frames(made):
 
 @pytest.mark.parametrize("word", ["cat", "", "square times"])
 def test_a_word_that_is_not_in_the_prompt_is_refused(made, toy_pipe, word):
-    with pytest.raises(ValueError, match="is not in the prompt 'a dog is dancing in times square': use one of its"):
+    with pytest.raises(ValueError, match="not in .*'a dog is dancing in times square'"):
         made[0].of_word(toy_pipe.tokenizer, SPEC.prompt, word)
 
 
@@ -147,14 +147,14 @@ def test_a_second_prompt_or_length_is_refused_before_it_is_computed(toy_pipe):
         with attention_maps.recorded(toy_pipe) as maps:
             generate.generate(toy_pipe, SPEC)
             calls = maps.calls
-            with pytest.raises(ValueError, match="another prompt or length begins, but maps hold one"):
+            with pytest.raises(ValueError, match="another prompt or length"):
                 generate.generate(toy_pipe, second)
         assert maps.calls == calls
         assert maps.of_word(toy_pipe.tokenizer, SPEC.prompt, "dog").shape[0] == SPEC.frames
 
 
 def test_a_sample_that_is_not_in_the_batch_is_refused(made, toy_pipe):
-    with pytest.raises(ValueError, match="sample=5 is out of range: the batch has 2, use -2 to 1"):
+    with pytest.raises(ValueError, match="sample=5 .*-2 to 1"):
         made[0].of_word(toy_pipe.tokenizer, SPEC.prompt, "dog", sample=5)
     with pytest.raises(ValueError, match="sample=-3 is out of range"):
         made[0].between_frames(sample=-3)
@@ -188,7 +188,7 @@ def test_what_chooses_no_look_is_refused(made, toy_pipe, given, word):
 
 @pytest.mark.parametrize("word", [None, 3, ["dog"]])
 def test_a_word_and_a_prompt_are_texts(toy_pipe, word):
-    with pytest.raises(ValueError, match=r"word=.* but a text is needed: write it in quotes"):
+    with pytest.raises(ValueError, match="word=.*text"):
         attention_maps.tokens_of(toy_pipe.tokenizer, SPEC.prompt, word)
     with pytest.raises(ValueError, match=r"prompt=.* but a text is needed"):
         attention_maps.tokens_of(toy_pipe.tokenizer, word, "dog")
@@ -196,16 +196,16 @@ def test_a_word_and_a_prompt_are_texts(toy_pipe, word):
 
 def test_only_a_pipeline_can_be_recorded(toy_pipe):
     for other in (None, "cartoon", toy_pipe.vae):
-        with pytest.raises(ValueError, match=r"pipe is a .* without a unet: give a pipeline"):
+        with pytest.raises(ValueError, match="pipe .*without a unet"):
             attention_maps.recorded(other).__enter__()
-    with pytest.raises(ValueError, match=r"layers=\['mid'\] is a list, but a text is needed"):
+    with pytest.raises(ValueError, match=r"layers=\['mid'\] .*text"):
         attention_maps.recorded(toy_pipe, ["mid"]).__enter__()
 
 
 @pytest.mark.parametrize("heat", [None, "dog", [torch.zeros(8, 8), torch.zeros(8, 8)]])
 def test_a_heat_is_an_array(heat):
     frames = np.zeros((2, 8, 8, 3), np.uint8)
-    with pytest.raises(ValueError, match=r"heat is a .*, but an array \[f h w\] is needed: of_word gives it"):
+    with pytest.raises(ValueError, match=r"heat .*\[f h w\]"):
         attention_maps.overlaid(frames, heat)
     with pytest.raises(ValueError, match="shade=a is out of range"):
         attention_maps.overlaid(frames, torch.zeros(2, 8, 8), "a")
@@ -225,7 +225,7 @@ def test_a_word_is_not_found_in_the_end_of_another_one(toy_pipe, prompt, word, p
 def test_a_unet_without_diffusers_attentions_is_refused(toy_pipe):
     before, toy_pipe.unet = toy_pipe.unet, unet.from_diffusers(toy_pipe.unet)
     try:
-        with pytest.raises(ValueError, match="unet is a UNet3D without diffusers' attentions: load the model without"):
+        with pytest.raises(ValueError, match="unet .*UNet3D .*attention"):
             with attention_maps.recorded(toy_pipe):
                 pass
     finally:

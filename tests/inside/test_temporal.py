@@ -109,13 +109,13 @@ def test_a_new_unet_starts_as_an_image_model():
 
 
 def test_an_unknown_kind_is_refused(unet):
-    with pytest.raises(ValueError, match="kinds has 'spatial', but allowed are: convolution, attention"):
+    with pytest.raises(ValueError, match="kinds.*'spatial'.*convolution, attention"):
         temporal.temporal_layers(unet, ("spatial",))
 
 
 def test_a_unet_without_diffusers_layers_is_refused(toy_pipe):
     own = from_diffusers(toy_pipe.unet)
-    with pytest.raises(ValueError, match="unet is a UNet3D without diffusers' temporal layers: load"):
+    with pytest.raises(ValueError, match="unet .*UNet3D .*temporal"):
         with temporal.temporal_layers_off(own):
             pass
     with temporal.temporal_layers_off(own, ()):

@@ -286,7 +286,7 @@ def test_a_trace_as_json(real):
 
 
 def test_what_is_no_module_is_refused(toy_pipe):
-    with pytest.raises(ValueError, match="model is a TextToVideoSDPipeline, but a torch module is needed: pipe.unet"):
+    with pytest.raises(ValueError, match=r"model .*TextToVideoSDPipeline.*pipe\.unet"):
         trace(toy_pipe, "a dog")
     with pytest.raises(ValueError, match="model is a str, but"), traced("unet"):
         pass
@@ -294,9 +294,7 @@ def test_what_is_no_module_is_refused(toy_pipe):
 
 def test_an_unknown_row_is_refused():
     found = trace(nn.Sequential(nn.Linear(1, 1)), torch.zeros(1, 1))
-    with pytest.raises(
-        ValueError, match=r"module 'mid' is not in this trace: take a name of named_modules\(\), such as"
-    ):
+    with pytest.raises(ValueError, match="'mid' .*trace"):
         found["mid"]
 
 

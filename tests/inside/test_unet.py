@@ -396,7 +396,7 @@ def test_a_configuration_that_lacks_a_key(key):
 
 
 def test_what_has_no_configuration():
-    with pytest.raises(ValueError, match="the configuration is a NoneType, but keys with values are needed"):
+    with pytest.raises(ValueError, match="configuration .*NoneType"):
         unet.from_diffusers(nn.Linear(1, 1))
 
 
@@ -437,7 +437,7 @@ def test_weights_that_do_not_fit_are_not_loaded_in_part(folder, nothing_loaded, 
 @pytest.mark.parametrize("name", ["config.json", "diffusion_pytorch_model.safetensors"])
 def test_a_folder_that_is_damaged_or_lacks_a_file(folder, nothing_loaded, name):
     (folder / name).write_bytes((folder / name).read_bytes()[:-9])
-    with pytest.raises(ValueError, match="is cut short or damaged .*: copy or download it again"):
+    with pytest.raises(ValueError, match="cut short or damaged"):
         unet.from_diffusers(folder)
     (folder / name).unlink()
     with pytest.raises(FileNotFoundError, match=f"{name} does not exist: give a UNet's folder, mostly named unet"):
@@ -446,13 +446,13 @@ def test_a_folder_that_is_damaged_or_lacks_a_file(folder, nothing_loaded, name):
 
 def test_latents_text_and_arguments_that_do_not_fit(ours):
     x_t, text = inputs(ours.config)
-    with pytest.raises(ValueError, match=r"sample has shape \[2, 3, 8, 8\], but \[b 8 f h w\] is needed"):
+    with pytest.raises(ValueError, match=r"sample .*\[2, 3, 8, 8\].*\[b 8 f h w\]"):
         ours(x_t[:, 0], 1, text)
-    with pytest.raises(ValueError, match=r"sample has shape \[2, 4, 3, 8, 8\], but \[b 8 f h w\] is needed"):
+    with pytest.raises(ValueError, match=r"sample .*\[2, 4, 3, 8, 8\].*\[b 8 f h w\]"):
         ours(x_t[:, :4], 1, text)
-    with pytest.raises(ValueError, match=r"encoder_hidden_states has shape \[1, 7, 128\], but \[2 t 128\] is needed"):
+    with pytest.raises(ValueError, match=r"encoder_hidden_states .*\[1, 7, 128\].*\[2 t 128\]"):
         ours(x_t, 1, text[:1])
-    with pytest.raises(ValueError, match="timestep_cond is not known to UNet3D: leave it away"):
+    with pytest.raises(ValueError, match="timestep_cond .*UNet3D"):
         ours(x_t, 1, text, cross_attention_kwargs=None, timestep_cond=text)
 
 

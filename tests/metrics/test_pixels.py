@@ -122,7 +122,7 @@ def test_small_frames_have_a_flow(size):
     "measure", [metrics.flicker, metrics.sharpness, metrics.direction, metrics.dominant_colours, metrics.warped_error]
 )
 def test_frames_of_0_to_1_are_refused(measure):
-    with pytest.raises(ValueError, match=r"float64 \[4, 64, 64, 3\], but uint8 \[f h w 3\]"):
+    with pytest.raises(ValueError, match=r"float64 \[4, 64, 64, 3\].*\[f h w 3\]"):
         measure(texture(4, 1) / 255)
 
 

@@ -180,14 +180,14 @@ def test_a_saved_diagram_is_the_same_each_time(small, tmp_path):
 
 
 def test_a_fold_of_another_shape_is_refused():
-    with pytest.raises(ValueError, match=r"frames returns the shape \[2, 2, 4, 2, 3\], but \[8, 2, 2, 3\] is needed"):
+    with pytest.raises(ValueError, match=r"frames .*\[2, 2, 4, 2, 3\].*\[8, 2, 2, 3\]"):
         diagrams.folding(frames=lambda x: x)
-    with pytest.raises(ValueError, match=r"pixels returns the shape \[.*\], but \[12, 4, 2\] is needed"):
+    with pytest.raises(ValueError, match=r"pixels .*\[12, 4, 2\]"):
         diagrams.folding(pixels=lambda x: x)
 
 
 def test_what_is_no_unet_cannot_be_drawn_as_one(small):
-    with pytest.raises(ValueError, match="the trace has no down_blocks: trace a UNet"):
+    with pytest.raises(ValueError, match="trace .*down_blocks"):
         diagrams.unet(small["text_encoder"])
 
 
@@ -198,12 +198,12 @@ def test_a_layer_without_all_parts(small, name, layer):
 
 
 def test_a_block_that_is_not_there(small):
-    with pytest.raises(ValueError, match="module 'down_blocks.7' is not in this trace"):
+    with pytest.raises(ValueError, match=r"'down_blocks\.7' .*trace"):
         diagrams.block(small["unet"], "down_blocks.7")
 
 
 def test_a_pipeline_without_all_parts(small):
-    with pytest.raises(ValueError, match="traces lack vae: give what tracing.trace_parts returns"):
+    with pytest.raises(ValueError, match="traces .*vae.*trace_parts"):
         diagrams.pipeline({name: small[name] for name in ("unet", "text_encoder")})
     with pytest.raises(ValueError, match="steps=0 is out of range: use 1 or more"):
         diagrams.pipeline(small, steps=0)

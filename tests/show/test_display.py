@@ -219,13 +219,13 @@ def test_another_number_of_titles_is_refused(titles, given):
 
 
 def test_another_number_of_labels_is_refused():
-    with pytest.raises(ValueError, match="labels is 1 texts, but there are 2 frames"):
+    with pytest.raises(ValueError, match="labels .*1 .*2 frames"):
         display.show_filmstrip(a_video(f=2), labels=["a"])
 
 
 @pytest.mark.parametrize("show", [display.show_video, display.show_filmstrip, lambda clip: display.show_grid([clip])])
 def test_what_is_no_video_is_refused(show):
-    with pytest.raises(ValueError, match=r"frames are float64 \[2, 8, 8, 3\], but uint8 \[f h w 3\]"):
+    with pytest.raises(ValueError, match=r"frames .*float64 \[2, 8, 8, 3\].*\[f h w 3\]"):
         show(np.zeros((2, 8, 8, 3)))
 
 
@@ -271,7 +271,7 @@ def test_a_matrix_is_written_in_its_colours():
 
 
 def test_a_matrix_without_all_names_is_refused():
-    with pytest.raises(ValueError, match=r"values are \[1, 2\], but there are names for \[1, 1\]: give one for each"):
+    with pytest.raises(ValueError, match=r"values .*\[1, 2\].*\[1, 1\]"):
         display.matrix(None, np.zeros((1, 2)), ["one"], ["a"], 0, 1)
 
 
@@ -284,7 +284,7 @@ def test_maps_stand_below_the_frames(shown):
 
 @pytest.mark.parametrize("one", [np.zeros((3, 8, 8)), np.zeros((2, 8))])
 def test_a_map_that_does_not_fit_the_clip_is_refused(one):
-    with pytest.raises(ValueError, match=r"the map of 'dog' must be \[f h w\] with f = 2, as the clip has frames"):
+    with pytest.raises(ValueError, match=r"'dog' .*\[f h w\].*2"):
         display.show_maps(a_video(f=2), {"dog": one}, "")
 
 

@@ -156,7 +156,7 @@ def test_without_a_shell_there_is_no_page(no_marks, monkeypatch):
 
 def test_a_headless_that_says_nothing_is_refused(monkeypatch):
     monkeypatch.setenv("T2V_HEADLESS", "yes")
-    with pytest.raises(ValueError, match=r"T2V_HEADLESS='yes', but 1 \(no page\), 0 \(a page\) or nothing"):
+    with pytest.raises(ValueError, match="T2V_HEADLESS='yes'"):
         playground.is_live()
 
 

@@ -248,9 +248,9 @@ def _memory_problems(found) -> list:
     from t2v_helpers.model import memory_plan
 
     try:
-        memory_plan.parse(found.t2v_memory)
+        memory_plan.parse_bytes(found.t2v_memory)
     except ValueError as error:
-        return [doctor.Problem("the variable T2V_MEMORY is no size", f"unset it, or set it anew: {error}")]
+        return [doctor.Problem("the variable T2V_MEMORY is not a size", f"unset it or correct it: {error}")]
     return []
 
 

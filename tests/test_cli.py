@@ -255,7 +255,10 @@ def test_generate_in_so_much_memory_tells_what_it_chose(t2v, tmp_path):
 
 @pytest.mark.parametrize(
     "memory, said",
-    [("100MiB", "memory=100 MiB is too little for 16 frames of 64x64: the least is"), ("a lot", "is no size: give")],
+    [
+        ("100MiB", "memory=100 MiB is too little for 16 frames of 64x64: the least is"),
+        ("a lot", "memory='a lot' is not a size"),
+    ],
 )
 def test_memory_that_is_too_little_or_none(t2v, tmp_path, memory, said):
     assert said in refused(t2v("generate", PROMPT, "--memory", memory, "-o", tmp_path / "a.mp4"))
@@ -359,12 +362,12 @@ def test_info_lists_the_memory_that_a_variable_asks_for_and_says_where_it_is_no_
     assert "T2V_MEMORY" not in t2v("info", "--quick")[1]
     monkeypatch.setenv("T2V_MEMORY", "8GiB")
     status, out, _ = t2v("info", "--quick")
-    assert status == 0 and "\nT2V_MEMORY   8GiB\n" in out and "is no size" not in out
+    assert status == 0 and "\nT2V_MEMORY   8GiB\n" in out and "is not a size" not in out
     monkeypatch.setenv("T2V_MEMORY", "bad")
     status, out, _ = t2v("info", "--quick")
-    assert status == 0 and "the variable T2V_MEMORY is no size\n   -> unset it, or set it anew: memory='bad'" in out
+    assert status == 0 and "T2V_MEMORY is not a size\n   -> unset it" in out and "memory='bad'" in out
     found = json.loads(t2v("info", "--quick", "--json")[1])
-    assert found["t2v_memory"] == "bad" and found["problems"][-1]["what"].endswith("T2V_MEMORY is no size")
+    assert found["t2v_memory"] == "bad" and found["problems"][-1]["what"].endswith("T2V_MEMORY is not a size")
 
 
 @pytest.mark.parametrize("build, count", [("none", 0), ("CPU", 1)])

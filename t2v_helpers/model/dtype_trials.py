@@ -111,7 +111,7 @@ def attention_backend(shape: tuple[int, ...], dtype: torch.dtype, device: torch.
 @torch.no_grad()
 def first_step(dtype: torch.dtype, device: torch.device) -> str:
     """ "works" where the cartoon's first call of the UNet, on pure noise, is finite. Errors: of loading.load."""
-    way = memory_plan.Way(str(dtype).removeprefix("torch."))
+    way = memory_plan.MemoryOptions(str(dtype).removeprefix("torch."))
     plain = memory_plan.Plan(0, 4, 64, 64, {way: 0})  # the dtype as it is tried, whatever T2V_MEMORY asks for
     pipe = loading.load("cartoon", device, dtype, quiet=True, memory=plain)
     ids = pipe.tokenizer(PROMPT, padding="max_length", return_tensors="pt").input_ids.to(device)  # [b t]

@@ -109,15 +109,17 @@ def load(
     pipe.plan = chosen
     if fast:
         _accelerate(pipe)
-    way = chosen.way if chosen else planning.Way(str(dtype), vae_slicing=not is_cartoon(pipe))
+    way = chosen.options if chosen else planning.MemoryOptions(str(dtype), vae_slicing=not is_cartoon(pipe))
     return _run_so(pipe, way, device)
 
 
 def _dtype(asked: str | torch.dtype, chosen: planning.Plan | None, device: torch.device) -> torch.dtype:
     """The plan's dtype where there is a plan. ValueError: another one was asked for."""
-    dtype = pick_dtype(chosen.way.dtype if chosen else asked, device)
+    dtype = pick_dtype(chosen.options.dtype if chosen else asked, device)
     if asked != "auto" and pick_dtype(asked) != dtype:
-        raise ValueError(f"dtype={asked!r} is not the plan's {chosen.way.dtype}: leave it out, or make a plan with it.")
+        raise ValueError(
+            f"dtype={asked!r} is not the plan's {chosen.options.dtype}: leave it out, or make a plan with it."
+        )
     return dtype
 
 
@@ -138,7 +140,7 @@ def plan(
     gpu = pick_device(device).type == "cuda"
     auto = ("float16",) if gpu else ("float32", "bfloat16")
     dtypes = auto if dtype == "auto" else (str(pick_dtype(dtype)).removeprefix("torch."),)
-    planning.parse(memory)
+    planning.parse_bytes(memory)
     bare = SimpleNamespace(**skeleton(name))
     own = defaults(bare)
     height, width = own.height if height is None else height, own.width if width is None else width
@@ -347,7 +349,7 @@ def _by_parts(folder: str, **words) -> StandIn:
     )
 
 
-def _run_so(pipe: TextToVideoSDPipeline, way: planning.Way, device: torch.device) -> TextToVideoSDPipeline:
+def _run_so(pipe: TextToVideoSDPipeline, way: planning.MemoryOptions, device: torch.device) -> TextToVideoSDPipeline:
     """Move the pipeline to its device, or let it go there part by part, and save memory as `way` says."""
     if way.vae_slicing:
         pipe.vae.enable_slicing()

@@ -22,7 +22,7 @@ from t2v_helpers.machine.device import pick_dtype
 from t2v_helpers.machine.probe import TorchFacts
 from t2v_helpers.model import hub, loading, memory_plan
 from t2v_helpers.model.generate import generate
-from t2v_helpers.model.memory_plan import Way
+from t2v_helpers.model.memory_plan import MemoryOptions
 
 TINY = GenerationSpec("a robot is dancing", steps=1, frames=1, height=64, width=64)
 
@@ -370,7 +370,8 @@ def traced():
 
 def test_loading_into_so_much_memory_says_what_was_chosen(toy_folder, capfd):
     pipe = loading.load(toy_folder, device="cpu", memory="2GiB")
-    assert pipe.plan.way == Way("float32") and pipe.unet.dtype == torch.float32 and not pipe.vae.use_slicing
+    assert pipe.plan.options == MemoryOptions("float32")
+    assert pipe.unet.dtype == torch.float32 and not pipe.vae.use_slicing
     assert str(pipe.plan).startswith("16 frames of 64x64 in 2.0 GiB of memory:")
     assert capfd.readouterr() == ("", f"{pipe.plan}\n")
     loading.load(toy_folder, device="cpu", memory="2GiB", quiet=True)
@@ -379,19 +380,20 @@ def test_loading_into_so_much_memory_says_what_was_chosen(toy_folder, capfd):
 
 def test_what_is_needed_is_traced_and_what_was_chosen_is_done(toy_folder):
     needs = loading.needs(toy_folder, 16, 64, 64)
-    sliced = memory_plan.needed(needs, Way("float32", vae_slicing=True))
-    plain = memory_plan.needed(needs, Way("float32"))
+    sliced = memory_plan.needed(needs, MemoryOptions("float32", vae_slicing=True))
+    plain = memory_plan.needed(needs, MemoryOptions("float32"))
     assert sliced < plain and needs.unet_in_pieces < needs.peaks["unet"] and needs.vae_sliced < needs.peaks["vae"]
     pipe = loading.load(toy_folder, device="cpu", dtype="float32", memory=plain - 1)
-    assert pipe.vae.use_slicing and pipe.plan.needed == sliced and pipe.plan.weighed[Way("float32")] == plain
+    assert pipe.plan.considered[MemoryOptions("float32")] == plain
+    assert pipe.vae.use_slicing and pipe.plan.needed == sliced
     assert generate(pipe, TINY).frames.shape == (1, 64, 64, 3)
 
 
 def test_every_way_of_the_cpu_gives_the_same_video(toy_folder):
     plan = loading.plan(toy_folder, "2GiB", "cpu")
     loud = {}
-    for way in memory_plan.ways(("float32",), gpu=False):
-        pipe = loading.load(toy_folder, device="cpu", memory=replace(plan, weighed={way: plan.needed}))
+    for way in memory_plan.all_options(("float32",), gpu=False):
+        pipe = loading.load(toy_folder, device="cpu", memory=replace(plan, considered={way: plan.needed}))
         assert pipe.vae.use_slicing == way.vae_slicing
         loud[way] = generate(pipe, replace(TINY, frames=2)).frames.astype(int)
     first, *others = loud.values()
@@ -410,15 +412,15 @@ def test_offload_is_left_to_the_pipeline_on_a_gpu(toy_folder, a_gpu, monkeypatch
     asked = []
     monkeypatch.setattr(TextToVideoSDPipeline, "enable_model_cpu_offload", lambda pipe, device: asked.append(device))
     plan = loading.plan(toy_folder, "2GiB")
-    assert plan.way == Way("float16")
-    way = Way("float16", vae_slicing=True, offload=True)
-    pipe = loading.load(toy_folder, memory=replace(plan, weighed={way: plan.needed}))
+    assert plan.options == MemoryOptions("float16")
+    way = MemoryOptions("float16", vae_slicing=True, offload=True)
+    pipe = loading.load(toy_folder, memory=replace(plan, considered={way: plan.needed}))
     assert asked == [torch.device("cuda")] and pipe.unet.device == torch.device("cpu") and pipe.vae.use_slicing
 
 
 def test_offloaded_and_in_pieces_the_video_is_the_same(toy_folder, toy_pipe):
     """accelerate's real hooks, which bring each part to its device when its turn comes; here that is the CPU, too."""
-    way = Way("float32", vae_slicing=True, offload=True, in_pieces=True)
+    way = MemoryOptions("float32", vae_slicing=True, offload=True, in_pieces=True)
     pipe = loading._run_so(loading.load(toy_folder, device="cpu", dtype="float32"), way, torch.device("cpu"))
     assert all(hasattr(getattr(pipe, part), "_hf_hook") for part in loading.PARTS)
     for _ in range(2):  # the parts go home after a video, and come back for the next
@@ -431,21 +433,21 @@ def test_offloaded_and_in_pieces_the_video_is_the_same(toy_folder, toy_pipe):
 def test_no_more_is_used_on_a_gpu_than_was_planned(offload):
     """torch's own peak. The cartoon is small, and most of what is planned for it is the reserve."""
     plan = loading.plan("cartoon", "2GiB", "cuda")
-    way = replace(plan.way, vae_slicing=True, offload=offload, in_pieces=True)
+    way = replace(plan.options, vae_slicing=True, offload=offload, in_pieces=True)
     needed = memory_plan.needed(loading.needs("cartoon", 16, 64, 64), way)
-    pipe = loading.load("cartoon", "cuda", memory=replace(plan, weighed={way: needed}))
+    pipe = loading.load("cartoon", "cuda", memory=replace(plan, considered={way: needed}))
     made = generate(pipe, replace(TINY, frames=16))
     assert made.record.peak_memory_mib * 2**20 <= needed and made.frames.std() > 1
 
 
 @pytest.mark.parametrize(
     "size, way",
-    [("8GiB", Way("float16")), ("5GiB", Way("float16", vae_slicing=True)),
-     ("4.2GiB", Way("float16", vae_slicing=True, offload=True))],
+    [("8GiB", MemoryOptions("float16")), ("5GiB", MemoryOptions("float16", vae_slicing=True)),
+     ("4.2GiB", MemoryOptions("float16", vae_slicing=True, offload=True))],
 )  # fmt: skip
 def test_modelscope_in_the_memory_of_some_gpus(a_gpu, traced, monkeypatch, size, way):
     monkeypatch.setattr(loading, "needs", lambda *_: traced)
-    assert loading.plan("modelscope", size).way == way
+    assert loading.plan("modelscope", size).options == way
 
 
 def test_the_traced_needs_of_modelscope(traced):
@@ -463,7 +465,7 @@ def test_the_variable_says_the_memory_where_the_argument_does_not(toy_folder, mo
     monkeypatch.setenv("T2V_MEMORY", "3GiB")
     assert loading.load(toy_folder, device="cpu").plan.memory == 3 << 30
     assert loading.load(toy_folder, device="cpu", memory="2GiB").plan.memory == 2 << 30
-    with pytest.raises(ValueError, match="memory=0 is no size"):
+    with pytest.raises(ValueError, match="memory=0 is not a size"):
         loading.load(toy_folder, device="cpu", memory=0)
     monkeypatch.setenv("T2V_MEMORY", "")
     assert loading.load(toy_folder, device="cpu").plan is None
@@ -506,12 +508,12 @@ def test_modelscope_in_too_little(a_gpu, traced, monkeypatch):
 @pytest.mark.parametrize(
     "wrong, said",
     [
-        ({"memory": "much"}, "memory='much' is no size"),
+        ({"memory": "much"}, "memory='much' is not a size"),
         ({"frames": 0}, "frames=0 is not allowed: use a whole number from 1 to 200"),
         ({"frames": True}, "frames=True is not allowed"),
         ({"frames": 10**6}, "frames=1000000 is not allowed: .* to 200"),
         ({"width": 2**20}, "width=1048576 is not allowed: use a whole number from 16 to 1024"),
-        ({"memory": 10**400}, "memory=10+ is no size"),
+        ({"memory": 10**400}, "memory=10+ is not a size"),
         ({"height": 65}, "height=65 is not a multiple of 16 pixels: use 64 or 80"),
         ({"width": 1.5}, "width=1.5 is not allowed"),
         ({"dtype": "int8"}, "dtype='int8' is not allowed"),

@@ -1,11 +1,11 @@
-"""memory: what is chosen for how much, from needs that are written here; pieces are held against the whole layer."""
+"""memory_plan: what is chosen for how much memory, from needs that are written here; a layer in pieces and whole."""
 
 import pytest
 import torch
 
 from t2v_helpers.inside import activation_memory, unet
 from t2v_helpers.model import loading, memory_plan
-from t2v_helpers.model.memory_plan import Needs, Way
+from t2v_helpers.model.memory_plan import MemoryOptions, Needs
 
 GIB = 2**30
 
@@ -23,27 +23,27 @@ def choose(size, frames=16, gpu=True, dtypes=("float16",)):
 
 
 @pytest.mark.parametrize(
-    "size, way",
+    "size, options",
     [
-        ("8GiB", Way("float16")),
-        ("6GiB", Way("float16")),
-        ("5GiB", Way("float16", vae_slicing=True)),
-        ("4.4GiB", Way("float16", vae_slicing=True, offload=True)),
-        ("3.8GiB", Way("float16", vae_slicing=True, offload=True, in_pieces=True)),
+        ("8GiB", MemoryOptions("float16")),
+        ("6GiB", MemoryOptions("float16")),
+        ("5GiB", MemoryOptions("float16", vae_slicing=True)),
+        ("4.4GiB", MemoryOptions("float16", vae_slicing=True, offload=True)),
+        ("3.8GiB", MemoryOptions("float16", vae_slicing=True, offload=True, in_pieces=True)),
     ],
 )
-def test_less_memory_gives_up_more(size, way):
+def test_less_memory_gives_up_more(size, options):
     plan = choose(size)
-    assert plan.way == way and plan.needed <= plan.memory
-    assert all(needed > plan.memory for other, needed in plan.weighed.items() if other != way)
+    assert plan.options == options and plan.needed <= plan.memory
+    assert all(needed > plan.memory for other, needed in plan.considered.items() if other != options)
 
 
 def test_on_the_cpu_nothing_is_offloaded_and_half_precision_comes_last():
     cpu = {"gpu": False, "dtypes": ("float32", "bfloat16")}
-    assert choose("12GiB", **cpu).way == Way("float32")
-    assert choose("9GiB", **cpu).way == Way("float32", vae_slicing=True, in_pieces=True)
-    assert choose("8GiB", **cpu).way == Way("bfloat16")
-    assert not any(way.offload for way in memory_plan.ways(("float32", "bfloat16"), gpu=False))
+    assert choose("12GiB", **cpu).options == MemoryOptions("float32")
+    assert choose("9GiB", **cpu).options == MemoryOptions("float32", vae_slicing=True, in_pieces=True)
+    assert choose("8GiB", **cpu).options == MemoryOptions("bfloat16")
+    assert not any(options.offload for options in memory_plan.all_options(("float32", "bfloat16"), gpu=False))
 
 
 def test_what_a_way_needs():
@@ -53,10 +53,14 @@ def test_what_a_way_needs():
     def expected(size):
         return pytest.approx(fixed + (1 + share) * size, abs=2)
 
-    assert memory_plan.needed(needs, Way("float32")) == expected(weights + needs.peaks["vae"])
-    assert memory_plan.needed(needs, Way("float32", vae_slicing=True)) == expected(weights + needs.peaks["unet"])
-    assert memory_plan.needed(needs, Way("bfloat16", vae_slicing=True)) == expected((weights + needs.peaks["unet"]) / 2)
-    assert memory_plan.needed(needs, Way("float32", vae_slicing=True, offload=True)) == expected(unet_alone)
+    assert memory_plan.needed(needs, MemoryOptions("float32")) == expected(weights + needs.peaks["vae"])
+    assert memory_plan.needed(needs, MemoryOptions("float32", vae_slicing=True)) == expected(
+        weights + needs.peaks["unet"]
+    )
+    assert memory_plan.needed(needs, MemoryOptions("bfloat16", vae_slicing=True)) == expected(
+        (weights + needs.peaks["unet"]) / 2
+    )
+    assert memory_plan.needed(needs, MemoryOptions("float32", vae_slicing=True, offload=True)) == expected(unet_alone)
 
 
 def test_too_little_says_the_least_and_how_many_frames_fit():
@@ -68,7 +72,7 @@ def test_too_little_says_the_least_and_how_many_frames_fit():
     with pytest.raises(MemoryError, match=f"ask for {most} frames, which fit"):
         choose("4.5GiB", frames=most + 1)
     least = said.partition("the least is ")[2].partition(" (")[0].replace(" ", "")
-    assert "in 4 pieces); ask" in said and choose(least, frames=64).way.in_pieces
+    assert "in 4 pieces); ask" in said and choose(least, frames=64).options.in_pieces
 
 
 @pytest.mark.parametrize(
@@ -95,15 +99,15 @@ def test_far_too_little():
 
 @pytest.mark.parametrize("size, bytes_", [("8GiB", 8 * GIB), (" 1.5 GB ", 1.5e9), ("500MiB", 500 * 2**20), (7, 7)])
 def test_sizes(size, bytes_):
-    assert memory_plan.parse(size) == bytes_
+    assert memory_plan.parse_bytes(size) == bytes_
 
 
 @pytest.mark.parametrize(
     "size", ["8", "8gb", "", "0GiB", "-1GiB", "GiB", "nanGiB", f"{'9' * 400}GiB", 0, -1, 1.5, True, None]
 )
 def test_no_sizes(size):
-    with pytest.raises(ValueError, match="is no size: give a number above 0 and a unit .GiB, MiB, GB, MB., '8GiB'"):
-        memory_plan.parse(size)
+    with pytest.raises(ValueError, match="memory=.* is not a size: .*GiB, MiB, GB, MB"):
+        memory_plan.parse_bytes(size)
 
 
 def test_the_plan_shows_what_was_weighed():

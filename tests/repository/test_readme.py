@@ -79,11 +79,11 @@ def test_the_variables_it_names_are_those_that_are_read():
 
 def test_the_memory_of_notebook_11_is_what_the_trace_says():
     needs = functools.cache(lambda *size: loading.needs("modelscope", *size))
-    way = memory_plan.plan("7GiB", 16, 256, 256, needs, ("float32",), gpu=True).way
+    way = memory_plan.plan("7GiB", 16, 256, 256, needs, ("float32",), gpu=True).options
     told = re.findall(r"([\d.]+ GiB) for (\d+)", TEXT.partition("way that `T2V_MEMORY=7GiB` finds")[2])
     assert [int(frames) for _, frames in told] == [16, 20, 40]
     for said, frames in told:
-        assert memory_plan.told_size(memory_plan.needed(needs(int(frames), 256, 256), way), up=True) == said
+        assert memory_plan.format_bytes(memory_plan.needed(needs(int(frames), 256, 256), way), round_up=True) == said
     notebook = (ROOT / "notebooks" / "11_reproduce_the_blog.ipynb").read_text(encoding="utf-8")
     assert {run.frames for run in blog.RUNS} == {20} and "frames=40" in notebook
 

@@ -1,4 +1,4 @@
-"""The course's UNet against diffusers' own: the shipped weights, toys of every kind of block, and the blocks of ModelScope."""
+"""The course's UNet against diffusers' own: the shipped weights, toys of every kind of block, ModelScope's blocks."""
 
 import ast
 import json

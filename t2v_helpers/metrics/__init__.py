@@ -44,11 +44,24 @@ from t2v_helpers.metrics.pixels import (
     usual_region,
     warped_error,
 )
+from t2v_helpers.metrics.wholeness import (
+    SPECK,
+    Wholeness,
+    largest_piece,
+    load_segmenter,
+    marked,
+    pieces,
+    usual_size,
+    wholeness,
+    wholeness_of_drawings,
+)
 
 __all__ = [
-    "ALL_FOUR", "CARTOON", "DISTURBANCES", "FEATURES", "LABELS", "SLOWEST", "Adherence", "Clip", "Gap", "Measure",
-    "Motion", "Share", "adherence", "bootstrap", "check_videos", "clip_similarity", "digits", "digits_share",
-    "direction", "disturbed", "dominant_colours", "drawings", "features", "flicker", "flow", "frame_similarity",
-    "frechet_distance", "frechet_to_drawings", "judge_about", "judge_accuracy", "judge_share", "load_clip",
-    "load_judge", "psnr", "read", "sharpness", "sharpness_ratio", "shuffled", "usual_region", "warped_error", "wilson",
+    "ALL_FOUR", "CARTOON", "DISTURBANCES", "FEATURES", "LABELS", "SLOWEST", "SPECK", "Adherence", "Clip", "Gap",
+    "Measure", "Motion", "Share", "Wholeness", "adherence", "bootstrap", "check_videos", "clip_similarity", "digits",
+    "digits_share", "direction", "disturbed", "dominant_colours", "drawings", "features", "flicker", "flow",
+    "frame_similarity", "frechet_distance", "frechet_to_drawings", "judge_about", "judge_accuracy", "judge_share",
+    "largest_piece", "load_clip", "load_judge", "load_segmenter", "marked", "pieces", "psnr", "read", "sharpness",
+    "sharpness_ratio", "shuffled", "usual_region", "usual_size", "warped_error", "wholeness", "wholeness_of_drawings",
+    "wilson",
 ]  # fmt: skip

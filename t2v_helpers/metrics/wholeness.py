@@ -1,0 +1,148 @@
+"""Whether the subject of a video is in one piece, and of the size that it is drawn in.
+
+The judge reads a jumping cat even if its head has left its body. Here the segmenter, trained on drawings alone, marks
+the subject in each frame, and OpenCV counts the pieces. A frame is whole if there is one piece, of a size within the
+range of drawings of the same subject and action; a video is whole if all its frames are. Drawings are measured in the
+same way, and their own share is the most that a model can be expected to reach.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import cv2
+import numpy as np
+import torch
+
+from t2v_helpers import cartoon
+from t2v_helpers.cartoon import segmenter as segmenters
+from t2v_helpers.core import checking, layout
+from t2v_helpers.metrics.estimates import Share
+from t2v_helpers.metrics.gap import drawings
+from t2v_helpers.metrics.label_adherence import check_labels, check_videos
+
+SPECK = 8  # pixels; smaller pieces are ignored
+SLACK = 0.25  # by which a size may be below the smallest drawing's, or above the largest's
+INK = np.ones((3, 3), np.uint8)  # dilation by one pixel: an outline does not separate what it touches
+
+
+@dataclass(frozen=True)
+class Wholeness:
+    """How many videos are whole, and why the others are not.
+
+    `share`: the whole videos; `broken`: those with a frame of several pieces; `odd_sized`: those with a frame whose
+    largest piece is out of range; `drawings`: the whole drawings of the same labels (None: not measured).
+    """
+
+    share: Share
+    broken: Share
+    odd_sized: Share
+    drawings: Share | None = None
+
+    @property
+    def of_drawings(self) -> float | None:
+        """The share relative to that of drawings; None if that was not measured or is 0."""
+        return self.share.share / self.drawings.share if self.drawings and self.drawings.k else None
+
+    def to_dict(self) -> dict:
+        """Every Share as a dict, ready for JSON."""
+        shares = {name: getattr(self, name) for name in ("share", "broken", "odd_sized", "drawings")}
+        return {name: share and share.to_dict() for name, share in shares.items()} | {"of_drawings": self.of_drawings}
+
+
+@cache
+def load_segmenter() -> segmenters.Segmenter:
+    """The shipped segmenter, read once. FileNotFoundError: its weights are missing."""
+    return segmenters.load()
+
+
+def marked(videos: np.ndarray, segmenter: segmenters.Segmenter | None = None, batch_size: int = 64) -> np.ndarray:
+    """Where the segmenter sees the subject in videos uint8 [b f 64 64 3]: bool [b f 64 64].
+
+    batch_size: frames at a time. ValueError: other arrays, a batch size below 1.
+    """
+    check_videos(videos)
+    checking.whole("batch_size", batch_size)
+    segmenter = segmenter or load_segmenter()
+    x = layout.fold_frames(layout.to_float(torch.from_numpy(np.ascontiguousarray(videos))))  # [(b f) c h w]
+    with torch.inference_mode():
+        seen = torch.cat([segmenter(part) > 0 for part in x.split(batch_size)])
+    return seen.numpy().reshape(videos.shape[:4])
+
+
+def pieces(mask: np.ndarray) -> list[int]:
+    """The sizes in pixels of the connected pieces of a mask bool [h w], the largest first, without specks.
+
+    Pixels are connected if they touch, corners included, or if at most two pixels separate them: the outline of one
+    subject. ValueError: not a mask.
+    """
+    sizes = _sizes(mask)[1]
+    return sorted((int(size) for size in sizes if size >= SPECK), reverse=True)
+
+
+def largest_piece(mask: np.ndarray, rim: bool = False) -> np.ndarray:
+    """The largest piece of a mask bool [h w], as a mask of the same shape; an empty mask stays empty.
+
+    rim: include the pixels next to it, those of a soft edge. ValueError: not a mask.
+    """
+    numbers, sizes = _sizes(mask)
+    if not len(sizes):
+        return mask.copy()
+    return (numbers == 1 + np.argmax(sizes)) & (mask | rim)
+
+
+def _sizes(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The index of each pixel's piece [h w] (0: none), and the mask pixels of each piece, from index 1 on."""
+    if not isinstance(mask, np.ndarray) or mask.dtype != bool or mask.ndim != 2:
+        raise ValueError("the mask must be a bool array [h w]: use a frame of metrics.marked(videos)[i].")
+    count, numbers = cv2.connectedComponents(cv2.dilate(mask.astype(np.uint8), INK), connectivity=8)
+    return numbers, np.bincount(numbers[mask], minlength=count)[1:]
+
+
+@cache
+def usual_size(subject: str, action: str, frames: int = 16, renders: int = 12) -> tuple[float, float]:
+    """The range of sizes, in pixels, of a subject in an action: that of drawings, widened by SLACK.
+
+    Sizes are those of the largest piece, so a sleeper's letter Z does not count. ValueError: labels, numbers.
+    """
+    checking.whole("frames", frames)
+    checking.whole("renders", renders)
+    labels = cartoon.Labels(subject, action)
+    masks = np.concatenate([cartoon.render(labels, seed, frames)[1] > 127 for seed in range(renders)])
+    sizes = [max(pieces(mask), default=0) for mask in masks]
+    return (1 - SLACK) * min(sizes), (1 + SLACK) * max(sizes)
+
+
+def wholeness(
+    videos: np.ndarray, asked: Sequence[cartoon.Labels], segmenter: segmenters.Segmenter | None = None
+) -> Wholeness:
+    """How many of videos uint8 [b f 64 64 3] show a whole subject in every frame; `asked` are their labels.
+
+    Shares of 0 to 1, higher is better, with Wilson's interval. Blind to what the subject is, and to its surroundings.
+    ValueError: other arrays, not as many labels.
+    """
+    seen = marked(videos, segmenter)  # first, because it checks the videos
+    asked = check_labels("asked", asked)
+    if len(asked) != len(videos):
+        raise ValueError(f"there are {len(videos)} videos and {len(asked)} labels: use as many of each.")
+    faults = [_faults(video, labels) for video, labels in zip(seen, asked, strict=True)]
+    counts = [sum(fault) for fault in zip(*faults, strict=True)]
+    whole = sum(not any(fault) for fault in faults)
+    return Wholeness(*(Share(k, len(asked)) for k in (whole, *counts)))
+
+
+def wholeness_of_drawings(
+    asked: Sequence[cartoon.Labels], seed: int = 0, frames: int = 16, segmenter: segmenters.Segmenter | None = None
+) -> Share:
+    """The share of drawings of these labels that are whole, drawing i from `seed` + i.
+
+    ValueError: no labels, numbers that are not whole.
+    """
+    return wholeness(drawings(asked, seed, frames), asked, segmenter).share
+
+
+def _faults(video: np.ndarray, labels: cartoon.Labels) -> tuple[bool, bool]:
+    """Of a marked video bool [f h w]: whether a frame has several pieces, and whether one has an unusual size."""
+    found, (low, high) = [pieces(frame) for frame in video], usual_size(labels.subject, labels.action)
+    broken = any(len(sizes) > 1 for sizes in found)
+    return broken, not all(low <= max(sizes, default=0) <= high for sizes in found)

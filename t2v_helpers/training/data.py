@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,8 +20,9 @@ from torch import Tensor
 from transformers import CLIPTokenizer
 
 from t2v_helpers import cartoon
+from t2v_helpers.cartoon.judge import disturb
 from t2v_helpers.core import files, layout
-from t2v_helpers.core.seeding import generator
+from t2v_helpers.core.seeding import MAX_SEED, generator
 
 LATENT_CHANNELS = 8  # the one number to change for an autoencoder with more
 LATENT_SIZE = cartoon.SIZE // 8
@@ -38,6 +40,24 @@ def frames(seed: int, first: int, count: int) -> tuple[Tensor, Tensor]:
 def pool(seed: int, count: int, frames: int) -> Callable[[int], cartoon.Item]:
     """A function that renders clip i of all label combinations; it caches `count` clips, since each is seen often."""
     return lru_cache(count)(lambda i: cartoon.item(seed, i, frames, split="all"))
+
+
+def disturbed(frames: np.ndarray, most: Any, rng: np.random.Generator, shift: int = 0) -> Tensor:
+    """Frames uint8 [f h w 3] as [3 f h w] in [-1, 1], shifted, and each with chance 1/2 blurred, noisy and brighter.
+
+    `most`: settings with the largest blur, noise and brightness; `shift`: the largest shift in pixels, each way.
+    """
+    x = layout.to_float(torch.from_numpy(frames[None].copy()))[0]
+    on = rng.random(3) < 0.5
+    right, down = map(int, rng.integers(-shift, shift + 1, size=2)) if shift else (0, 0)
+    return disturb(
+        x,
+        generator(int(rng.integers(MAX_SEED))),
+        blur=float(rng.uniform(0.3, most.blur) * on[0]),
+        noise=float(rng.uniform(0, most.noise) * on[1]),
+        shift=(right, down),
+        brightness=float(rng.uniform(-most.brightness, most.brightness) * on[2]),
+    )
 
 
 def tokens(tokenizer: CLIPTokenizer, captions: list[str]) -> Tensor:

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from t2v_helpers import metrics
 from t2v_helpers.cartoon import judge as judges
-from t2v_helpers.core import checking, files, layout
-from t2v_helpers.core.seeding import MAX_SEED, generator, seeded
+from t2v_helpers.core import checking, files
+from t2v_helpers.core.seeding import seeded
 from t2v_helpers.training import data
 from t2v_helpers.training.loop import Task
 
@@ -67,19 +67,9 @@ class JudgeTask(Task):
 
 
 def disturbed_cut(frames: np.ndarray, f: int, settings: JudgeSettings, rng: np.random.Generator) -> Tensor:
-    """`f` consecutive frames [3 f h w] of a clip uint8 [f h w c], shifted and perhaps blurred, noisy or brighter."""
+    """`f` consecutive frames of a clip uint8 [f h w c], disturbed: [3 f h w]."""
     first = int(rng.integers(len(frames) - f + 1))
-    x = layout.to_float(torch.from_numpy(frames[None, first : first + f].copy()))[0]
-    on = rng.random(3) < 0.5
-    shift = rng.integers(-settings.shift, settings.shift + 1, size=2)
-    return judges.disturb(
-        x,
-        generator(int(rng.integers(MAX_SEED))),
-        blur=float(rng.uniform(0.3, settings.blur) * on[0]),
-        noise=float(rng.uniform(0, settings.noise) * on[1]),
-        shift=(int(shift[0]), int(shift[1])),
-        brightness=float(rng.uniform(-settings.brightness, settings.brightness) * on[2]),
-    )
+    return data.disturbed(frames[first : first + f], settings, rng, settings.shift)
 
 
 def export(judge: judges.Judge, settings: JudgeSettings, renders: int, path: Path = judges.WEIGHTS) -> dict:

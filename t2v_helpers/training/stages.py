@@ -2,13 +2,12 @@
 
 A stage that trains keeps its checkpoint and its log in a folder of its own below --runs, latents are one file there,
 and what is finished is not trained again. With --quick all files stay below --runs/quick, and the package is left
-alone. A log (log.jsonl) has a line for every hundredth step; every thousandth step of the UNet, a few videos are
-generated and judged.
+alone. A log (log.jsonl) has a line for every hundredth step. For every thousandth step of the UNet, it says how many of
+a few videos show what was asked, and how sharp and how whole they are.
 """
 
 import argparse
 import json
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +19,17 @@ from torch import nn
 from tqdm import tqdm
 
 from t2v_helpers import cartoon, metrics
+from t2v_helpers.cartoon import segmenter as segmenters
 from t2v_helpers.cartoon.tokenizer import new_tokenizer
 from t2v_helpers.core import arguments, checking, files, paths
 from t2v_helpers.core.records import GenerationSpec
+from t2v_helpers.metrics.estimates import of_ratios
 from t2v_helpers.model.generate import generate_batch
-from t2v_helpers.training import data, export, judge, loop, small_clip, tiny_autoencoder
+from t2v_helpers.training import data, export, judge, loop, segmenter, small_clip, tiny_autoencoder
 from t2v_helpers.training.autoencoder import DecoderSettings, DecoderTask, VaeSettings, VaeTask
 from t2v_helpers.training.denoiser import Phase, UnetSettings, UnetTask
 from t2v_helpers.training.judge import JudgeSettings
+from t2v_helpers.training.segmenter import SegmenterSettings
 from t2v_helpers.training.small_clip import ClipSettings
 from t2v_helpers.training.tiny_autoencoder import TinySettings
 
@@ -43,13 +45,14 @@ class Plan:
     weights: Path = paths.WEIGHTS
     judge: JudgeSettings = JudgeSettings()
     clip: ClipSettings = ClipSettings()
+    segmenter: SegmenterSettings = SegmenterSettings()
     vae: VaeSettings = VaeSettings()
     decoder: DecoderSettings = DecoderSettings()
     tiny: TinySettings = TinySettings()
     unet: UnetSettings = UnetSettings()
     clips: int = 3000
     probes: int = 16  # videos generated and judged while the UNet trains
-    renders: int = 1000  # fresh renders on which the judge is measured, for each disturbance
+    renders: int = 1000  # fresh renders on which judge and segmenter are measured, for each disturbance
 
     @classmethod
     def quick(cls, runs: Path, out: Path) -> "Plan":
@@ -60,6 +63,7 @@ class Plan:
             runs / "weights",
             judge=JudgeSettings(steps=2, batch=2, pool=4),
             clip=ClipSettings(steps=2, batch=4, pool=8),
+            segmenter=SegmenterSettings(steps=2, batch=4),
             vae=VaeSettings(steps=4, batch=2),
             decoder=DecoderSettings(steps=2, batch=2),
             tiny=TinySettings(steps=2, batch=2),
@@ -74,6 +78,11 @@ class Plan:
         """The file of encoded clips."""
         return self.runs / "latents.safetensors"
 
+    @property
+    def segmenter_weights(self) -> Path:
+        """The file of the segmenter's weights."""
+        return self.weights / segmenters.WEIGHTS.name
+
 
 def train_judge(plan: Plan) -> None:
     """Train the judge, and write it with its accuracy on fresh renders."""
@@ -85,6 +94,12 @@ def train_clip(plan: Plan) -> None:
     """Train and write the small CLIP."""
     task = small_clip.ClipTask(plan.clip, new_tokenizer())
     small_clip.export(_follow(task, plan), task.tokenizer, plan.weights / small_clip.FOLDER.name)
+
+
+def train_segmenter(plan: Plan) -> None:
+    """Train the segmenter, and write it with its accuracy on fresh renders."""
+    trained = _follow(segmenter.SegmenterTask(plan.segmenter), plan)
+    segmenter.export(trained, plan.segmenter, plan.renders, plan.segmenter_weights)
 
 
 def train_vae(plan: Plan) -> None:
@@ -136,6 +151,7 @@ class Stage(NamedTuple):
 STAGES = {  # in the order in which they run
     "judge": Stage(train_judge, "the judge in the package"),
     "clip": Stage(train_clip, "the small CLIP in the package"),
+    "segmenter": Stage(train_segmenter, "the segmenter in the package"),
     "vae": Stage(train_vae, "the autoencoder's checkpoint"),
     "decoder": Stage(train_decoder, "the decoder's checkpoint"),
     "latents": Stage(encode, "the encoded clips"),
@@ -195,11 +211,23 @@ def assemble(plan: Plan, finished: bool = True) -> TextToVideoSDPipeline:
 
 
 def probe(plan: Plan) -> dict:
-    """Generate a few videos with the averaged weights; the judge's counts of what they show as asked."""
-    items = [cartoon.item(1, i, frames=1, split="all") for i in range(plan.probes)]
+    """Generate a few videos with the averaged weights: how many show what was asked, how sharp and how whole they are.
+
+    Sharpness is relative to drawings of the same captions, the geometric mean. Wholeness is left out until there is a
+    segmenter.
+    """
+    items = [cartoon.item(1, i, split="all") for i in range(plan.probes)]
     specs = [GenerationSpec(item.caption, seed=i, steps=12, guidance=4.0) for i, item in enumerate(items)]
     videos = np.stack([made.frames for made in generate_batch(assemble(plan, finished=False), specs)])
-    return {"adherence": metrics.adherence(metrics.read(videos), [item.labels for item in items]).to_dict()}
+    asked = [item.labels for item in items]
+    ratios = [metrics.sharpness_ratio(video, item) for video, item in zip(videos, items, strict=True)]
+    found = {
+        "adherence": metrics.adherence(metrics.read(videos), asked).to_dict(),
+        "sharpness": of_ratios(ratios).value,
+    }
+    if plan.segmenter_weights.is_file():
+        found["wholeness"] = metrics.wholeness(videos, asked, segmenters.load(plan.segmenter_weights)).to_dict()
+    return found
 
 
 def _unet_task(plan: Plan) -> UnetTask:
@@ -225,18 +253,27 @@ def _follow(task: loop.Task, plan: Plan, measure: Callable[[], dict] | None = No
             if measure and line["step"] % MEASURE_EVERY == 0:
                 line |= measure()
             with open(folder / "log.jsonl", "a", encoding="utf-8") as log:
-                log.write(json.dumps(line) + "\n")
+                log.write(json.dumps({"stage": task.name} | line) + "\n")
     return loop.averaged(task, folder)
 
 
 def _lines(steps: Iterator[loop.Step], bar: tqdm) -> Iterator[dict]:
-    """A log line for every LOG_EVERY steps: the mean loss, the last step's figures, seconds since the start."""
-    losses, start = [], time.monotonic()
+    """A log line for every LOG_EVERY steps."""
+    found: list[loop.Step] = []
     for step in steps:
         bar.update(step.index - bar.n)
         bar.set_postfix(loss=f"{step.loss:.3f}", **{name: f"{x:.3g}" for name, x in step.shown.items()})
-        losses.append(step.loss)
+        found.append(step)
         if step.index % LOG_EVERY == 0 or step.index == step.total:
-            mean, seconds = sum(losses) / len(losses), time.monotonic() - start
-            yield {"step": step.index, "loss": mean, **step.shown, "seconds": seconds}
-            losses = []
+            yield _line(found)
+            found = []
+
+
+def _line(found: list[loop.Step]) -> dict:
+    """The last step's number, the means of the loss and of the figures that all steps have, seconds and speed."""
+    seconds = sum(step.seconds for step in found)
+    names = [name for name in found[-1].shown if all(name in step.shown for step in found)]
+    means = {name: sum(step.shown[name] for step in found) / len(found) for name in names}
+    loss = sum(step.loss for step in found) / len(found)
+    speed = {"seconds": seconds, "steps_per_second": len(found) / seconds}
+    return {"step": found[-1].index, "loss": loss} | means | speed

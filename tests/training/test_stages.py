@@ -25,7 +25,8 @@ def runs(tmp_path_factory, toy_sizes):
 def test_every_stage_leaves_its_part(runs):
     files.check_manifest(runs / "model")
     log = [json.loads(line) for line in (runs / "unet" / "log.jsonl").read_text().splitlines()]
-    assert log[-1]["step"] == 8 and log[-1]["loss"] > 0
+    assert log[-1]["stage"] == "unet" and log[-1]["step"] == 8 and log[-1]["loss"] > 0
+    assert log[-1]["steps_per_second"] == pytest.approx(8 / log[-1]["seconds"])
 
 
 def test_the_model_opens_and_makes_a_video(runs):
@@ -41,8 +42,8 @@ def test_a_finished_training_is_not_done_again(runs):
 
 
 def test_the_probe_judges_a_few_videos(runs):
-    found = stages.probe(stages.Plan.quick(runs, runs / "model"))["adherence"]
-    assert found["all four"]["n"] == 2
+    found = stages.probe(stages.Plan.quick(runs, runs / "model"))
+    assert found["adherence"]["all four"]["n"] == found["wholeness"]["share"]["n"] == 2 and found["sharpness"] > 0
 
 
 def test_a_stage_waits_for_those_before_it(tmp_path):
@@ -56,10 +57,12 @@ def test_a_half_trained_unet_is_measured_and_not_exported(runs, tmp_path):
     shutil.copytree(runs, tmp_path / "quick")
     plan = stages.Plan.quick(tmp_path / "quick", tmp_path / "model")
     (plan.runs / "unet" / "checkpoint.safetensors").unlink()
+    plan.segmenter_weights.unlink()
     steps = loop.train(stages._unet_task(plan), plan.runs / "unet", save_every=3)
     assert [next(steps).index for _ in range(3)] == [1, 2, 3]
     steps.close()
-    assert stages.probe(plan)["adherence"]["all four"]["n"] == 2
+    found = stages.probe(plan)
+    assert found["adherence"]["all four"]["n"] == 2 and "wholeness" not in found
     with pytest.raises(ValueError, match=r"stage unet is not finished \(3 of 8 steps"):
         stages.main(["--quick", "export", "--runs", str(tmp_path), "--out", str(plan.out)])
     assert not plan.out.exists()
@@ -103,5 +106,5 @@ def test_the_full_plan_replaces_the_model_of_the_package():
 
 
 def test_an_unknown_stage_is_refused():
-    with pytest.raises(ValueError, match="stage='gan' is unknown.* judge, clip, vae, decoder, latents"):
+    with pytest.raises(ValueError, match="stage='gan' is unknown.* judge, clip, segmenter, vae, decoder"):
         stages.main(["gan"])

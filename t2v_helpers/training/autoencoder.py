@@ -4,10 +4,12 @@ The second stage leaves the latents as they are and makes the frames sharper. Ou
 losses is a weight on the subject, which is small, and on the differences between neighbouring pixels.
 """
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
@@ -15,7 +17,6 @@ from t2v_helpers import cartoon
 from t2v_helpers.core.seeding import generator, seeded
 from t2v_helpers.training import data
 from t2v_helpers.training.loop import Task
-from t2v_helpers.training.losses import psnr, reconstruction
 
 WIDTHS = (16, 32, 64, 96)  # channels, from full to an eighth of the resolution
 
@@ -111,3 +112,20 @@ class DecoderTask(Task):
         y = self.modules["decoder"](self.modules["post_quant_conv"](latents))
         weight = 1 + self.trained.subject_weight * mask
         return reconstruction(x, y, weight, self.settings.gradient_weight), {"psnr": psnr(x, y)}
+
+
+def reconstruction(x: Tensor, y: Tensor, weight: Tensor, gradient_weight: float) -> Tensor:
+    """Weighted L1 of pixels, plus that of the differences between neighbouring pixels, across and down."""
+    difference = x - y
+    across = _l1(difference[..., 1:] - difference[..., :-1], weight[..., 1:])
+    down = _l1(difference[..., 1:, :] - difference[..., :-1, :], weight[..., 1:, :])
+    return _l1(difference, weight) + gradient_weight * (across + down)
+
+
+def psnr(x: Tensor, y: Tensor) -> float:
+    """Peak signal-to-noise ratio in dB of frames in [-1, 1]."""
+    return -10 * math.log10(F.mse_loss(x, y).item() / 4)
+
+
+def _l1(difference: Tensor, weight: Tensor) -> Tensor:
+    return (weight * difference.abs()).sum() / (weight.sum() * difference.shape[1])

@@ -15,12 +15,13 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from t2v_helpers import cartoon
 from t2v_helpers.core.seeding import seeded
-from t2v_helpers.diffusion.noise import add_noise
+from t2v_helpers.diffusion.noise import add_noise, snr
 from t2v_helpers.inside.temporal import start_silent, temporal_layers_off
-from t2v_helpers.training import data, losses
+from t2v_helpers.training import data
 from t2v_helpers.training.loop import Task
 
 TEXT_WIDTH, WIDTHS = 128, (64, 128)  # of the tokens, and of the UNet's two levels
+MIN_SNR = 5.0  # gamma of Hang et al. 2023
 SCHEDULE = {  # the whole scheduler_config.json of ModelScopeT2V; other schedulers read their own fields in it
     "_class_name": "DDIMScheduler",
     "beta_start": 0.00085,
@@ -111,7 +112,7 @@ class UnetSettings:
     images_every: int = 8  # in the video phases every so many steps are images, as in ModelScopeT2V
     images: int = 64
     warm_up: int = 50  # steps, in each round
-    min_snr: float = losses.MIN_SNR
+    min_snr: float = MIN_SNR
     empty: float = 0.1  # share of empty captions, for classifier-free guidance
 
     @property
@@ -161,8 +162,8 @@ class UnetTask(Task):
         abar = self.alphas_cumprod[t]
         x_t = add_noise(x_0, eps, abar)
         noise_pred = self.modules["unet"](x_t, t, self.modules["text_encoder"](words)[0]).sample
-        error = losses.noise_error(noise_pred, eps)
-        loss = (error * losses.min_snr_weight(abar, self.settings.min_snr)).mean()
+        error = noise_error(noise_pred, eps)
+        loss = (error * min_snr_weight(abar, self.settings.min_snr)).mean()
         return loss, {"eps": error.mean().item(), "frames": x_0.shape[2]}
 
     def lr(self, k: int) -> float:
@@ -173,3 +174,13 @@ class UnetTask(Task):
             k -= stretch.steps
         left = (stretch.steps - k) / (stretch.cool_down * stretch.steps)
         return stretch.lr * max(0.0, min(1, (k + 1) / self.settings.warm_up, left))
+
+
+def noise_error(noise_pred: Tensor, eps: Tensor) -> Tensor:
+    """Squared error of the predicted noise [b c f h w], a mean for each sample [b]."""
+    return (noise_pred - eps).square().mean(dim=(1, 2, 3, 4))
+
+
+def min_snr_weight(abar: Tensor, most: float = MIN_SNR) -> Tensor:
+    """min(SNR, most) / SNR, in the shape of `abar` (Hang et al. 2023, arXiv 2303.09556, section 3.4)."""
+    return snr(abar).clamp(max=most) / snr(abar)

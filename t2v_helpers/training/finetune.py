@@ -20,7 +20,7 @@ from t2v_helpers.diffusion.noise import add_noise
 from t2v_helpers.model import loading
 from t2v_helpers.model.pipeline import check_pipe
 from t2v_helpers.training import data
-from t2v_helpers.training.losses import min_snr_weight, noise_error
+from t2v_helpers.training.denoiser import min_snr_weight, noise_error
 
 
 @dataclass(frozen=True)

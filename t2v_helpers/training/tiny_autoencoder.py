@@ -16,9 +16,9 @@ from torch import Tensor
 from t2v_helpers.core import paths
 from t2v_helpers.core.seeding import seeded
 from t2v_helpers.training import data
+from t2v_helpers.training.autoencoder import psnr, reconstruction
 from t2v_helpers.training.export import write_folder
 from t2v_helpers.training.loop import Task
-from t2v_helpers.training.losses import psnr, reconstruction
 
 FOLDER = paths.WEIGHTS / "tiny_vae"
 FIRST = 10**6  # the first clip, far beyond those that the full autoencoder has seen

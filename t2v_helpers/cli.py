@@ -18,6 +18,8 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 from t2v_helpers.core import arguments, files
+from t2v_helpers.core.model_names import CHOICES
+from t2v_helpers.model import validation
 
 # These have a `main` and options of their own.
 MODULES = {
@@ -111,7 +113,7 @@ def _generate_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("prompt", help='what to show: "a robot is dancing in times square in van gogh style"')
     beside = "the video's file, .mp4; a record and a filmstrip are put beside it (outputs/, named after what was asked)"
     p.add_argument("-o", "--out", type=arguments.path, help=beside)
-    p.add_argument("--model", default="cartoon", help="cartoon, modelscope or a folder (%(default)s)")
+    p.add_argument("--model", default="cartoon", help=f"{CHOICES} (%(default)s)")
     p.add_argument("--device", default="auto", help="auto, cpu, cuda (also for ROCm) or cuda:1")
     p.add_argument("--dtype", default="auto", help="auto, float32, float16 or bfloat16")
     p.add_argument("--memory", help="8GiB, say: choose what to save so that the video fits; what was chosen is told")
@@ -151,7 +153,7 @@ def _world_options(p: argparse.ArgumentParser) -> None:
 
 def _trace_options(p: argparse.ArgumentParser) -> None:
     p.set_defaults(command=trace)
-    p.add_argument("model", help="cartoon, modelscope or a folder")
+    p.add_argument("model", help=CHOICES)
     p.add_argument("--frames", type=int, default=16, help="(%(default)s)")
     p.add_argument("--height", type=int, help="pixels (the model's own)")
     p.add_argument("--width", type=int, help="pixels (the model's own)")
@@ -181,11 +183,11 @@ def generate(options: argparse.Namespace) -> int:
     spec = GenerationSpec(**given)
     path = options.out or _default_out(options, spec)
     _check_out(path)
-    generate.check_early(options.model, spec)
+    validation.check_early(options.model, spec)
     pipe = _load(options, spec)
     if loading.is_cartoon(pipe):
-        loading.refuse_unknown_words(f"{spec.prompt} {spec.negative_prompt}", getattr(pipe, "new_words", ()))
-    generate.check(pipe, spec)
+        validation.refuse_unknown_words(f"{spec.prompt} {spec.negative_prompt}", pipe.new_words)
+    validation.check(pipe, spec)
     made = _with_bar(lambda progress: generate.generate(pipe, spec, progress))
     generate.save(made, path, loading.defaults(pipe).fps)
     record = made.record

@@ -22,7 +22,7 @@ class GenerationSpec:
 
     height and width are in pixels, frames in frames; guidance is w in eps_u + w (eps_c - eps_u)
     (Ho & Salimans 2022, "Classifier-free diffusion guidance", in the pipeline's convention: 1 is no guidance).
-    Ranges depend on the model and are checked by `generate.check`.
+    Ranges depend on the model and are checked by `validation.check`.
     """
 
     prompt: str

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from t2v_helpers.core import paths
+from t2v_helpers.core import model_names, paths
 from t2v_helpers.core.files import write_text
 from t2v_helpers.machine import doctor
 from t2v_helpers.machine.probe import in_threads
@@ -24,7 +24,7 @@ README = ROOT / "README.md"
 COMMAND = "python -m t2v_helpers.course.costs"
 BEGIN, END = "<!-- notebooks: begin -->", "<!-- notebooks: end -->"
 LIST_BEGIN, LIST_END = "<!-- not run here: begin -->", "<!-- not run here: end -->"
-MODELS = {"cartoon": "a laptop, no GPU", "modelscope": "a ROCm or CUDA GPU"}  # and the hardware that it asks for
+MODELS = {name: model.hardware for name, model in model_names.MODELS.items()}
 
 
 def load(table: str | Path = TABLE) -> dict:

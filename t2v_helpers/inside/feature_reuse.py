@@ -1,55 +1,22 @@
 """Ways to compute less in a denoising step: what a step asks of the UNet, and what it need not ask again.
 
-    pipe.predictor = Shortcuts(reuse=3)       # from now on generate.denoise works so; del pipe.predictor ends it
+    with pipe.using(predictor=Shortcuts(reuse=3)): ...   # every video made inside leaves that much out
     with text_kept(unet, text): ...           # exact: keys and values of the text once a video, not once a step
 
-A maker of predictions takes the UNet, the text [2 t d] (the negative prompt first) and the guidance scale, and gives a
-function: x_t [1 c f h w] and a timestep in, the guided noise [1 c f h w] out. `generate` makes one for every video, so
-nothing that one keeps can reach another video. `guided` is what happens without a predictor.
+What a predictor is, diffusion/guidance.py says.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-Predict = Callable[[Tensor, Tensor], Tensor]
+from t2v_helpers.core.checking import whole
+from t2v_helpers.diffusion.guidance import Predict, combined
+
 MOST = 1000  # steps and timesteps
-
-
-def guided(unet: nn.Module, text: Tensor, guidance: float) -> Predict:
-    """Both halves of guidance in one call of the UNet; at guidance 1 the half without the prompt is not computed."""
-
-    def predict(x_t: Tensor, t: Tensor) -> Tensor:
-        words = text if guidance > 1 else text[1:]
-        x = torch.cat([x_t] * len(words))  # [b c f h w]
-        return combined(unet(x, t, encoder_hidden_states=words, return_dict=False)[0], guidance)
-
-    return predict
-
-
-def in_two_passes(unet: nn.Module, text: Tensor, guidance: float) -> Predict:
-    """The two halves one after the other: the same numbers but for rounding, with half of the memory at a time."""
-
-    def predict(x_t: Tensor, t: Tensor) -> Tensor:
-        halves = text.split(1) if guidance > 1 else [text[1:]]
-        noise_pred = [unet(x_t, t, encoder_hidden_states=words, return_dict=False)[0] for words in halves]
-        return combined(torch.cat(noise_pred), guidance)
-
-    return predict
-
-
-def combined(noise_pred: Tensor, guidance: float) -> Tensor:
-    """eps = eps_negative + w (eps_prompt - eps_negative) of [2 c f h w]; of one half, [1 c f h w], itself.
-
-    Ho & Salimans 2022, arXiv 2207.12598, equation 6, in diffusers' convention for w.
-    """
-    if len(noise_pred) == 1:
-        return noise_pred
-    negative, prompt = noise_pred.chunk(2)
-    return negative + guidance * (prompt - negative)  # [1 c f h w]
 
 
 @dataclass(frozen=True)
@@ -67,9 +34,7 @@ class Shortcuts:
 
     def __post_init__(self):
         for name, low in (("reuse", 1), ("guided_above", 0)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= MOST:
-                raise ValueError(f"{name}={value!r} is not allowed: use a whole number from {low} to {MOST}.")
+            whole(name, getattr(self, name), low, MOST)
 
     def __call__(self, unet: nn.Module, text: Tensor, guidance: float) -> Predict:
         """A prediction for one video. ValueError: not the course's UNet."""
@@ -79,8 +44,8 @@ class Shortcuts:
 
     def __str__(self) -> str:
         often = f"deep features at interval {self.reuse}" if self.reuse > 1 else ""
-        told = [often, f"guidance down to timestep {self.guided_above}" if self.guided_above else ""]
-        return ", ".join(filter(None, told)) or "none"
+        guided = f"guidance down to timestep {self.guided_above}" if self.guided_above else ""
+        return ", ".join(filter(None, (often, guided))) or "none"
 
 
 # of loading.load(..., fast=True), chosen by the table of the notebook 10_speed
@@ -105,7 +70,7 @@ class _Video:
             noise_pred, self.deep = all_layers(self.unet, x, t, words)
         else:
             noise_pred = last_layer(self.unet, x, t, words, self.deep[-needed:])  # the prompt's half is the second
-        return combined(noise_pred, self.guidance)
+        return combined(noise_pred, self.guidance) if both else noise_pred
 
 
 def all_layers(unet: nn.Module, x_t: Tensor, t: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:

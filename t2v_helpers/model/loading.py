@@ -12,11 +12,9 @@ one, today's transformers reads the hub's text encoder in half precision and dif
 import logging
 import os
 import sys
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -28,7 +26,8 @@ from huggingface_hub.errors import StrictDataclassError
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from t2v_helpers import cartoon
-from t2v_helpers.core import files, paths
+from t2v_helpers.core import checking, files
+from t2v_helpers.core.model_names import MODELS, Model
 from t2v_helpers.inside import tracing
 from t2v_helpers.inside.feature_reuse import FAST
 from t2v_helpers.inside.unet import UNet3D, from_diffusers
@@ -38,10 +37,9 @@ from t2v_helpers.model import memory_plan as planning
 from t2v_helpers.model.folder_checks import LATENT_SCALE, PARTS
 from t2v_helpers.model.hub import LICENCE, MODELSCOPE, MODELSCOPE_SHAPES, REVISION  # noqa: F401  for those who load
 from t2v_helpers.model.hub import WEIGHTS as MODELSCOPE_WEIGHTS  # noqa: F401
-from t2v_helpers.model.pipeline import StandIn, TextToVideoSDPipeline
+from t2v_helpers.model.pipeline import Base, CoursePipeline, OwnPipeline, course_pipeline
 
-CARTOON = paths.WEIGHTS / "model"
-NAMES = ("cartoon", "modelscope")
+CARTOON = MODELS["cartoon"].folder
 GUIDANCE = {"cartoon": 4.0, "other": 9.0}  # 9 is ModelScope's own (Wang et al. 2023, arXiv 2308.06571)
 FPS = 8
 MAX_FRAMES = 200  # the 25 s of ModelScope's model card, at 8 frames a second
@@ -77,40 +75,39 @@ def load(
     quiet: bool = False,
     memory: str | int | planning.Plan | None = None,
     fast: bool = False,
-) -> TextToVideoSDPipeline:
+) -> CoursePipeline:
     """The pipeline of that name or folder on `device`, ready to generate; `pipe.model_name` says which it is.
 
-    device, dtype: see pick_device and pick_dtype. offline=True takes what was downloaded before, and None
-    does as HF_HUB_OFFLINE says. Unless quiet, stderr tells size, licence and memory before a download, what `memory`
-    led to, and that modelscope runs on the processor for want of a GPU.
+    device, dtype: see pick_device and pick_dtype. offline=True takes what was downloaded before, and None:
+    use $HF_HUB_OFFLINE. Unless quiet, stderr says size, licence and memory before a download, what `memory`
+    led to, and that no GPU was found for modelscope.
     memory: "8GiB" say, in which 16 frames of the model's own size must fit, or a `plan` for others; what was chosen to
-    save, and why, is kept in pipe.plan. None does as the variable T2V_MEMORY says, as for the notebooks.
+    save, and why, is kept in pipe.plan. None: use $T2V_MEMORY, as the notebooks do.
     fast: with the course's UNet, and FAST: another video, as good by the judge (the notebook 10_speed; measured with
     the cartoon alone). `pipe(...)` itself gains by the UNet alone; attention maps want a model without it.
     Errors: ValueError (unknown name; no pipeline; weights that are cut short, changed or incomplete; a plan and another
     dtype), FileNotFoundError, ConnectionError (offline, no network), MemoryError and OSError (too little memory, disk).
     """
-    if not isinstance(fast, bool):
-        raise ValueError(f"fast={fast!r} is not allowed: use True or False.")
-    folder = _folder(name)
+    checking.one_of("fast", fast, (True, False))
+    folder = find(name).folder
     asked, device = device, pick_device(device)
     memory = os.environ.get("T2V_MEMORY") or None if memory is None else memory
     chosen = memory if isinstance(memory, planning.Plan | None) else plan(name, memory, device, dtype)
     dtype = _dtype(dtype, chosen, device)
     slow = folder is None and (str(asked), device.type) == ("auto", "cpu")
-    for told in () if quiet else filter(None, (slow and _SLOW, chosen)):
-        print(told, file=sys.stderr)
+    for line in () if quiet else filter(None, (slow and _SLOW, chosen)):
+        print(line, file=sys.stderr)
     if folder:
         pipe = _open(folder, dtype)
     else:
         pipe = _open_modelscope(dtype, offline, quiet, _check_room(device, dtype, chosen))
-    pipe.model_name = str(name) if name in NAMES else folder.resolve().name
+    pipe.model_name = str(name) if name in MODELS else folder.resolve().name
     pipe.set_progress_bar_config(disable=True)
     pipe.plan = chosen
     if fast:
         _accelerate(pipe)
-    way = chosen.options if chosen else planning.MemoryOptions(str(dtype), vae_slicing=not is_cartoon(pipe))
-    return _run_so(pipe, way, device)
+    options = chosen.options if chosen else planning.MemoryOptions(str(dtype), vae_slicing=not is_cartoon(pipe))
+    return _place(pipe, options, device)
 
 
 def _dtype(asked: str | torch.dtype, chosen: planning.Plan | None, device: torch.device) -> torch.dtype:
@@ -159,13 +156,13 @@ def skeleton(name: str | Path) -> dict[str, torch.nn.Module]:
 
     Errors: ValueError (unknown name; no pipeline; a config that its class cannot read), FileNotFoundError.
     """
-    folder = _folder(name)
+    folder = find(name).folder
     shipped = {part: MODELSCOPE_SHAPES / f"{part}.json" for part in PARTS}
     configs = (
         folder_checks.configs(folder) if folder else {part: folder_checks.read(path) for part, path in shipped.items()}
     )
     try:
-        with calm(), torch.device("meta"):
+        with quiet_libraries(), torch.device("meta"):
             return {part: build(configs[part]).eval() for part, build in _BUILD.items()}
     except _LIBRARY_ERRORS as error:
         raise ValueError(
@@ -173,120 +170,64 @@ def skeleton(name: str | Path) -> dict[str, torch.nn.Module]:
         ) from error
 
 
-def defaults(pipe: TextToVideoSDPipeline) -> Defaults:
+def defaults(pipe: CoursePipeline) -> Defaults:
     """What this pipeline makes when nothing else is asked."""
     pixels = pipe.unet.config.sample_size * LATENT_SCALE
     guidance = GUIDANCE["cartoon" if is_cartoon(pipe) else "other"]
     return Defaults(guidance=guidance, height=pixels, width=pixels, frames=16, fps=FPS)
 
 
-def is_cartoon(pipe: TextToVideoSDPipeline) -> bool:
+def is_cartoon(pipe: CoursePipeline) -> bool:
     """True for models of the cartoon world, the shipped one and those of `make train`: they are made for 64 pixels."""
     return pipe.unet.config.sample_size * LATENT_SCALE == cartoon.SIZE
 
 
-def name_of(pipe: TextToVideoSDPipeline) -> str:
-    """The name that `load` gave the pipeline, or the name of the folder where diffusers found it."""
-    return getattr(pipe, "model_name", None) or Path(pipe.config.get("_name_or_path") or "unnamed").name
-
-
-def latent_channels(pipe: TextToVideoSDPipeline) -> int:
+def latent_channels(pipe: CoursePipeline) -> int:
     """c in latents [b c f h w]."""
     return pipe.unet.config.in_channels
 
 
-def size_multiple(pipe: TextToVideoSDPipeline) -> int:
+def size_multiple(pipe: CoursePipeline) -> int:
     """Height and width must be multiples of this many pixels: the VAE's factor times the UNet's halvings."""
     return LATENT_SCALE * 2 ** (len(pipe.unet.config.block_out_channels) - 1)
 
 
-# --- prompts
-
-
-def check_prompt(pipe: TextToVideoSDPipeline, prompt: str, argument: str = "prompt") -> None:
-    """Hold a prompt against what the text encoder reads. Only the negative prompt may be empty.
-
-    ValueError: no text, half a character, nothing to read, or more tokens than fit (names the words that fall off).
-    UserWarning: words that the cartoon world has never heard; they are spelt out, and mean nothing to it. A LoRA may
-    have taught some: `pipe.new_words`, see t2v_helpers.model.lora.
-    """
-    _check_text(prompt, argument)
-    read = pipe.tokenizer(prompt, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-    if argument == "prompt" and not read.input_ids:
-        raise ValueError(f'{argument} is empty: say what to show, for example "a robot is dancing on the moon".')
-    room = token_room(pipe)
-    if len(read.input_ids) > room:
-        lost = _words_from(prompt, read.offset_mapping[room][0])
-        count = len(read.input_ids)
-        raise ValueError(f"{argument} has {count} tokens, but {room} fit, so these words fall off: {lost}; shorten it.")
-    taught = getattr(pipe, "new_words", ())
-    unknown = [word for word in cartoon.unknown_words(prompt) if word not in taught] if is_cartoon(pipe) else []
-    if unknown:
-        known = ", ".join([*cartoon.vocabulary(), *taught])
-        warnings.warn(f"{argument} has words unknown to this model: {_shown(unknown)}; it knows {known}.", stacklevel=3)
-
-
-def refuse_unknown_words(prompt: str, taught: Sequence[str] = ()) -> None:
-    """ValueError where a word is not of the cartoon world, nor `taught` by a LoRA: names it, and lists those known."""
-    unknown = [word for word in cartoon.unknown_words(prompt) if word not in taught]
-    if unknown:
-        known = ", ".join([*cartoon.vocabulary(), *taught])
-        raise ValueError(f"the cartoon model does not know {', '.join(map(repr, unknown))}: it knows {known}.")
-
-
-def token_room(pipe: TextToVideoSDPipeline) -> int:
-    """How many tokens of text the encoder reads, besides the two that start and end it."""
-    return min(pipe.tokenizer.model_max_length, pipe.text_encoder.config.max_position_embeddings) - 2
-
-
-def _check_text(prompt: str, argument: str) -> None:
-    if not isinstance(prompt, str):
-        raise ValueError(f"{argument}={prompt!r} is a {type(prompt).__name__}, but a text is needed.")
-    try:
-        prompt.encode()
-    except UnicodeEncodeError as error:
-        strange = ascii(prompt[error.start])
-        raise ValueError(f"{argument} holds {strange}, half of a character: type the character again.") from error
-
-
-def _words_from(prompt: str, start: int) -> str:
-    """The words of the prompt from the one that holds the character at `start`, as a short list."""
-    while start and not prompt[start - 1].isspace():
-        start -= 1
-    return _shown(prompt[start:].split())
-
-
-def _shown(words: list[str], most: int = 8) -> str:
-    """The first words, with nothing in them that breaks a line, and how many more there are."""
-    shown = ", ".join(ascii(word[:40])[1:-1] if not word[:40].isprintable() else word[:40] for word in words[:most])
-    return shown if len(words) <= most else f"{shown} and {len(words) - most} more"
-
-
 # --- where a model lies
 
-_CHOICES = "use 'cartoon', 'modelscope' or the path of a folder"
+_USE = f"use {', '.join(map(repr, MODELS))} or the path of a folder"
 
 
-def _folder(name: str | Path) -> Path | None:
-    """The folder that a name stands for; None for the model on the hub. ValueError, FileNotFoundError."""
+def find(name: str | Path) -> Model:
+    """The model of that name, or in that folder. ValueError: no such name; FileNotFoundError: no such folder."""
     if not isinstance(name, str | Path):
-        raise ValueError(f"model={name!r} is a {type(name).__name__}: {_CHOICES}.")
-    if name == "cartoon":
-        return CARTOON
-    if name == "modelscope":
-        return None
+        raise ValueError(f"model={name!r} is a {type(name).__name__}: {_USE}.")
+    if name in MODELS:
+        return MODELS[name]
     if name != "" and Path(name).is_dir():  # Path("") is the working folder
-        return Path(name)
+        return Model("", Path(name))
     if name == MODELSCOPE:
         raise ValueError(f"model={name!r} has a name of its own here: use 'modelscope'.")
     if isinstance(name, Path) or "/" in name or "\\" in name:
         raise FileNotFoundError(f"{str(name)!r} is no folder: give the path of a folder with a model_index.json in it.")
-    meant = get_close_matches(name.lower(), NAMES, n=1)
-    hint = f"did you mean {meant[0]!r}? " if meant else ""
-    raise ValueError(f"model={name!r} is unknown: {hint}{_CHOICES}.")
+    return checking.one_of("model", name, MODELS, f"{_USE}.")
 
 
-def _open_modelscope(dtype: torch.dtype, offline: bool | None, quiet: bool, working: int) -> TextToVideoSDPipeline:
+def weights_of(name: str | Path) -> str:
+    """What tells a model's weights from others: SHA-256 of its folder's manifest, or the revision on the hub.
+
+    FileNotFoundError: the folder has no manifest.
+    """
+    folder = find(name).folder
+    if folder is None:
+        return REVISION
+    if not (folder / files.MANIFEST).is_file():
+        raise FileNotFoundError(
+            f"{folder / files.MANIFEST} does not exist, and it names the weights: files.write_manifest makes it."
+        )
+    return files.sha256(folder / files.MANIFEST)
+
+
+def _open_modelscope(dtype: torch.dtype, offline: bool | None, quiet: bool, working: int) -> CoursePipeline:
     """The hub's pipeline on the CPU, downloaded now if need be; `working` as for hub.folder."""
     folder = hub.folder(dtype, offline, working, quiet)
     try:
@@ -313,7 +254,7 @@ def _check_room(device: torch.device, dtype: torch.dtype, chosen: planning.Plan 
 # --- opening a folder
 
 
-def _open(folder: Path, dtype: torch.dtype) -> TextToVideoSDPipeline:
+def _open(folder: Path, dtype: torch.dtype) -> CoursePipeline:
     """The pipeline in `folder` on the CPU, after all that can be wrong with the folder was looked at."""
     folder_checks.check_index(folder)
     if (folder / files.MANIFEST).exists():
@@ -323,8 +264,8 @@ def _open(folder: Path, dtype: torch.dtype) -> TextToVideoSDPipeline:
     for part, bare in skeleton(folder).items():
         folder_checks.check_weights(folder / part, variant, bare)
     try:
-        with calm():
-            read = _by_parts if TextToVideoSDPipeline is StandIn else TextToVideoSDPipeline.from_pretrained
+        with quiet_libraries():
+            read = _by_parts if Base is OwnPipeline else Base.from_pretrained
             pipe = read(str(folder), dtype=dtype, variant=variant, use_safetensors=True, local_files_only=True)
     except _LIBRARY_ERRORS as error:
         raise ValueError(
@@ -334,13 +275,13 @@ def _open(folder: Path, dtype: torch.dtype) -> TextToVideoSDPipeline:
     if tokens != known:  # without its files a tokenizer knows two tokens, and says nothing
         what = f"{folder / 'tokenizer'} has {tokens} tokens, but the text encoder knows {known}"
         raise ValueError(f"{what}: {folder_checks.AGAIN}.")
-    return pipe
+    return course_pipeline(pipe)
 
 
-def _by_parts(folder: str, **words) -> StandIn:
+def _by_parts(folder: str, **words) -> OwnPipeline:
     """The pipeline where diffusers no longer has its class: each part by itself, and the course's own UNet."""
     part = {name: str(Path(folder, name)) for name in (*PARTS, "tokenizer", "scheduler")}
-    return StandIn(
+    return OwnPipeline(
         vae=AutoencoderKL.from_pretrained(part["vae"], **words),
         text_encoder=CLIPTextModel.from_pretrained(part["text_encoder"], **words),
         tokenizer=CLIPTokenizer.from_pretrained(part["tokenizer"], local_files_only=True),
@@ -349,19 +290,19 @@ def _by_parts(folder: str, **words) -> StandIn:
     )
 
 
-def _run_so(pipe: TextToVideoSDPipeline, way: planning.MemoryOptions, device: torch.device) -> TextToVideoSDPipeline:
-    """Move the pipeline to its device, or let it go there part by part, and save memory as `way` says."""
-    if way.vae_slicing:
+def _place(pipe: CoursePipeline, options: planning.MemoryOptions, device: torch.device) -> CoursePipeline:
+    """Move the pipeline to its device, or let it go there part by part, and save memory as `options` say."""
+    if options.vae_slicing:
         pipe.vae.enable_slicing()
-    if way.in_pieces:
+    if options.in_pieces:
         planning.run_in_pieces(pipe.unet)
-    if way.offload:
+    if options.offload:
         pipe.enable_model_cpu_offload(device=device)
         return pipe
     return _move(pipe, device)
 
 
-def _move(pipe: TextToVideoSDPipeline, device: torch.device) -> TextToVideoSDPipeline:
+def _move(pipe: CoursePipeline, device: torch.device) -> CoursePipeline:
     if device.type == "cpu":
         return pipe
     try:
@@ -376,7 +317,7 @@ def _move(pipe: TextToVideoSDPipeline, device: torch.device) -> TextToVideoSDPip
         ) from error
 
 
-def _accelerate(pipe: TextToVideoSDPipeline) -> None:
+def _accelerate(pipe: CoursePipeline) -> None:
     if not isinstance(pipe.unet, UNet3D):
         pipe.unet = from_diffusers(pipe.unet)
     pipe.predictor = FAST
@@ -384,7 +325,7 @@ def _accelerate(pipe: TextToVideoSDPipeline) -> None:
 
 
 @contextmanager
-def calm() -> Iterator[None]:
+def quiet_libraries() -> Iterator[None]:
     """No progress bars while a pipeline is built, and not the warning that diffusers no longer updates its class.
 
     The course's own tests hold that class. Nothing else is kept quiet, and all is as it was afterwards.

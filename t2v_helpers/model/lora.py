@@ -27,8 +27,8 @@ from torch import Tensor, nn
 
 from t2v_helpers.core import files, seeding
 from t2v_helpers.inside import unet_config
-from t2v_helpers.model import folder_checks, loading
-from t2v_helpers.model.pipeline import check_pipe
+from t2v_helpers.model import folder_checks
+from t2v_helpers.model.pipeline import course_pipeline
 
 SPATIAL = r".*\.attentions\..*\.(to_q|to_k|to_v|to_out\.0|proj|net\.2|proj_in|proj_out)"
 NAME = "lora"  # what peft calls our one adapter
@@ -84,7 +84,7 @@ def add(
 
 def check(pipe, rank: int, alpha: float | None = None, layers: str = SPATIAL) -> None:
     """What `add` refuses, before anything is changed. ValueError: see there."""
-    check_pipe(pipe)
+    pipe = course_pipeline(pipe)
     if added(pipe.unet):
         raise ValueError("pipe has a LoRA already: take it away with lora.remove(pipe), or load the model again.")
     if alpha is not None and not (_is_number(alpha) and 0 < alpha < math.inf):
@@ -142,7 +142,7 @@ def _is_number(value: object) -> bool:
 
 
 def _of(pipe) -> dict[str, LoRALinear]:
-    check_pipe(pipe)
+    pipe = course_pipeline(pipe)
     found = added(pipe.unet)
     if not found:
         raise ValueError("pipe has no LoRA: make one with lora.add(pipe), or load one with lora.load(pipe, folder).")
@@ -184,7 +184,7 @@ def save(pipe, folder: str | Path, words: Sequence[str] = ()) -> Path:
         raise ValueError(f"words={words!r} is not allowed: give a list of words, such as ['sepia'].")
     _check_place(folder)
     norms = [_norm(layer.get_base_layer()) for layer in layers]
-    about = {"base_model": loading.name_of(pipe), "base_norms": json.dumps(norms), "words": json.dumps(list(words))}
+    about = {"base_model": pipe.name, "base_norms": json.dumps(norms), "words": json.dumps(list(words))}
     files.replace_folder(folder, lambda new: _write(new, _config(pipe.unet), tensors(pipe.unet), about))
     return folder
 
@@ -195,7 +195,7 @@ def load(pipe, folder: str | Path) -> tuple[str, ...]:
     Everything is looked at before the pipeline is changed. Errors: FileNotFoundError (no such folder), ValueError (no
     LoRA; damaged; made for another model; see `add`).
     """
-    check_pipe(pipe)
+    pipe = course_pipeline(pipe)
     folder = Path(folder)
     rank, alpha, names = _read_config(folder)
     about, stored = _read_weights(folder)
@@ -282,7 +282,7 @@ def _check_base(pipe, about: dict[str, str], names: list[str], norms: list[float
     if missing or not same:
         why = f"it has no layer {missing[0]}" if missing else "its weights are others"
         raise ValueError(
-            f"the LoRA was made for {about['base_model']!r}, and this is {loading.name_of(pipe)!r} ({why}): "
+            f"the LoRA was made for {about['base_model']!r}, and this is {pipe.name!r} ({why}): "
             "load that model, or train the LoRA again on this one."
         )
 

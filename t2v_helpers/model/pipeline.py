@@ -1,16 +1,23 @@
-"""The class of the course's pipelines: diffusers' TextToVideoSDPipeline, or a stand-in once diffusers has dropped it.
+"""The course's pipeline: diffusers' TextToVideoSDPipeline with typed fields for what the course adds to it.
 
-diffusers calls the class deprecated since 0.33.1, and tests it no more. The course has its own denoising loop
-(generate.denoise) and its own UNet (unet.UNet3D), so all it needs of a pipeline is what StandIn has: five parts in one
-place, the words read, the latents decoded. `pipe("a prompt")` is not among it.
+diffusers has deprecated the class since 0.33.1 and no longer tests it. Once it is gone, `OwnPipeline` takes its place:
+five parts together, the words read, the latents decoded. The course has its own denoising loop (denoising.denoise)
+and its own UNet (unet.UNet3D), so it needs no more than that; only `pipe("a prompt")` is lost then.
 """
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import diffusers
 import torch
 from torch import Tensor
 
+from t2v_helpers.diffusion.guidance import Predictor, guided
+from t2v_helpers.model.memory_plan import Plan
 
-class StandIn(diffusers.DiffusionPipeline):
+
+class OwnPipeline(diffusers.DiffusionPipeline):
     """The five parts of a text-to-video model; moving and offloading them is left to DiffusionPipeline."""
 
     model_cpu_offload_seq = "text_encoder->unet->vae"
@@ -38,10 +45,60 @@ class StandIn(diffusers.DiffusionPipeline):
         return self.text_encoder(read.input_ids.to(device))[0]  # [1 t d]
 
 
-TextToVideoSDPipeline = getattr(diffusers, "TextToVideoSDPipeline", StandIn)
+Base = getattr(diffusers, "TextToVideoSDPipeline", OwnPipeline)
 
 
-def check_pipe(pipe: TextToVideoSDPipeline) -> None:
-    """ValueError unless pipe is a text-to-video pipeline."""
-    if not isinstance(pipe, TextToVideoSDPipeline | StandIn):
-        raise ValueError(f'pipe is a {type(pipe).__name__}: give a pipeline, such as loading.load("cartoon").')
+class CoursePipeline(Base):
+    """A text-to-video pipeline, and what the course knows of it. diffusers' own methods all work on it."""
+
+    model_name: str = ""  # as `loading.load` was asked for it
+    plan: Plan | None = None  # how it saves memory, and why
+    predictor: Predictor = staticmethod(guided)  # how the guided noise of a step is predicted
+    new_words: tuple[str, ...] = ()  # taught by a LoRA: no warning for these
+
+    @property
+    def execution_device(self) -> torch.device:
+        """Where the model computes, also where its parts wait on the CPU for their turn."""
+        return self._execution_device
+
+    @property
+    def name(self) -> str:
+        """The name that `loading.load` was given, or the name of the folder where diffusers found it."""
+        return self.model_name or Path(self.config.get("_name_or_path") or "unnamed").name
+
+    @contextmanager
+    def using(self, **changes) -> Iterator["CoursePipeline"]:
+        """The pipeline with other parts or fields inside the `with`; exactly what was there comes back afterwards.
+
+        AttributeError: the pipeline has no such part or field.
+        """
+        before = {name: getattr(self, name) for name in changes}
+        own = {name for name in changes if name in vars(self)}
+        try:
+            for name, value in changes.items():
+                setattr(self, name, value)
+            yield self
+        finally:
+            for name, value in before.items():
+                if name in own or name in self.components:
+                    setattr(self, name, value)
+                else:
+                    vars(self).pop(name, None)
+
+    def save_pretrained(self, *args, **kwargs) -> None:
+        """Write an ordinary folder, which diffusers opens without the course: see diffusers.DiffusionPipeline."""
+        Base(**self.components).save_pretrained(*args, **kwargs)
+
+
+def course_pipeline(pipe: Base) -> CoursePipeline:
+    """`pipe` as a CoursePipeline; one that was loaded by diffusers alone shares all of its state with the result.
+
+    ValueError: it is not a text-to-video pipeline.
+    """
+    if isinstance(pipe, CoursePipeline):
+        return pipe
+    if not isinstance(pipe, Base | OwnPipeline):
+        raise ValueError(f'pipe is of type {type(pipe).__name__}: use a pipeline, such as loading.load("cartoon").')
+    view = CoursePipeline.__new__(CoursePipeline)
+    view.__dict__ = pipe.__dict__  # one state under two classes: a part swapped in one is swapped in both
+    return view

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from t2v_helpers.core import files
 from t2v_helpers.diffusion import schedulers
-from t2v_helpers.model.loading import calm
-from t2v_helpers.model.pipeline import TextToVideoSDPipeline, check_pipe
+from t2v_helpers.model.loading import quiet_libraries
+from t2v_helpers.model.pipeline import CoursePipeline, course_pipeline
 
 PARTS = ("text_encoder", "unet", "vae")
 _CLASSES = {"unet": (UNet3DConditionModel,), "vae": (AutoencoderKL, AutoencoderTiny)}
@@ -30,19 +30,15 @@ _CLASSES = {"unet": (UNet3DConditionModel,), "vae": (AutoencoderKL, AutoencoderT
 
 @contextmanager
 def swapped_scheduler(
-    pipe: TextToVideoSDPipeline, name: str, spacing: str | None = None, **options
-) -> Iterator[TextToVideoSDPipeline]:
+    pipe: CoursePipeline, name: str, spacing: str | None = None, **options
+) -> Iterator[CoursePipeline]:
     """The pipeline with another scheduler inside the `with`; the old one is back afterwards, also after an error.
 
     ValueError, ImportError: see schedulers.make; ValueError: no pipeline.
     """
-    check_pipe(pipe)
-    before = pipe.scheduler
-    pipe.scheduler = schedulers.make(name, before.config, spacing, **options)
-    try:
+    pipe = course_pipeline(pipe)
+    with pipe.using(scheduler=schedulers.make(name, pipe.scheduler.config, spacing, **options)):
         yield pipe
-    finally:
-        pipe.scheduler = before
 
 
 def read_part(cls: type, folder: str | Path, like: nn.Module) -> nn.Module:
@@ -53,7 +49,7 @@ def read_part(cls: type, folder: str | Path, like: nn.Module) -> nn.Module:
     if not Path(folder).is_dir():
         raise FileNotFoundError(f"{folder} is no folder: give the one that a {cls.__name__} was saved in.")
     try:
-        with calm(), _errors_alone():
+        with quiet_libraries(), _errors_alone():
             part = cls.from_pretrained(folder, local_files_only=True).to(like.device, like.dtype)
     except (OSError, ValueError, SafetensorError) as error:
         why = files.reason(error)
@@ -105,7 +101,7 @@ def hidden(
 
 
 @contextmanager
-def swapped_part(pipe: TextToVideoSDPipeline, **parts: nn.Module) -> Iterator[TextToVideoSDPipeline]:
+def swapped_part(pipe: CoursePipeline, **parts: nn.Module) -> Iterator[CoursePipeline]:
     """The pipeline with other parts inside the `with`; the very same old ones are back afterwards, also after an error.
 
     parts: vae=, unet= or text_encoder=, one or more; they have to fit one another and what stays.
@@ -113,19 +109,13 @@ def swapped_part(pipe: TextToVideoSDPipeline, **parts: nn.Module) -> Iterator[Te
     do not fit; another dtype or device than the pipeline's.
     """
     check_parts(pipe, **parts)
-    before = {name: getattr(pipe, name) for name in parts}
-    try:
-        for name, part in parts.items():
-            setattr(pipe, name, part)
+    with course_pipeline(pipe).using(**parts):
         yield pipe
-    finally:
-        for name, part in before.items():
-            setattr(pipe, name, part)
 
 
-def check_parts(pipe: TextToVideoSDPipeline, **parts: nn.Module) -> None:
+def check_parts(pipe: CoursePipeline, **parts: nn.Module) -> None:
     """ValueError unless pipe is a pipeline into which the parts fit by name, class, shapes, dtype and device."""
-    check_pipe(pipe)
+    pipe = course_pipeline(pipe)
     if not parts:
         raise ValueError(f"no part is given: name one of {', '.join(PARTS)}, such as vae=...")
     for name, part in parts.items():
@@ -155,7 +145,7 @@ def _check_kind(name: str, part: object) -> None:
         raise ValueError(f"{name} is a {type(part).__name__}: give a CLIPTextModel, or one in swapping.Adapted.")
 
 
-def _check_place(name: str, part: nn.Module, pipe: TextToVideoSDPipeline) -> None:
+def _check_place(name: str, part: nn.Module, pipe: CoursePipeline) -> None:
     before = getattr(pipe, name)
     if (part.dtype, part.device) != (before.dtype, before.device):
         here, there = (f"{str(x.dtype).removeprefix('torch.')} on {x.device}" for x in (part, before))

@@ -37,7 +37,7 @@ from t2v_helpers.core import arguments, files, seeding, video
 from t2v_helpers.core.records import GenerationRecord, GenerationSpec
 from t2v_helpers.diffusion import schedulers
 from t2v_helpers.machine.device import pick_device
-from t2v_helpers.model import generate, loading
+from t2v_helpers.model import generate, loading, validation
 
 AXES = tuple(field.name for field in fields(GenerationSpec))
 MAX_VIDEOS = 100_000  # of one sweep: a day or two of the cartoon model, and as many files as a folder bears
@@ -106,10 +106,10 @@ def run_sweep(pipe, specs: Sequence[GenerationSpec], out: str | Path, batch_size
     Processes share the batches; `batch_size` specs that differ in prompts and seed alone are made at once. One sweep at
     a time in a folder. Rows are the same for any number of processes and any batch size: see `comparable`.
     Errors, before anything is computed: ValueError (no specs, too many, the same twice, a folder of another sweep, a
-    record that is damaged or of another video, and those of generate.check), MemoryError, OSError (too little disk, a
+    record that is damaged or of another video, and those of validation.check), MemoryError, OSError (too little disk, a
     folder where a file should be). What is done is kept when a later error ends it.
     """
-    generate.check_kinds(pipe, specs)
+    validation.check_kinds(pipe, specs)
     if not isinstance(out, str | Path):
         raise ValueError(f"out is a {type(out).__name__}: give the path of a folder.")
     out, state = Path(out), processes(pipe.device)
@@ -253,7 +253,7 @@ def _remove_temporary(out: Path) -> None:
 def _manifest(pipe, specs: list[GenerationSpec]) -> dict:
     """What makes two sweeps the same: the model, every spec and their order; and the values of each field, to tell
     how two differ."""
-    model = {"model": loading.name_of(pipe), "dtype": str(pipe.unet.dtype)[6:], "weights": fingerprint(pipe)}
+    model = {"model": pipe.name, "dtype": str(pipe.unet.dtype)[6:], "weights": fingerprint(pipe)}
     values = {name: list(dict.fromkeys(getattr(spec, name) for spec in specs)) for name in AXES}
     digest = hashlib.sha256(json.dumps([spec.to_dict() for spec in specs]).encode()).hexdigest()
     return model | values | {"order": digest}
@@ -267,9 +267,9 @@ def _checked(pipe, specs: Sequence[GenerationSpec]) -> list[GenerationSpec]:
     if not specs:
         raise ValueError("the grid is empty: give at least one GenerationSpec.")
     _check_count(len(specs), "specs")
-    specs = [generate.resolve(pipe, spec) for spec in specs]
+    specs = [validation.resolve(pipe, spec) for spec in specs]
     for spec in dict.fromkeys(replace(spec, seed=0) for spec in specs):
-        generate.check(pipe, spec)
+        validation.check(pipe, spec)
     for spec, times in Counter(specs).items():
         seeding.check_seed(spec.seed)
         if times > 1:
@@ -346,7 +346,7 @@ def main(argv: list[str] | None = None) -> int:
     specs = expand(GenerationSpec(options.prompt[0]), **axes, seed=range(options.seeds))
     pipe = load(options.model, options.device, options.dtype, options.offline)
     if loading.is_cartoon(pipe):
-        loading.refuse_unknown_words(" ".join([*options.prompt, *axes.get("negative_prompt", ())]))
+        validation.refuse_unknown_words(" ".join([*options.prompt, *axes.get("negative_prompt", ())]))
     table = run_sweep(pipe, specs, options.out, options.batch)
     if processes(pipe.device).is_main_process:
         found = {"table": str(table), "videos": len(specs)}

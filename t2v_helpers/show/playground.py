@@ -16,7 +16,7 @@ from IPython.display import display as show_in_page
 from t2v_helpers import cartoon
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.diffusion import schedulers
-from t2v_helpers.model import loading
+from t2v_helpers.model import loading, validation
 from t2v_helpers.model.generate import generate
 from t2v_helpers.show import display
 
@@ -81,7 +81,7 @@ class Playground:
     def spec(self) -> GenerationSpec:
         """What the controls ask for. ValueError: words that the cartoon world does not know."""
         if self.words:
-            loading.refuse_unknown_words(self.sentence.value)
+            validation.refuse_unknown_words(self.sentence.value)
         return GenerationSpec(
             self.sentence.value,
             scheduler=self.scheduler.value,

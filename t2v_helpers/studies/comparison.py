@@ -23,7 +23,7 @@ from t2v_helpers.core import checking, seeding, tables
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.diffusion import grids, samplers
 from t2v_helpers.metrics.estimates import Measure, of_ratios, of_share
-from t2v_helpers.model import generate
+from t2v_helpers.model import denoising
 from t2v_helpers.studies.study import Study
 
 DETERMINISTIC = ("ddim", "pndm", "lms", "heun", "dpm++", "dpm++_2s", "unipc")
@@ -98,7 +98,7 @@ def line(pipe, seed: int, calls: Sequence[int] = CALLS, converged: int = CONVERG
     found = {name: {} for name in NAMES}
     for name, n in product(NAMES, calls):
         x = arrive(name, predict, eps, fair_grid(name, n, abar), seed=DRAWS + seed)
-        (video,) = generate.decode_latents(pipe, x)
+        (video,) = denoising.decode_latents(pipe, x)
         found[name][str(n)] = [round(distance(x, target), 6), metrics.digits(video, item.labels)]
     return {"seed": seed, "prompt": item.caption, "found": found}
 
@@ -118,7 +118,7 @@ def order_line(pipe, seed: int, calls: Sequence[int] = ORDER_CALLS, converged: i
 def start(pipe, seed: int) -> tuple[Predict, Tensor, Tensor]:
     """The guided network, the noise [1 c f h w] and alphas_cumprod [train] for a seed."""
     spec = GenerationSpec(prompt_of(seed).caption, seed=seed, frames=FRAMES)
-    return generate.guided(pipe, spec), generate.initial_latents(pipe, [spec]), pipe.scheduler.alphas_cumprod
+    return denoising.guided(pipe, spec), denoising.initial_latents(pipe, [spec]), pipe.scheduler.alphas_cumprod
 
 
 # --- the table

@@ -20,7 +20,7 @@ from t2v_helpers import cartoon, metrics
 from t2v_helpers.core import checking, tables
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.metrics.estimates import Measure, of_share, of_values
-from t2v_helpers.model import generate, loading
+from t2v_helpers.model import generate, loading, validation
 from t2v_helpers.studies.study import Study
 
 BASE = {"steps": 12, "guidance": loading.GUIDANCE["cartoon"], "frames": 8, "size": 64}
@@ -61,7 +61,7 @@ def line(pipe, seed: int, grid: dict[str, tuple] = GRID) -> dict:
     found, drawn = {knob: {} for knob in grid}, {knob: {} for knob in grid if knob in DRAWN}
     for knob, values in grid.items():
         for value in values:
-            spec = generate.resolve(pipe, spec_of(item.caption, seed, knob, value))
+            spec = validation.resolve(pipe, spec_of(item.caption, seed, knob, value))
             if spec not in made:  # BASE is in every row of the grid, but made once
                 made[spec] = measured(generate.generate(pipe, spec).frames, item.labels)
             found[knob][str(value)] = made[spec]

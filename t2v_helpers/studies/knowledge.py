@@ -20,7 +20,7 @@ from t2v_helpers.cartoon import grammar
 from t2v_helpers.core import tables
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.inside import attention_maps
-from t2v_helpers.model import generate, loading, swapping
+from t2v_helpers.model import denoising, generate, loading
 from t2v_helpers.studies.study import Study
 
 SETTINGS = {"scheduler": "dpm++", "steps": 8, "guidance": loading.GUIDANCE["cartoon"], "frames": 8}
@@ -106,20 +106,14 @@ def spec_of(s: Sentence, prompt: str, negative: str = "") -> GenerationSpec:
 
 
 def from_text(pipe, text: Tensor, spec: GenerationSpec) -> np.ndarray:
-    """The video uint8 [f h w c] of text vectors [2 t d], negative prompt first, in place of the spec's prompts."""
-    spec = generate.check(pipe, spec)
-    asked = {"num_inference_steps": spec.steps, "num_frames": spec.frames, "guidance_scale": spec.guidance}
-    size = {"height": spec.height, "width": spec.width}
-    noise = generate.initial_latents(pipe, [spec])
-    with swapping.swapped_scheduler(pipe, spec.scheduler), torch.no_grad():
-        texts = {"prompt_embeds": text[1:], "negative_prompt_embeds": text[:1]}
-        latents = pipe(**texts, **asked, **size, latents=noise, output_type="latent").frames  # [1 c f h w]
-    return generate.decode_latents(pipe, latents)[0]
+    """The video uint8 [f h w c] of text vectors [2 t d] (negative prompt first) instead of the spec's words."""
+    *_, last = denoising.denoise(pipe, spec, text)
+    return denoising.decode_latents(pipe, last.latents)[0]
 
 
 def texts(pipe, s: Sentence) -> dict[str, Tensor]:
     """Way -> text vectors [2 t d] that mix the sentence with the one of the other subject."""
-    here, there = (generate.encode_prompt(pipe, spec_of(s, p)) for p in (s.prompt, s.replaced("subject")))
+    here, there = (denoising.encode_prompt(pipe, spec_of(s, p)) for p in (s.prompt, s.replaced("subject")))
     row = attention_maps.tokens_of(pipe.tokenizer, s.prompt, s.labels.subject)[0]
     alone, after = here.clone(), here.clone()
     alone[1, row], after[1, row + 1 :] = there[1, row], there[1, row + 1 :]

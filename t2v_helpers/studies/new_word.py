@@ -17,8 +17,8 @@ from t2v_helpers.cartoon import sepia_word
 from t2v_helpers.core import tables
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.metrics.estimates import Measure, of_share
-from t2v_helpers.model import generate, loading, lora
-from t2v_helpers.studies.study import Study, changed
+from t2v_helpers.model import denoising, generate, loading, lora
+from t2v_helpers.studies.study import Study
 from t2v_helpers.training import finetune
 
 RUNS = ({"rank": 4, "old": 0.5}, {"rank": 4, "old": 0.0}, {"rank": 1, "old": 0.5}, {"rank": 16, "old": 0.5})
@@ -47,7 +47,7 @@ def old_examples(pipe, count: int | None = None) -> finetune.Examples:
     captions = [cartoon.item(OLD_STREAM, i, frames=1).caption for i in range(count or OLD)]
     latents = []
     for seed, caption in enumerate(captions):
-        *_, last = generate.denoise(pipe, GenerationSpec(caption, seed=seed, **ASKED))
+        *_, last = denoising.denoise(pipe, GenerationSpec(caption, seed=seed, **ASKED))
         latents.append(last.latents.float().cpu())  # [1 c f h w]
     return finetune.Examples(torch.cat(latents), finetune.read(pipe, captions))
 
@@ -69,7 +69,7 @@ def old_prompt(seed: int) -> tuple[str, cartoon.Labels]:
 
 def measured(pipe, count: int | None = None) -> dict[str, list[dict]]:
     """For "new" and "old" sentences, a video for each of `count` seeds: {"distance": grey levels, "labels": digits}."""
-    with changed(pipe, new_words=(sepia_word.WORD,)):  # the untouched model is asked, too
+    with pipe.using(new_words=(sepia_word.WORD,)):  # the untouched model is asked, too
         return {
             kind: [_measured(pipe, seed, *prompt(seed)) for seed in range(count or VIDEOS)]
             for kind, prompt in (("new", new_prompt), ("old", old_prompt))

@@ -31,7 +31,7 @@ from t2v_helpers.machine import doctor
 from t2v_helpers.machine.probe import in_threads
 from t2v_helpers.metrics.estimates import Bar, Measure, of_ratios, of_share, of_times, of_values
 from t2v_helpers.model import generate, loading
-from t2v_helpers.studies import study, unet_speed
+from t2v_helpers.studies import unet_speed
 
 PARTS = ("judge", "vae", "grammar", "held_out", "timings", "unet", "temporal")
 FOLDER = paths.BENCHMARKS
@@ -195,7 +195,7 @@ def run(options: argparse.Namespace) -> dict[str, dict]:
 
 def pipeline(model: str):
     """The model that is measured. Raises ValueError for one that is not of the cartoon world, before a download."""
-    pipe = None if model == "modelscope" else loading.load(model, quiet=True)
+    pipe = None if loading.find(model).folder is None else loading.load(model, quiet=True)
     if pipe is None or not loading.is_cartoon(pipe):
         raise ValueError(f"model {model!r} is not of the cartoon world, so the judge cannot read it: take 'cartoon'.")
     return pipe
@@ -206,7 +206,7 @@ def weights(part: str, model: str = "cartoon") -> str:
 
     FileNotFoundError: the folder has no manifest.
     """
-    return files.sha256(judges.WEIGHTS) if part == "judge" else study.weights(model)
+    return files.sha256(judges.WEIGHTS) if part == "judge" else loading.weights_of(model)
 
 
 def machine() -> str:

@@ -24,15 +24,15 @@ import torch
 from t2v_helpers import cartoon, metrics
 from t2v_helpers.core import tables
 from t2v_helpers.core.records import GenerationSpec
-from t2v_helpers.diffusion import schedulers
+from t2v_helpers.diffusion import guidance
 from t2v_helpers.inside import feature_reuse, temporal, unet
 from t2v_helpers.inside.feature_reuse import Shortcuts
 from t2v_helpers.machine import doctor
 from t2v_helpers.machine.device import peak_memory
 from t2v_helpers.machine.probe import in_threads
 from t2v_helpers.metrics.estimates import Measure, of_median, of_share, of_times, of_values
-from t2v_helpers.model import generate, loading
-from t2v_helpers.studies.study import Study, changed, in_new_python
+from t2v_helpers.model import denoising, generate, loading, validation
+from t2v_helpers.studies.study import Study, in_new_python
 
 PLAIN = "as it is"
 SEEDS, TIMED = 24, 12
@@ -64,11 +64,11 @@ def _plain(pipe, spec):
 
 
 def _bfloat16(pipe, spec):
-    return changed(pipe, **_in_bfloat16(pipe))
+    return pipe.using(**_in_bfloat16(pipe))
 
 
 def _two_passes(pipe, spec):
-    return changed(pipe, predictor=feature_reuse.in_two_passes)
+    return pipe.using(predictor=guidance.in_two_passes)
 
 
 @contextmanager
@@ -87,21 +87,21 @@ def _conv2d(pipe, spec):
 
 
 def _own_unet(pipe, spec):
-    return changed(pipe, unet=_ours(pipe.unet))
+    return pipe.using(unet=_ours(pipe.unet))
 
 
 @contextmanager
 def _kept_text(pipe, spec) -> Iterator[None]:
-    with _own_unet(pipe, spec), feature_reuse.text_kept(pipe.unet, generate.encode_prompt(pipe, spec)):
+    with _own_unet(pipe, spec), feature_reuse.text_kept(pipe.unet, denoising.encode_prompt(pipe, spec)):
         yield
 
 
 def _compile(pipe, spec):
-    return changed(pipe, unet=_compiled(pipe.unet))
+    return pipe.using(unet=_compiled(pipe.unet))
 
 
 def _cut(ways: Shortcuts) -> Way:
-    return lambda pipe, spec: changed(pipe, unet=_ours(pipe.unet), predictor=ways)
+    return lambda pipe, spec: pipe.using(unet=_ours(pipe.unet), predictor=ways)
 
 
 @cache
@@ -171,22 +171,13 @@ def made(pipe, option: Option, spec: GenerationSpec) -> tuple[np.ndarray, float]
         return videos[0], (time.perf_counter() - began) / option.batch
 
 
-@torch.no_grad()
 def together(pipe, specs: list[GenerationSpec]) -> np.ndarray:
-    """The videos uint8 [b f h w c] of specs that differ only in prompt and seed, with one call of the UNet per step.
+    """The videos uint8 [b f h w c] of specs that share all but words and seeds, in one call of the UNet a step.
 
-    generate.generate_batch calls the UNet for one video at a time, so that no video depends on its neighbours.
+    generate.generate_batch calls it for one video at a time, so that a video does not depend on its neighbours.
     """
-    spec = generate.check(pipe, specs[0])
-    scheduler = schedulers.make(spec.scheduler, pipe.scheduler.config)
-    scheduler.set_timesteps(spec.steps, device=pipe._execution_device)
-    text = torch.stack([generate.encode_prompt(pipe, one) for one in specs], dim=1).flatten(0, 1)  # [(2 b) t d]
-    latents = generate.initial_latents(pipe, specs) * scheduler.init_noise_sigma  # [b c f h w]
-    for t in scheduler.timesteps:
-        x = scheduler.scale_model_input(torch.cat([latents, latents]), t)
-        noise_pred = feature_reuse.combined(pipe.unet(x, t, encoder_hidden_states=text).sample, spec.guidance)
-        latents = scheduler.step(noise_pred, t, latents).prev_sample
-    return generate.decode_latents(pipe, latents)
+    *_, last = denoising.steps(pipe, validation.check_all(pipe, specs, len(specs)), together=True)
+    return denoising.decode_latents(pipe, last.latents)
 
 
 def alone(model: str, device: str, name: str) -> dict:

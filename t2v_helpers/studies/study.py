@@ -13,8 +13,7 @@ import os
 import pkgutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,7 +70,7 @@ class Study:
         """
         table = table or self.table
         files.check_target(table)
-        head = {"command": self.command, "weights": weights(model)} | self.head(pipe)
+        head = {"command": self.command, "weights": loading.weights_of(model)} | self.head(pipe)
         about, *rows = self._read(table) if table.exists() else [head]
         if about != head:
             raise ValueError(f"{table} was measured with {about}, and this is {head}: move it away to begin anew.")
@@ -122,39 +121,12 @@ def studies() -> dict[str, Study]:
 # --- what studies need
 
 
-def weights(model: str | Path = "cartoon") -> str:
-    """What identifies a model's weights: SHA-256 of its folder's manifest, or the revision on the hub.
-
-    FileNotFoundError: the folder has no manifest.
-    """
-    if model == "modelscope":
-        return loading.REVISION
-    path = (loading.CARTOON if model == "cartoon" else Path(model)) / files.MANIFEST
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist, and it identifies the weights: use files.write_manifest.")
-    return files.sha256(path)
-
-
 def cartoon_pipeline(model: str, device: str = "auto"):
     """A pipeline whose videos the judge can read. ValueError: another world's, refused before any download."""
-    pipe = None if model == "modelscope" else loading.load(model, device, quiet=True)
+    pipe = None if loading.find(model).folder is None else loading.load(model, device, quiet=True)
     if pipe is None or not loading.is_cartoon(pipe):
         raise ValueError(f"model={model!r} is not of the cartoon world, so the judge cannot read it: use 'cartoon'.")
     return pipe
-
-
-@contextmanager
-def changed(thing: Any, **attributes: Any) -> Iterator[None]:
-    """`thing` with these attributes; on exit each is what it was, or absent again."""
-    absent = object()
-    before = {name: getattr(thing, name, absent) for name in attributes}
-    try:
-        for name, value in attributes.items():
-            setattr(thing, name, value)
-        yield
-    finally:
-        for name, value in before.items():
-            delattr(thing, name) if value is absent else setattr(thing, name, value)
 
 
 def in_new_python(code: str, *words: str) -> str:

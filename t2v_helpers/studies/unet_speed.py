@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from t2v_helpers.core import arguments
+from t2v_helpers.core.model_names import CHOICES
 from t2v_helpers.inside import feature_reuse, temporal, unet
 from t2v_helpers.metrics.estimates import Bar, Measure, of_ratios, of_times
 from t2v_helpers.model import loading
@@ -153,7 +154,7 @@ def main(words: Sequence[str] | None = None) -> int:
     p = arguments.Parser(
         prog="python -m t2v_helpers.studies.unet_speed", description="Conv3d along time against Conv2d on a view."
     )
-    p.add_argument("model", help="cartoon, modelscope or a folder")
+    p.add_argument("model", help=CHOICES)
     p.add_argument("--device", default="auto", help="auto, cpu, cuda (also for ROCm) or cuda:1")
     p.add_argument("--dtype", default="auto", help="auto, float32, float16 or bfloat16")
     p.add_argument("--frames", type=arguments.whole(200), default=16, help="(%(default)s)")

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from t2v_helpers.core import checking, layout, seeding
 from t2v_helpers.diffusion.noise import add_noise
 from t2v_helpers.model import loading
-from t2v_helpers.model.pipeline import check_pipe
+from t2v_helpers.model.pipeline import course_pipeline
 from t2v_helpers.training import data
 from t2v_helpers.training.denoiser import min_snr_weight, noise_error
 
@@ -69,7 +69,7 @@ def encode(pipe, videos: Sequence[np.ndarray]) -> Tensor:
     ValueError: no pipeline, no clips, clips of unlike shape, or of a size that the model cannot encode.
     """
     _check_clips(pipe, videos)
-    device, dtype = pipe._execution_device, pipe.vae.dtype
+    device, dtype = pipe.execution_device, pipe.vae.dtype
     latents = []
     for clip in videos:
         x = layout.to_float(torch.from_numpy(np.ascontiguousarray(clip[None])))  # [1 c f h w]
@@ -79,7 +79,7 @@ def encode(pipe, videos: Sequence[np.ndarray]) -> Tensor:
 
 
 def _check_clips(pipe, videos: Sequence[np.ndarray]) -> None:
-    check_pipe(pipe)
+    pipe = course_pipeline(pipe)
     checking.kind("videos", videos, (Sequence, np.ndarray), "a list of clips, uint8 [f h w 3]")
     if len(videos) == 0:
         raise ValueError("videos is empty: give at least one clip, uint8 [f h w 3].")
@@ -95,12 +95,12 @@ def _check_clips(pipe, videos: Sequence[np.ndarray]) -> None:
 @torch.no_grad()
 def read(pipe, captions: Sequence[str]) -> Tensor:
     """Embed captions with the text encoder: float32 [n t d] on the CPU. ValueError: no pipeline, no captions."""
-    check_pipe(pipe)
+    pipe = course_pipeline(pipe)
     listed = isinstance(captions, Sequence) and not isinstance(captions, str) and len(captions) > 0
     if not listed or not all(isinstance(caption, str) for caption in captions):
         raise ValueError(f"captions={captions!r} is not allowed: use a list with the caption of each clip.")
     tokens = data.tokens(pipe.tokenizer, list(captions))
-    return pipe.text_encoder(tokens.to(pipe._execution_device))[0].float().cpu()  # [n t d]
+    return pipe.text_encoder(tokens.to(pipe.execution_device))[0].float().cpu()  # [n t d]
 
 
 def train(
@@ -116,7 +116,7 @@ def train(
     settings.frames, or old clips of another size.
     """
     settings = Settings() if settings is None else settings
-    check_pipe(pipe)
+    pipe = course_pipeline(pipe)
     if not checking.kind("parameters", parameters, list, "the list that lora.add(pipe) returns"):
         raise ValueError("parameters is empty: use the list that lora.add(pipe) returns.")
     checking.kind("settings", settings, Settings, "finetune.Settings(steps=100), say")
@@ -162,7 +162,7 @@ def _cuts(examples: Examples, count: int, frames: int, rng: np.random.Generator)
 
 def denoising_loss(pipe, x_0: Tensor, eps: Tensor, t: Tensor, text: Tensor) -> Tensor:
     """Squared error of the noise, weighted by min(SNR, 5) / SNR (Hang et al. 2023, arXiv 2303.09556, equation 5)."""
-    device, dtype = pipe._execution_device, pipe.unet.dtype
+    device, dtype = pipe.execution_device, pipe.unet.dtype
     abar = pipe.scheduler.alphas_cumprod[t]  # [b]
     x_t = add_noise(x_0, eps, abar).to(device, dtype)
     predicted = pipe.unet(x_t, t.to(device), text.to(device, dtype)).sample.float()  # [b c f h w]

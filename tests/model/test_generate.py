@@ -12,20 +12,9 @@ from t2v_helpers.core import files, seeding
 from t2v_helpers.core.records import GenerationRecord, GenerationSpec, frames_hash
 from t2v_helpers.diffusion import noise, schedulers
 from t2v_helpers.model import loading, swapping
-from t2v_helpers.model.generate import (
-    Generation,
-    check,
-    decode_latents,
-    denoise,
-    encode_prompt,
-    generate,
-    generate_batch,
-    initial_latents,
-    latent_shape,
-    memory_needed,
-    resolve,
-    save,
-)
+from t2v_helpers.model.denoising import decode_latents, denoise, encode_prompt, initial_latents, latent_shape
+from t2v_helpers.model.generate import Generation, generate, generate_batch, save
+from t2v_helpers.model.validation import check, memory_needed, resolve
 
 SPEC = GenerationSpec("a robot is dancing on the moon", seed=7, steps=4, frames=3, guidance=4.0)
 HUB_SPEC = replace(SPEC, height=64, width=128, frames=2)

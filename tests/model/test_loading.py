@@ -20,7 +20,7 @@ from t2v_helpers.inside import activation_memory
 from t2v_helpers.machine import probe
 from t2v_helpers.machine.device import pick_dtype
 from t2v_helpers.machine.probe import TorchFacts
-from t2v_helpers.model import hub, loading, memory_plan
+from t2v_helpers.model import hub, loading, memory_plan, validation
 from t2v_helpers.model.generate import generate
 from t2v_helpers.model.memory_plan import MemoryOptions
 
@@ -47,7 +47,7 @@ def test_the_toy_is_an_ordinary_pipeline(toy_pipe):
     assert type(toy_pipe) is TextToVideoSDPipeline
     for part in (toy_pipe.unet, toy_pipe.vae, toy_pipe.text_encoder):
         assert not part.training and part.dtype == torch.float32 and part.device == torch.device("cpu")
-    assert toy_pipe.model_name == loading.name_of(toy_pipe) == "toy"
+    assert toy_pipe.model_name == toy_pipe.name == "toy"
     assert toy_pipe.progress_bar(range(1)).disable
 
 
@@ -63,7 +63,7 @@ def test_any_script_opens_the_folder_without_our_code(toy_folder, toy_pipe):
     theirs = DiffusionPipeline.from_pretrained(toy_folder, dtype=torch.float32)
     ours = toy_pipe.unet.state_dict()
     assert all(torch.equal(weight, ours[name]) for name, weight in theirs.unet.state_dict().items())
-    assert loading.name_of(theirs) == "toy"
+    assert theirs.name == "toy"
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", torch.float16])
@@ -124,7 +124,7 @@ def test_sizes_follow_the_configs(toy_pipe, hub_pipe):
     assert (loading.latent_channels(toy_pipe), loading.latent_channels(hub_pipe)) == (8, 4)
     assert (loading.size_multiple(toy_pipe), loading.size_multiple(hub_pipe)) == (16, 64)
     assert loading.LATENT_SCALE == toy_pipe.vae_scale_factor == hub_pipe.vae_scale_factor
-    assert (loading.token_room(toy_pipe), loading.token_room(hub_pipe)) == (22, 75)
+    assert (validation.token_room(toy_pipe), validation.token_room(hub_pipe)) == (22, 75)
 
 
 def test_the_size_multiple_is_the_least_that_the_unet_takes_without_padding(toy_pipe):
@@ -148,7 +148,7 @@ def test_the_warning_is_kept_quiet_for_this_class_and_inside_alone(toy_pipe):
     handler = logging.Handler()
     handler.emit = lambda record: heard.append(record.getMessage())
     logger.addHandler(handler)
-    with loading.calm():
+    with loading.quiet_libraries():
         TextToVideoSDPipeline(**toy_pipe.components)
         logger.warning("something else")
     assert heard == ["something else"]
@@ -161,12 +161,12 @@ def test_progress_bars_are_as_before_even_after_an_error():
     libraries = (diffusers.utils.logging, transformers.utils.logging)
     for library in libraries:
         library.enable_progress_bar()
-    with pytest.raises(KeyError, match="inside"), loading.calm():
+    with pytest.raises(KeyError, match="inside"), loading.quiet_libraries():
         assert not any(library.is_progress_bar_enabled() for library in libraries)
         raise KeyError("inside")
     assert all(library.is_progress_bar_enabled() for library in libraries)
     diffusers.utils.logging.disable_progress_bar()
-    with loading.calm():
+    with loading.quiet_libraries():
         pass
     assert not diffusers.utils.logging.is_progress_bar_enabled()
     diffusers.utils.logging.enable_progress_bar()
@@ -178,7 +178,7 @@ def test_progress_bars_are_as_before_even_after_an_error():
 def test_the_shipped_folder_is_whole_and_in_its_layout():
     pipe = loading.load("cartoon", device="cpu", offline=True)
     assert pipe.model_name == "cartoon" and loading.is_cartoon(pipe) and loading.latent_channels(pipe) == 8
-    assert (loading.size_multiple(pipe), loading.token_room(pipe)) == (16, 22)
+    assert (loading.size_multiple(pipe), validation.token_room(pipe)) == (16, 22)
     assert pipe.unet.dtype == torch.float32
     assert sum(path.stat().st_size for path in loading.CARTOON.rglob("*")) <= 20 * 2**20
 
@@ -345,11 +345,11 @@ def test_a_skeleton_of_a_damaged_config(bare, damage):
 
 
 def test_unknown_words_can_be_refused():
-    loading.refuse_unknown_words("a dog is dancing on the moon")
+    validation.refuse_unknown_words("a dog is dancing on the moon")
     with pytest.raises(ValueError, match="the cartoon model does not know 'unicorn', 'tractor': it knows a, an, "):
-        loading.refuse_unknown_words("a unicorn on a tractor")
+        validation.refuse_unknown_words("a unicorn on a tractor")
     with pytest.raises(ValueError, match="does not know 'tractor': it knows .*, unicorn"):
-        loading.refuse_unknown_words("a unicorn on a tractor", ["unicorn"])
+        validation.refuse_unknown_words("a unicorn on a tractor", ["unicorn"])
 
 
 # --- in so much memory
@@ -421,7 +421,7 @@ def test_offload_is_left_to_the_pipeline_on_a_gpu(toy_folder, a_gpu, monkeypatch
 def test_offloaded_and_in_pieces_the_video_is_the_same(toy_folder, toy_pipe):
     """accelerate's real hooks, which bring each part to its device when its turn comes; here that is the CPU, too."""
     way = MemoryOptions("float32", vae_slicing=True, offload=True, in_pieces=True)
-    pipe = loading._run_so(loading.load(toy_folder, device="cpu", dtype="float32"), way, torch.device("cpu"))
+    pipe = loading._place(loading.load(toy_folder, device="cpu", dtype="float32"), way, torch.device("cpu"))
     assert all(hasattr(getattr(pipe, part), "_hf_hook") for part in loading.PARTS)
     for _ in range(2):  # the parts go home after a video, and come back for the next
         found = generate(pipe, TINY).frames.astype(int)

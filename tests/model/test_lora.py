@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from t2v_helpers.core import files
 from t2v_helpers.core.records import GenerationSpec
-from t2v_helpers.model import generate, loading, lora
+from t2v_helpers.model import loading, lora, validation
 
 
 @pytest.fixture
@@ -198,13 +198,13 @@ def test_words_that_were_taught_are_no_longer_unknown(folder, toy_folder, recwar
     other = loading.load(toy_folder, device="cpu", dtype="float32")
     spec = GenerationSpec("a dog is dancing in sepia", steps=1, frames=1)
     with pytest.warns(UserWarning, match="words unknown to this model: sepia"):
-        generate.check(other, spec)
+        validation.check(other, spec)
     lora.load(other, folder)
     recwarn.clear()
-    generate.check(other, spec)
+    validation.check(other, spec)
     assert not recwarn.list
     with pytest.warns(UserWarning, match="unknown to this model: zebra; it knows .*, sepia"):
-        loading.check_prompt(other, "a zebra in sepia")
+        validation.check_prompt(other, "a zebra in sepia")
 
 
 def test_saving_again_replaces_the_old_one(taught, folder):

@@ -12,7 +12,7 @@ from diffusers import TextToVideoSDPipeline
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.inside import unet
 from t2v_helpers.model import generate, loading, pipeline
-from t2v_helpers.model.pipeline import StandIn
+from t2v_helpers.model.pipeline import CoursePipeline, OwnPipeline
 
 SPEC = GenerationSpec("a robot is dancing", "a dog", seed=3, steps=2, frames=3, guidance=4.0)
 HIDDEN = ("TextToVideoSDPipeline", "VideoToVideoSDPipeline", "TextToVideoZeroPipeline", "UNet3DConditionModel")
@@ -39,12 +39,12 @@ print(type(pipe).__name__, type(pipe.unet).__name__, loading.is_cartoon(pipe), p
 
 
 @pytest.fixture
-def stand_in(toy_pipe) -> StandIn:
-    return StandIn(**toy_pipe.components)
+def stand_in(toy_pipe) -> OwnPipeline:
+    return OwnPipeline(**toy_pipe.components)
 
 
 def test_today_the_class_is_that_of_diffusers():
-    assert pipeline.TextToVideoSDPipeline is loading.TextToVideoSDPipeline is TextToVideoSDPipeline
+    assert pipeline.Base is TextToVideoSDPipeline and issubclass(CoursePipeline, TextToVideoSDPipeline)
 
 
 @torch.no_grad()
@@ -71,9 +71,9 @@ def test_it_is_moved_and_offloaded_as_any_pipeline(stand_in):
 def test_a_folder_is_opened_by_its_parts(request, monkeypatch, layout, dtype):
     folder = request.getfixturevalue(layout)
     theirs = loading.load(folder, device="cpu", dtype=dtype)
-    monkeypatch.setattr(loading, "TextToVideoSDPipeline", StandIn)
+    monkeypatch.setattr(loading, "Base", OwnPipeline)
     pipe = loading.load(folder, device="cpu", dtype=dtype)
-    assert type(pipe) is StandIn and type(pipe.unet) is unet.UNet3D and pipe.unet.dtype == theirs.unet.dtype
+    assert isinstance(pipe, CoursePipeline) and type(pipe.unet) is unet.UNet3D and pipe.unet.dtype == theirs.unet.dtype
     for part in loading.PARTS:
         wanted = getattr(theirs, part).state_dict()
         assert not getattr(pipe, part).training
@@ -90,6 +90,6 @@ def test_the_course_goes_on_when_diffusers_drops_the_class(toy_folder, toy_pipe,
     done = subprocess.run([sys.executable, "-c", WITHOUT, str(toy_folder), str(out), *hidden],
                           input=json.dumps(words), capture_output=True, text=True)  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["StandIn", "UNet3D", "True", "toy"]
+    assert done.stdout.split() == ["CoursePipeline", "UNet3D", "True", "toy"]
     found, wanted = np.load(out).astype(int), generate.generate(toy_pipe, SPEC).frames.astype(int)
     assert found.shape == wanted.shape and abs(found - wanted).max() <= 1 and wanted.std() > 1

@@ -11,7 +11,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from t2v_helpers import metrics
 from t2v_helpers.core.records import GenerationSpec
-from t2v_helpers.model import generate, swapping
+from t2v_helpers.model import denoising, generate, swapping
 from t2v_helpers.model.swapping import Adapted, check_parts, hidden, read_part, swapped_part, text_width
 
 SPEC = GenerationSpec("a dog", steps=2, frames=2, height=32, width=32)
@@ -104,7 +104,7 @@ def test_an_adapter_makes_another_width_fit(toy_pipe):
     torch.testing.assert_close(encoder(tokens)[0], wanted)
     assert text_width(encoder) == 32 and text_width(encoder.text_encoder) == 48
     with swapped_part(toy_pipe, text_encoder=encoder):
-        assert generate.encode_prompt(toy_pipe, SPEC).shape == (2, 24, 32)
+        assert denoising.encode_prompt(toy_pipe, SPEC).shape == (2, 24, 32)
 
 
 def test_an_adapter_may_read_several_layers(toy_pipe):
@@ -163,5 +163,5 @@ def test_what_fits_is_not_refused(toy_pipe, hub_pipe):
 
 def test_without_a_pipeline_nothing_is_swapped():
     for swap in (swapped_part(None, vae=tiny()), swapping.swapped_scheduler(None, "euler")):
-        with pytest.raises(ValueError, match=r"pipe is a NoneType: give a pipeline, such as models\.load"), swap:
+        with pytest.raises(ValueError, match="pipe is of type NoneType"), swap:
             pass

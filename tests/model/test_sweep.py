@@ -21,7 +21,7 @@ import torch
 
 from t2v_helpers.core import files
 from t2v_helpers.core.records import GenerationRecord, GenerationSpec
-from t2v_helpers.model import generate, loading, sweep
+from t2v_helpers.model import generate, loading, sweep, validation
 
 SPEC = GenerationSpec("a dog is dancing", steps=2, frames=2, height=16, width=16)
 GRID = {"prompt": ["a dog is dancing", "a cat on the moon"], "scheduler": ["ddim", "dpm++"], "seed": range(3)}
@@ -89,7 +89,7 @@ def test_expand_refuses(axes, words):
 
 def test_a_row_for_each_spec_in_order_with_the_videos_hash(toy_pipe, reference):
     rows = list(sweep.rows(reference))
-    assert [GenerationSpec(**row["spec"]) for row in rows] == [generate.resolve(toy_pipe, spec) for spec in SPECS]
+    assert [GenerationSpec(**row["spec"]) for row in rows] == [validation.resolve(toy_pipe, spec) for spec in SPECS]
     for row, spec in zip(rows, SPECS, strict=True):
         assert row["frames_sha256"] == generate.generate(toy_pipe, spec).record.frames_sha256
         record = GenerationRecord.load(reference.parent / row["video"])

@@ -11,7 +11,7 @@ from t2v_helpers import cartoon, metrics
 from t2v_helpers.core import layout
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.inside import attention_maps
-from t2v_helpers.model import generate, loading, swapping
+from t2v_helpers.model import denoising, generate, loading, swapping, validation
 from t2v_helpers.studies import knowledge
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "04_prompt_knowledge.ipynb"
@@ -34,13 +34,13 @@ HERE = namespace()
 
 def test_it_asks_for_what_the_table_was_asked_for(toy_pipe):
     s = knowledge.sentence(2)
-    asked = generate.resolve(toy_pipe, HERE["ask"](s.prompt, s.seed, "a cat"))
-    assert asked == generate.resolve(toy_pipe, knowledge.spec_of(s, s.prompt, "a cat"))
+    asked = validation.resolve(toy_pipe, HERE["ask"](s.prompt, s.seed, "a cat"))
+    assert asked == validation.resolve(toy_pipe, knowledge.spec_of(s, s.prompt, "a cat"))
 
 
 def test_its_video_of_text_vectors_is_the_packages(toy_pipe):
     s, here = knowledge.sentence(0), namespace(pipe=toy_pipe)
-    text = generate.encode_prompt(toy_pipe, knowledge.spec_of(s, s.prompt))
+    text = denoising.encode_prompt(toy_pipe, knowledge.spec_of(s, s.prompt))
     wanted = knowledge.from_text(toy_pipe, text, knowledge.spec_of(s, "a video"))
     assert np.array_equal(here["from_text"](text, s.seed), wanted)
 
@@ -115,6 +115,6 @@ def test_the_map_of_exercise_3_is_the_packages(toy_pipe, solution):
 
 def test_the_swap_of_exercise_2_is_the_packages(toy_pipe, solution):
     s = knowledge.sentence(1)
-    a, b = (generate.encode_prompt(toy_pipe, knowledge.spec_of(s, p)) for p in (s.prompt, s.replaced("subject")))
+    a, b = (denoising.encode_prompt(toy_pipe, knowledge.spec_of(s, p)) for p in (s.prompt, s.replaced("subject")))
     (row,) = attention_maps.tokens_of(toy_pipe.tokenizer, s.prompt, s.labels.subject)
     assert torch.equal(solution("04_2", "swap_row")(a, b, row), knowledge.texts(toy_pipe, s)["its row alone"])

@@ -12,7 +12,7 @@ from t2v_helpers import cartoon, metrics
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.inside import tracing
 from t2v_helpers.metrics import estimates
-from t2v_helpers.model import generate, loading
+from t2v_helpers.model import denoising, generate, loading
 from t2v_helpers.studies import knobs
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "05_steps_frames_guidance.ipynb"
@@ -39,11 +39,11 @@ def test_it_asks_for_what_the_table_was_asked_for(knob, value):
 @pytest.mark.parametrize("scale", [1.0, 4.0, 15.0])
 def test_its_guidance_is_that_of_the_loop(toy_pipe, scale):
     spec = GenerationSpec("a dog", guidance=scale, frames=2, height=32, width=32)
-    x, text = generate.initial_latents(toy_pipe, [spec]), generate.encode_prompt(toy_pipe, spec)
+    x, text = denoising.initial_latents(toy_pipe, [spec]), denoising.encode_prompt(toy_pipe, spec)
     with torch.no_grad():
         without, with_prompt = (toy_pipe.unet(x, 500, t[None]).sample for t in text)
     torch.testing.assert_close(
-        HERE["guided"](without, with_prompt, scale), generate.guided(toy_pipe, spec)(x, 500), atol=1e-4, rtol=1e-4
+        HERE["guided"](without, with_prompt, scale), denoising.guided(toy_pipe, spec)(x, 500), atol=1e-4, rtol=1e-4
     )
 
 

@@ -14,7 +14,7 @@ from t2v_helpers import cartoon, checks, metrics
 from t2v_helpers.core import layout
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.diffusion import noise
-from t2v_helpers.model import generate, loading
+from t2v_helpers.model import denoising, generate, loading
 from t2v_helpers.model.swapping import Adapted, check_parts, hidden, swapped_part
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "06_swapping_components.ipynb"
@@ -47,7 +47,7 @@ def some(*shape: int) -> torch.Tensor:
 
 def test_what_it_decodes_is_what_generate_decodes(toy_pipe, here):
     latents = some(2, 8, 3, 4, 4)
-    wanted = generate.decode_latents(toy_pipe, latents)
+    wanted = denoising.decode_latents(toy_pipe, latents)
     assert np.array_equal(np.stack(here["decoded"](toy_pipe.vae, latents.split(1))), wanted)
 
 
@@ -55,7 +55,7 @@ def test_its_latents_are_those_of_the_seed(toy_pipe):
     item = cartoon.item(0, 0, 1, split="all")
     with torch.no_grad():
         found = namespace(toy_pipe, items=[item, item], STEPS=2, FRAMES=2)["latents_of"](1)
-    *_, last = generate.denoise(toy_pipe, GenerationSpec(item.caption, seed=1, steps=2, frames=2))
+    *_, last = denoising.denoise(toy_pipe, GenerationSpec(item.caption, seed=1, steps=2, frames=2))
     assert torch.equal(found, last.latents)
 
 
@@ -135,7 +135,7 @@ def test_its_rounder_makes_all_directions_vary_alike(here):
 
 def test_its_embeddings_are_the_pipelines(toy_pipe, here):
     tokens = here["tokens_of"](["a dog is dancing"])
-    wanted = generate.encode_prompt(toy_pipe, SPEC)[1]  # [t d]
+    wanted = denoising.encode_prompt(toy_pipe, SPEC)[1]  # [t d]
     torch.testing.assert_close(here["embeddings"](toy_pipe.text_encoder, tokens), wanted)
 
 

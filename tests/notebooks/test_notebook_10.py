@@ -11,7 +11,7 @@ from notebook_functions import functions, source
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.course import costs
 from t2v_helpers.inside import feature_reuse, unet
-from t2v_helpers.model import generate
+from t2v_helpers.model import denoising, generate
 from t2v_helpers.studies import speedups
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "10_speed.ipynb"
@@ -74,10 +74,10 @@ def test_its_deep_features_are_those_that_the_package_keeps(here, toy_pipe, net,
     before, toy_pipe.unet = toy_pipe.unet, net
     try:
         seen, noise = here["deep_features"](toy_pipe, SPEC)
-        x_t = generate.initial_latents(toy_pipe, [SPEC])
+        x_t = denoising.initial_latents(toy_pipe, [SPEC])
         with torch.no_grad():
-            words = generate.encode_prompt(toy_pipe, SPEC)
-            first = next(generate.denoise(toy_pipe, SPEC)).timestep
+            words = denoising.encode_prompt(toy_pipe, SPEC)
+            first = next(denoising.denoise(toy_pipe, SPEC)).timestep
             _, deep = feature_reuse.all_layers(net, torch.cat([x_t, x_t]), first, words)
     finally:
         toy_pipe.unet = before

@@ -68,7 +68,7 @@ def test_a_video_is_kept_with_its_row(toy_pipe, tmp_path):
 
 @pytest.mark.parametrize("on", [None, "both"])
 def test_a_judged_claim_becomes_a_row_that_names_the_model(toy_pipe, capsys, on):
-    here, why = namespace(pipe=toy_pipe), f"on {on or loading.name_of(toy_pipe)}: 8 is not 10."
+    here, why = namespace(pipe=toy_pipe), f"on {on or toy_pipe.name}: 8 is not 10."
     here["judged"]("export", blog.FAILS, "8 is not 10.", on)
     assert here["rows"] == [blog.claim_row("export", blog.FAILS, why)]
     assert capsys.readouterr().out == f"export: does not hold. {why}\n"

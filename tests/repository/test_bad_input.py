@@ -18,8 +18,10 @@ from t2v_helpers import cartoon
 from t2v_helpers.core import seeding
 from t2v_helpers.core.records import GenerationRecord, GenerationSpec
 from t2v_helpers.machine import probe
-from t2v_helpers.model import loading
-from t2v_helpers.model.generate import MAX_FRAMES, check, denoise, generate, generate_batch, save
+from t2v_helpers.model import loading, validation
+from t2v_helpers.model.denoising import denoise
+from t2v_helpers.model.generate import MAX_FRAMES, generate, generate_batch, save
+from t2v_helpers.model.validation import check
 
 SPEC = GenerationSpec("a robot is dancing on the moon", steps=2, frames=2)
 BAD = [
@@ -125,7 +127,7 @@ def test_known_sentences_pass_without_a_word(toy_pipe, prompt):
 def test_every_sentence_of_the_grammar_fits(toy_pipe):
     for labels in cartoon.combinations()[::7]:
         for template in range(5):
-            loading.check_prompt(toy_pipe, cartoon.caption(labels, template, template, template))
+            validation.check_prompt(toy_pipe, cartoon.caption(labels, template, template, template))
 
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=120)  # lone surrogates and unassigned points, too
@@ -223,7 +225,7 @@ def test_memory_that_runs_out_on_the_way(toy_pipe):
 @pytest.mark.parametrize("prompt", [None, 3, ["a dog"], b"a dog"])
 def test_a_prompt_that_is_no_text(toy_pipe, prompt):
     with pytest.raises(ValueError, match="prompt=.*text"):
-        loading.check_prompt(toy_pipe, prompt)
+        validation.check_prompt(toy_pipe, prompt)
 
 
 def test_a_gpu_without_kernels_is_named(toy_pipe, monkeypatch):

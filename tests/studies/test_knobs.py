@@ -8,7 +8,7 @@ from t2v_helpers import metrics
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.inside import tracing
 from t2v_helpers.metrics import estimates
-from t2v_helpers.model import generate
+from t2v_helpers.model import generate, validation
 from t2v_helpers.studies import knobs
 
 FEW = {"steps": (1, 2), "guidance": (1, 4), "frames": (1, 2, 8), "size": (32, 64)}
@@ -30,7 +30,7 @@ def test_one_knob_is_turned_and_the_others_stay(knob, toy_pipe):
     changed = {name for name in base if base[name] != turned[name]}
     assert changed == ({"height", "width"} if knob == "size" else {knob})
     for value in knobs.GRID[knob]:
-        generate.check(toy_pipe, knobs.spec_of("a dog", 1, knob, value))
+        validation.check(toy_pipe, knobs.spec_of("a dog", 1, knob, value))
 
 
 def test_an_unknown_knob_is_refused():

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from t2v_helpers import cartoon, metrics
-from t2v_helpers.model import generate
+from t2v_helpers.model import denoising, generate
 from t2v_helpers.studies import knowledge
 
 
@@ -52,13 +52,15 @@ def test_each_wording_changes_what_it_says(seed):
 def test_text_vectors_of_the_words_give_the_video_of_the_words(toy_pipe):
     s = knowledge.sentence(0)
     spec = knowledge.spec_of(s, s.prompt)
-    text = generate.encode_prompt(toy_pipe, spec)
+    text = denoising.encode_prompt(toy_pipe, spec)
     assert np.array_equal(knowledge.from_text(toy_pipe, text, spec), generate.generate(toy_pipe, spec).frames)
 
 
 def test_mixed_texts_hold_rows_of_both_sentences(toy_pipe):
     s = knowledge.sentence(0)
-    here, there = (generate.encode_prompt(toy_pipe, knowledge.spec_of(s, p)) for p in (s.prompt, s.replaced("subject")))
+    here, there = (
+        denoising.encode_prompt(toy_pipe, knowledge.spec_of(s, p)) for p in (s.prompt, s.replaced("subject"))
+    )
     mixed = knowledge.texts(toy_pipe, s)
     from_there = [i for i in range(here.shape[1]) if torch.equal(mixed["its row alone"][1, i], there[1, i])]
     assert from_there[-1] == 2 and torch.equal(mixed["all rows after"][1, 3:], there[1, 3:])

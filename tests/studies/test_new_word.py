@@ -7,7 +7,7 @@ from t2v_helpers import cartoon
 from t2v_helpers.cartoon import sepia_word
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.metrics.estimates import Measure
-from t2v_helpers.model import generate, loading, lora
+from t2v_helpers.model import denoising, generate, loading, lora
 from t2v_helpers.studies import new_word
 from t2v_helpers.training import finetune
 
@@ -44,7 +44,7 @@ def test_the_old_examples_are_what_the_model_makes(small, pipe):
     old = new_word.old_examples(pipe)
     caption = cartoon.item(new_word.OLD_STREAM, 1, frames=1).caption
     wanted = generate.generate(pipe, GenerationSpec(caption, seed=1, steps=1, frames=2)).frames
-    assert (generate.decode_latents(pipe, old.latents[1:])[0] == wanted).all()
+    assert (denoising.decode_latents(pipe, old.latents[1:])[0] == wanted).all()
     torch.testing.assert_close(old.text[1:], finetune.read(pipe, [caption]))
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from t2v_helpers.core.records import GenerationSpec
+from t2v_helpers.diffusion import guidance
 from t2v_helpers.inside import feature_reuse, unet
 from t2v_helpers.model import generate, loading
 from t2v_helpers.studies import speedups
@@ -53,7 +54,7 @@ def test_the_options_are_in_force_inside_of_their_context(toy_pipe):
     with OPTIONS["bfloat16"].way(toy_pipe, SPEC):
         assert {toy_pipe.unet.dtype, toy_pipe.vae.dtype, toy_pipe.text_encoder.dtype} == {torch.bfloat16}
     with OPTIONS["guidance in two passes"].way(toy_pipe, SPEC):
-        assert toy_pipe.predictor is feature_reuse.in_two_passes
+        assert toy_pipe.predictor is guidance.in_two_passes
     with OPTIONS["text kept"].way(toy_pipe, SPEC):
         assert toy_pipe.unet.kept_text is not None
     with OPTIONS["VAE slicing switched"].way(toy_pipe, SPEC):

@@ -26,7 +26,7 @@ def toy(row_of=row, **changes) -> study.Study:
     return study.Study(**declared | changes)
 
 
-HEAD = {"command": "t2v study toy", "weights": study.weights(), "base": 2}
+HEAD = {"command": "t2v study toy", "weights": loading.weights_of("cartoon"), "base": 2}
 
 
 def test_rows_are_added_in_the_order_of_seeds_and_none_is_made_twice(tmp_path):
@@ -72,17 +72,19 @@ def test_no_table_says_how_to_make_one(tmp_path):
 
 
 def test_weights_are_identified_by_a_hash(tmp_path):
-    assert len(study.weights()) == 64
-    assert study.weights("modelscope") == loading.REVISION
+    assert len(loading.weights_of("cartoon")) == 64
+    assert loading.weights_of("modelscope") == loading.REVISION
     with pytest.raises(FileNotFoundError, match="manifest"):
-        study.weights(tmp_path)
+        loading.weights_of(tmp_path)
 
 
 @pytest.mark.parametrize("name", STUDIES)
 def test_the_committed_table_is_whole_and_of_the_shipped_weights(name, toy_pipe):
     one = STUDIES[name]
     head = one.about()
-    assert head["command"] == one.command and head["weights"] == study.weights(), "the weights changed: make it again"
+    assert head["command"] == one.command and head["weights"] == loading.weights_of("cartoon"), (
+        "the weights changed: make it again"
+    )
     settings = one.head(SimpleNamespace(model_name="cartoon", device="cpu"))
     assert settings | {"machine": ""} == {key: head.get(key, "") for key in settings} | {"machine": ""}
     assert [found["seed"] for found in one.load()] == list(range(one.seeds))

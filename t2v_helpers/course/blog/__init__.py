@@ -11,7 +11,6 @@ reason. Frames are uint8 [f h w c].
 """
 
 import json
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,7 +24,7 @@ import torch
 
 from t2v_helpers import cartoon, metrics
 from t2v_helpers.core import files, video
-from t2v_helpers.core.records import GenerationRecord, GenerationSpec, frames_hash
+from t2v_helpers.core.records import GenerationRecord, GenerationSpec
 from t2v_helpers.course.blog.blog import CLAIMS, DOG, MONKEY, ROBOT, RUNS, SETUP, Claim, Run, claim
 from t2v_helpers.course.blog.page import page
 from t2v_helpers.course.blog.rows import (
@@ -48,9 +47,7 @@ from t2v_helpers.course.blog.rows import (
     counts,
 )
 from t2v_helpers.diffusion import schedulers
-from t2v_helpers.machine import probe
-from t2v_helpers.machine.device import peak_memory
-from t2v_helpers.model import generate, loading, swapping
+from t2v_helpers.model import denoising, generate, validation
 from t2v_helpers.model.generate import Generation
 
 __all__ = [
@@ -102,7 +99,7 @@ class Made:
 
 def stream(pipe, seed: int = SEED) -> torch.Generator:
     """The blog's generator: on the pipeline's device, seeded once."""
-    return torch.Generator(pipe._execution_device).manual_seed(seed)
+    return torch.Generator(pipe.execution_device).manual_seed(seed)
 
 
 def as_published(pipe, runs: Sequence[Run] = RUNS) -> Iterator[Made]:
@@ -119,19 +116,14 @@ def controlled(pipe, runs: Sequence[Run] = RUNS) -> Iterator[Made]:
 
 
 def make(pipe, run: Run, generator: torch.Generator, draw: int) -> Made:
-    """The blog's call, `pipe(prompt, generator=...)`, in the run's scheduler, with the model's own guidance and size.
+    """What the blog's call `pipe(prompt, generator=...)` gives, in the run's scheduler, the model's guidance and size.
 
-    draw is the place in the generator's stream where `generator` stands. Errors: those of `generate.check`.
+    draw is the place in the generator's stream where `generator` stands. Errors: those of `validation.check`.
     """
-    spec = generate.check(pipe, GenerationSpec(run.prompt, "", SEED, run.scheduler, run.steps, frames=run.frames))
-    device, began = pipe._execution_device, time.perf_counter()
-    asked = {"num_inference_steps": spec.steps, "num_frames": spec.frames, "guidance_scale": spec.guidance}
-    with swapping.swapped_scheduler(pipe, spec.scheduler), peak_memory(device) as peak:
-        floats = pipe(spec.prompt, generator=generator, output_type="np", **asked).frames[0]  # [f h w c], 0 to 1
-    frames, seconds = (floats * 255).round().astype(np.uint8), time.perf_counter() - began
-    dtype, versions = str(pipe.unet.dtype).removeprefix("torch."), probe.versions()
-    found = loading.name_of(pipe), dtype, str(device), versions, seconds, peak.mib, frames_hash(frames)
-    return Made(run, draw, Generation(frames, GenerationRecord(spec, *found)))
+    spec = validation.check(pipe, GenerationSpec(run.prompt, "", SEED, run.scheduler, run.steps, frames=run.frames))
+    shape, device = (1, *denoising.latent_shape(pipe, spec)), pipe.execution_device
+    latents = torch.randn(shape, generator=generator, device=device, dtype=pipe.unet.dtype)  # [1 c f h w]
+    return Made(run, draw, generate.generate(pipe, spec, latents=latents))
 
 
 # --- comparing

@@ -23,7 +23,7 @@ from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.diffusion import schedulers
 from t2v_helpers.machine import probe
 from t2v_helpers.machine.device import MIB, peak_memory
-from t2v_helpers.model import generate, loading
+from t2v_helpers.model import denoising, generate, loading
 
 PROMPT = "a robot is dancing in times square"
 SCHEDULERS = ("ddim", "dpm++", "lms", "pndm")  # the four of the blog
@@ -94,9 +94,9 @@ def step_and_decode(request: Request) -> dict:
     with measured(found, "load", phases):
         pipe = _load(request)
     with measured(found, "step", phases):
-        step = next(generate.denoise(pipe, request.spec()))
+        step = next(denoising.denoise(pipe, request.spec()))
     with measured(found, "decode", phases):
-        frames = generate.decode_latents(pipe, step.latents)  # [b f h w c]
+        frames = denoising.decode_latents(pipe, step.latents)  # [b f h w c]
     sets = weights_of([pipe])
     return {"phases": found, "finite": bool(step.latents.isfinite().all()), "frames": list(frames.shape)} | sets
 
@@ -106,7 +106,7 @@ def shared(request: Request) -> dict:
     found = {}
     with measured(found, "load"):
         pipe = _load(request)
-    with loading.calm():
+    with loading.quiet_libraries():
         made = [schedulers.make(name, pipe.scheduler.config) for name in request.names]
         pipes = [type(pipe)(**pipe.components | {"scheduler": scheduler}) for scheduler in made]
     return _compared(request, found, pipes)
@@ -132,7 +132,7 @@ def _compared(request: Request, found: dict, pipes: list) -> dict:
     held = probe.resident_bytes(os.getpid())
     one = replace(request, frames=1, pixels=loading.size_multiple(pipes[0]))
     pairs = tqdm(list(zip(request.names, pipes, strict=True)), desc="first step", unit="scheduler")
-    arrived = {name: next(generate.denoise(pipe, one.spec(name))).latents for name, pipe in pairs}
+    arrived = {name: next(denoising.denoise(pipe, one.spec(name))).latents for name, pipe in pairs}
     values = {name: latents.flatten().tolist() for name, latents in arrived.items()}
     return {"phases": found, "held": held, "arrived": values} | weights_of(pipes)
 

@@ -93,14 +93,6 @@ def test_the_committed_table_is_whole_and_of_the_shipped_weights(name, toy_pipe)
 # --- what studies need
 
 
-def test_attributes_are_what_they_were_or_absent_again():
-    thing = SimpleNamespace(here=1)
-    with pytest.raises(KeyError), study.changed(thing, here=2, new=3):
-        assert (thing.here, thing.new) == (2, 3)
-        raise KeyError
-    assert vars(thing) == {"here": 1}
-
-
 def test_a_new_python_finds_the_package_or_says_why_not():
     assert study.in_new_python("import sys, t2v_helpers; print(sys.argv[1])", "word") == "word\n"
     with pytest.raises(ChildProcessError, match="ValueError: no"):

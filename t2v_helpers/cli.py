@@ -277,8 +277,9 @@ def _trials(silent: bool) -> tuple[list, list[str]]:
 def world(options: argparse.Namespace) -> int:
     """Draw a sheet of the cartoon world. ValueError: a number out of range, an unknown split or kind of file."""
     from t2v_helpers import cartoon
+    from t2v_helpers.core import checking
 
-    arguments.check_suffix(options.out, ".png", ".gif", ".mp4")
+    checking.suffix("--out", options.out, ".png", ".gif", ".mp4")
     files.check_target(options.out)
     items = [cartoon.item(options.seed, i, split=options.split) for i in range(options.count)]
     _write_sheet(items, options.out, options.columns)
@@ -331,9 +332,10 @@ def _name(model: str, spec) -> str:
 
 def _check_out(path: Path) -> None:
     """All three files can be written, and replace no other program's. ValueError, OSError; nothing is made."""
+    from t2v_helpers.core import checking
     from t2v_helpers.core.records import GenerationRecord
 
-    arguments.check_suffix(path, ".mp4")
+    checking.suffix("--out", path, ".mp4")
     beside = [path.with_suffix(suffix) for suffix in SUFFIXES]
     for one in beside:
         files.check_target(one)

@@ -23,9 +23,9 @@ from t2v_helpers.cartoon.grammar import (
     unknown_words,
     vocabulary,
 )
-from t2v_helpers.cartoon.world import FPS, SIZE, Item, item, render
+from t2v_helpers.cartoon.world import SIZE, Item, item, render
 
 __all__ = [
-    "ACTIONS", "FPS", "HELD_OUT", "PLACES", "RIDERS", "SIZE", "STYLES", "SUBJECTS", "Item", "Labels", "caption",
+    "ACTIONS", "HELD_OUT", "PLACES", "RIDERS", "SIZE", "STYLES", "SUBJECTS", "Item", "Labels", "caption",
     "combinations", "is_held_out", "item", "parse", "render", "unknown_words", "vocabulary",
 ]  # fmt: skip

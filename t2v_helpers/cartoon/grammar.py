@@ -9,6 +9,8 @@ import re
 import unicodedata
 from dataclasses import dataclass, fields
 
+from t2v_helpers.core import checking
+
 SUBJECTS = ("robot", "dog", "cat", "monkey", "horse", "fish", "elephant", "duck")
 RIDERS = ("robot", "dog", "cat", "monkey", "duck")
 ACTIONS = ("dancing", "jumping", "spinning", "walking left", "walking right", "sleeping", "riding a horse")
@@ -58,9 +60,7 @@ class Labels:
 
     def __post_init__(self):
         for field, allowed in zip(fields(self), (SUBJECTS, ACTIONS, PLACES, STYLES), strict=True):
-            value = getattr(self, field.name)
-            if value not in allowed:
-                raise ValueError(f"{field.name} is {value!r}, but must be one of: {', '.join(allowed)}.")
+            checking.one_of(field.name, getattr(self, field.name), allowed)
         if self.action == "riding a horse" and self.subject not in RIDERS:
             raise ValueError(f"a {self.subject} cannot ride a horse; choose a rider from: {', '.join(RIDERS)}.")
 

@@ -10,10 +10,10 @@ from dataclasses import replace
 import numpy as np
 
 from t2v_helpers import cartoon
+from t2v_helpers.core.video import LUMA
 
 WORD = "sepia"
 DARK, LIGHT = np.array([45, 25, 12], np.float32), np.array([250, 228, 180], np.float32)  # RGB of black and of white
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 LIMIT = 13.5  # grey levels: between what sepia drawings and old ones have after the autoencoder; see notebook 07
 
 

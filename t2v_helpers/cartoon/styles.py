@@ -6,7 +6,7 @@ from functools import cache
 import cv2
 import numpy as np
 
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+from t2v_helpers.core.video import LUMA
 
 
 def plain(frames: np.ndarray) -> np.ndarray:

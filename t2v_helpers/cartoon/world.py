@@ -1,6 +1,6 @@
 """The cartoon world: a clip is a pure function of its labels and a seed, an item of (seed, index).
 
-Frames are uint8 [f 64 64 3], eight a second. Drawn at 128 pixels and reduced, so edges are smooth.
+Frames are uint8 [f 64 64 3], video.FPS a second. Drawn at 128 pixels and reduced, for smooth edges.
 """
 
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ import numpy as np
 from t2v_helpers.cartoon import places, styles, subjects
 from t2v_helpers.cartoon.grammar import Labels, caption, combinations, is_held_out
 from t2v_helpers.cartoon.shapes import CANVAS, paint_outlined, place_shapes, polygon
+from t2v_helpers.core import checking, video
 
 SIZE = 64  # pixels, height and width of a frame
-FPS = 8
 SECOND = 2 * np.pi  # one turn a second, in radians
-SPLITS = ("train", "held_out", "all")
+SPLITS = {"train": lambda labels: not is_held_out(labels), "held_out": is_held_out, "all": lambda labels: True}
 PLAIN_SHARE = 0.4  # of the training items; the other styles share the rest
 
 
@@ -135,12 +135,11 @@ def _chance(seed: int) -> Chance:
 def render(labels: Labels, seed: int, frames: int = 16) -> tuple[np.ndarray, np.ndarray]:
     """A clip of these labels: frames uint8 [f 64 64 3] and the subject's mask uint8 [f 64 64] (0 or more).
 
-    Raises ValueError where `frames` is below 1 or `seed` below 0.
+    ValueError: frames or seed.
     """
-    if frames < 1 or seed < 0:
-        raise ValueError(f"frames must be at least 1 and seed at least 0, not {frames} and {seed}.")
-    chance = _chance(seed)
-    drawn = [_frame(labels, chance.phase + k / FPS, chance) for k in range(frames)]
+    checking.whole("frames", frames)
+    chance = _chance(checking.whole("seed", seed, 0))
+    drawn = [_frame(labels, chance.phase + k / video.FPS, chance) for k in range(frames)]
     reduced = np.stack([cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_AREA) for image, _ in drawn])
     masks = np.stack([cv2.resize(mask, (SIZE, SIZE), interpolation=cv2.INTER_AREA) for _, mask in drawn])
     return styles.APPLY[labels.style](reduced), masks
@@ -148,25 +147,21 @@ def render(labels: Labels, seed: int, frames: int = 16) -> tuple[np.ndarray, np.
 
 @cache
 def _choices(split: str) -> tuple[tuple[Labels, ...], np.ndarray]:
-    """The combinations of a split and how often each is drawn: every (subject, action, place) alike."""
-    if split not in SPLITS:
-        raise ValueError(f"split is {split!r}, but must be one of: {', '.join(SPLITS)}.")
-    wanted = {"train": lambda c: not is_held_out(c), "held_out": is_held_out, "all": lambda c: True}[split]
+    """The combinations of a split and the probability of each: all (subject, action, place) are equally likely."""
+    wanted = SPLITS[checking.one_of("split", split, SPLITS)]
     chosen = tuple(c for c in combinations() if wanted(c))
     weight = np.array([PLAIN_SHARE if c.style == "plain" else (1 - PLAIN_SHARE) / 3 for c in chosen])
     return chosen, weight / weight.sum()
 
 
 def item(seed: int, index: int, frames: int = 16, split: str = "train") -> Item:
-    """Item `index` of the stream `seed`: labels, wording and motion all follow from the two numbers.
+    """Item `index` of the stream `seed`: labels, wording and motion follow from the two numbers alone.
 
     `split` is "train", "held_out" (the combinations training never sees) or "all".
-    Raises ValueError for another split, or where a number is out of range.
+    ValueError: split, or a number out of range.
     """
     chosen, weight = _choices(split)
-    if seed < 0 or index < 0:
-        raise ValueError(f"seed and index must be at least 0, not {seed} and {index}.")
-    rng = np.random.default_rng([seed, index])
+    rng = np.random.default_rng([checking.whole("seed", seed, 0), checking.whole("index", index, 0)])
     labels = chosen[rng.choice(len(chosen), p=weight)]
     wording = [int(k) for k in rng.integers(0, 60, size=3)]
     clip, mask = render(labels, int(rng.integers(0, 2**31)), frames)

@@ -40,13 +40,14 @@ def number(name: str, value: Any, least: float = -math.inf, most: float = math.i
     return float(value)
 
 
-def one_of(name: str, value: Any, allowed: Iterable, hint: str = "") -> Any:
-    """`value`, where it is among `allowed`. ValueError: what was probably meant, and all that is allowed."""
+def one_of(name: str, value: Any, allowed: Iterable, hint: str = "", meant: str = "") -> Any:
+    """`value`, if it is among `allowed`. ValueError: what was probably meant (`meant`, or by spelling), and all."""
     allowed = list(allowed)
     if not any(type(value) is type(each) and value == each for each in allowed):
         names = {str(each).lower(): str(each) for each in allowed}
-        near = get_close_matches(str(value).lower(), names, n=1)
-        meant = f"did you mean {names[near[0]]!r}? " if near else ""
+        near = [names[near] for near in get_close_matches(str(value).lower(), names, n=1)]
+        hinted = [meant] if meant else near
+        meant = f"did you mean {hinted[0]!r}? " if hinted else ""
         choices = hint or f"Use one of: {', '.join(map(str, allowed))}."
         raise ValueError(f"{name}={value!r} is unknown: {meant}{choices}")
     return value
@@ -60,13 +61,34 @@ def kind(name: str, value: Any, kinds: type | tuple[type, ...], needed: str) -> 
 
 
 def frames(value: Any, name: str = "frames", least: int = 1) -> np.ndarray:
-    """A video uint8 [f h w 3] of at least `least` frames. ValueError: its type, its shape, or its few frames."""
-    if not isinstance(value, np.ndarray) or value.dtype != np.uint8 or value.ndim != 4 or value.shape[-1] != 3:
-        found = f"{value.dtype} {list(value.shape)}" if isinstance(value, np.ndarray) else type(value).__name__
-        raise ValueError(f"{name} is {found}: use a video, uint8 [f h w 3].")
-    if len(value) < least:
-        raise ValueError(f"{name} has {len(value)} frames: use {least} or more.")
-    return value
+    """A video as an array uint8 [f h w 3] of at least `least` frames; a tensor or a list of frames is converted.
+
+    ValueError: another type or shape, frames of different sizes, too few frames, a tensor that is not on the CPU.
+    """
+    video = pixels(name, value, "f h w 3")
+    if len(video) < least:
+        raise ValueError(f"{name} has {len(video)} frames: use {least} or more.")
+    return video
+
+
+def pixels(name: str, value: Any, axes: str) -> np.ndarray:
+    """`value` as an array uint8 [axes], such as "h w 3" or "... h w 3", that is not empty. ValueError: it is not."""
+    try:
+        array = np.asarray(value)
+    except (RuntimeError, TypeError, ValueError) as error:  # a ragged list; a tensor with a gradient, or on a GPU
+        why = str(error).split("\n")[0].rstrip(".")
+        raise ValueError(f"{name} is not an array ({why}): use uint8 [{axes}], on the CPU.") from error
+    missing = len(axes.split()) - array.ndim
+    fits = missing <= 1 if axes.startswith("...") else missing == 0
+    if array.dtype != np.uint8 or not fits or array.shape[-1] != 3 or not array.size:
+        raise ValueError(f"{name} is {array.dtype} {list(array.shape)}: use uint8 [{axes}], see layout.to_uint8.")
+    return array
+
+
+def suffix(name: str, path: str | Path, *allowed: str) -> None:
+    """ValueError unless `path` ends in one of `allowed`, such as ".mp4"."""
+    if Path(path).suffix.lower() not in allowed:
+        raise ValueError(f"{name}={str(path)!r} does not end in {' or '.join(allowed)}: give the file that ending.")
 
 
 def room_on_disk(path: str | Path, needed: int, what: str) -> None:

@@ -27,7 +27,7 @@ from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from t2v_helpers.core.video import check_frames
+from t2v_helpers.core import checking
 
 TRANSFORMERS = (Transformer2DModel, TransformerTemporalModel)
 
@@ -232,7 +232,7 @@ def overlaid(frames: np.ndarray, heat: Tensor, shade: float = 0.25) -> np.ndarra
     The heat is enlarged to the video and stretched: its lowest value is dark, its highest bright, one scale for all
     frames. ValueError: frames; another number of frames; NaN; shade.
     """
-    frames = check_frames(frames)
+    frames = checking.frames(frames)
     if not isinstance(heat, Tensor | np.ndarray):
         raise ValueError(f"heat is a {type(heat).__name__}, but an array [f h w] is needed: of_word gives it.")
     heat = torch.as_tensor(heat).detach()

@@ -11,7 +11,6 @@ import numpy as np
 
 from t2v_helpers import cartoon
 from t2v_helpers.core import checking
-from t2v_helpers.core.video import check_frames
 
 
 def shuffled(frames: np.ndarray, seed: int = 0) -> np.ndarray:
@@ -91,4 +90,4 @@ BREAKS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def _checked(frames: np.ndarray) -> np.ndarray:
-    return checking.frames(check_frames(frames), least=2)
+    return checking.frames(frames, least=2)

@@ -19,7 +19,6 @@ from torch import Tensor
 from transformers import CLIPModel, CLIPProcessor
 
 from t2v_helpers.core import checking, paths
-from t2v_helpers.core.video import check_frames
 
 CARTOON = paths.WEIGHTS / "clip"
 
@@ -36,7 +35,7 @@ class Clip:
 
         Most real CLIP processors crop to the central square: the sides of a wide video are not seen.
         """
-        pixels = self.processor.image_processor(list(check_frames(frames)), return_tensors="pt")
+        pixels = self.processor.image_processor(list(checking.frames(frames)), return_tensors="pt")
         with torch.inference_mode():
             return _unit(self.model.get_image_features(**pixels).pooler_output)
 
@@ -94,7 +93,7 @@ def frame_similarity(frames: np.ndarray, clip: Clip | None = None) -> float:
     "Temporal consistency" in Esser et al. 2023 ("Gen-1", arXiv 2302.03011). Blind to slight flicker; a frozen video
     and a reversed one score well. ValueError: frames, fewer than two of them, not a Clip.
     """
-    vectors = _known(clip).of_frames(checking.frames(check_frames(frames), least=2))  # [f d]
+    vectors = _known(clip).of_frames(checking.frames(frames, least=2))  # [f d]
     return (vectors[1:] * vectors[:-1]).sum(dim=-1).mean().item()
 
 

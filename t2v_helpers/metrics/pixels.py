@@ -9,7 +9,6 @@ import numpy as np
 
 from t2v_helpers import cartoon
 from t2v_helpers.core import checking
-from t2v_helpers.core.video import check_frames
 from t2v_helpers.metrics.estimates import as_numbers
 
 SMALLEST = 16  # pixels: the least height and width for optical flow
@@ -48,7 +47,7 @@ def sharpness(frames: np.ndarray, mask: np.ndarray | None = None) -> float:
     0 or more, in squared grey levels. Blind to content: noise counts as sharp.
     ValueError: an empty mask, or one of another shape.
     """
-    frames = check_frames(frames)
+    frames = checking.frames(frames)
     mask = np.ones(frames.shape[:3], bool) if mask is None else as_numbers("mask", mask) > 0
     if mask.shape != frames.shape[:3] or not mask.any():
         raise ValueError(f"the mask is {mask.shape} with {mask.sum()} pixels set; use {frames.shape[:3]}, some set.")
@@ -64,7 +63,7 @@ def flicker(frames: np.ndarray) -> float:
     whole image of a static scene. Lower is better. Blind to the prompt, and to flicker of less than three quarters of
     the image; a frozen video scores best. ValueError: frames, fewer than two of them.
     """
-    frames = checking.frames(check_frames(frames), least=2)
+    frames = checking.frames(frames, least=2)
     change = np.abs(np.diff(frames.astype(np.float32), axis=0)).mean(axis=(0, 3))  # [h w]
     return float(np.quantile(change, 0.25)) / 255
 
@@ -98,7 +97,7 @@ def direction(frames: np.ndarray) -> Motion:
     over time. A subject that stays in place, or a still clip, has no direction. Blind to vertical motion, and misled by
     camera motion. ValueError: frames, fewer than three of them.
     """
-    frames = checking.frames(check_frames(frames), least=3)
+    frames = checking.frames(frames, least=3)
     grey = np.float32([cv2.GaussianBlur(cv2.cvtColor(f, cv2.COLOR_RGB2GRAY), (5, 5), 0) for f in frames])  # [f h w]
     off = np.abs(grey - np.median(grey, axis=0))
     off[off < 12] = 0
@@ -117,7 +116,7 @@ def dominant_colours(frames: np.ndarray, k: int = 3) -> tuple[np.ndarray, np.nda
     The largest share comes first. The initial clusters are fixed (pixels ranked by brightness), so the result is
     deterministic. Blind to where the colours are. ValueError: frames, a k out of range.
     """
-    pixels = check_frames(frames)[:, ::2, ::2].reshape(-1, 3).astype(np.float32)
+    pixels = checking.frames(frames)[:, ::2, ::2].reshape(-1, 3).astype(np.float32)
     checking.whole("k", k, 1, len(pixels))
     start = (np.argsort(np.argsort(pixels.sum(axis=1), kind="stable")) * k // len(pixels)).astype(np.int32)
     stop = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 30, 0.5)
@@ -136,7 +135,7 @@ def warped_error(frames: np.ndarray) -> float:
     is OpenCV's DIS. Blind to a frozen video, and to a wrong object that moves smoothly. ValueError: frames, fewer than
     two of them, or smaller than SMALLEST pixels.
     """
-    frames = checking.frames(check_frames(frames), least=2)
+    frames = checking.frames(frames, least=2)
     errors = [_warped_pair(now, later) for now, later in pairwise(frames)]
     return float(np.mean(errors))
 
@@ -157,7 +156,7 @@ def flow(now: np.ndarray, later: np.ndarray) -> np.ndarray:
     Dense inverse search, Kroeger et al. 2016, arXiv 1603.03590. OpenCV's implementation aborts the process for frames
     below SMALLEST pixels. ValueError: such frames, not uint8, or different sizes.
     """
-    (now,), (later,) = check_frames([now]), check_frames([later])
+    (now,), (later,) = checking.frames([now]), checking.frames([later])
     if now.shape != later.shape or min(now.shape[:2]) < SMALLEST:
         sizes = f"{now.shape[0]}x{now.shape[1]} and {later.shape[0]}x{later.shape[1]}"
         raise ValueError(f"frames are {sizes} pixels: use one size, {SMALLEST} at least (video.enlarge).")

@@ -19,7 +19,6 @@ from t2v_helpers.core import checking, files, video
 from t2v_helpers.core.records import GenerationRecord, GenerationSpec, frames_hash
 from t2v_helpers.machine import probe, rocm
 from t2v_helpers.machine.device import peak_memory
-from t2v_helpers.model import loading
 from t2v_helpers.model.denoising import Step, decode_latents, steps
 from t2v_helpers.model.pipeline import CoursePipeline, course_pipeline
 from t2v_helpers.model.validation import check_all
@@ -111,7 +110,7 @@ def _explain(error: RuntimeError, device: torch.device) -> None:
                          ) from error  # fmt: skip
 
 
-def save(generation: Generation, path: str | Path, fps: int = loading.FPS) -> Path:
+def save(generation: Generation, path: str | Path, fps: int = video.FPS) -> Path:
     """Write the video as H.264 to `path` (.mp4), and beside it the record (.json) and a filmstrip (.png).
 
     Videos below 256 pixels are enlarged by a whole number. The record's hash is of the frames before that.

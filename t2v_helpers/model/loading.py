@@ -26,7 +26,7 @@ from huggingface_hub.errors import StrictDataclassError
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from t2v_helpers import cartoon
-from t2v_helpers.core import checking, files
+from t2v_helpers.core import checking, files, video
 from t2v_helpers.core.model_names import MODELS, Model
 from t2v_helpers.inside import tracing
 from t2v_helpers.inside.feature_reuse import FAST
@@ -41,7 +41,6 @@ from t2v_helpers.model.pipeline import Base, CoursePipeline, OwnPipeline, course
 
 CARTOON = MODELS["cartoon"].folder
 GUIDANCE = {"cartoon": 4.0, "other": 9.0}  # 9 is ModelScope's own (Wang et al. 2023, arXiv 2308.06571)
-FPS = 8
 MAX_FRAMES = 200  # the 25 s of ModelScope's model card, at 8 frames a second
 MAX_PIXELS = 1024
 
@@ -174,7 +173,7 @@ def defaults(pipe: CoursePipeline) -> Defaults:
     """What this pipeline makes when nothing else is asked."""
     pixels = pipe.unet.config.sample_size * LATENT_SCALE
     guidance = GUIDANCE["cartoon" if is_cartoon(pipe) else "other"]
-    return Defaults(guidance=guidance, height=pixels, width=pixels, frames=16, fps=FPS)
+    return Defaults(guidance=guidance, height=pixels, width=pixels, frames=16, fps=video.FPS)
 
 
 def is_cartoon(pipe: CoursePipeline) -> bool:

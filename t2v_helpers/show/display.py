@@ -16,14 +16,13 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from t2v_helpers.core import video
+from t2v_helpers.core import checking, video
 from t2v_helpers.core.records import GenerationSpec
 
 PALETTE = (  # told apart by colour-blind readers: Okabe & Ito 2008, "Color Universal Design"; yellow last, on white
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#F0E442",
 )  # fmt: skip
 LINES = ("-", "--", "-.", ":") * 2  # and by their strokes, in print
-FPS = 8
 SHOWN_PIXELS = 256  # a smaller video is enlarged to about this width in the page
 STILL_PIXELS = 128  # the width of a frame in a filmstrip, about
 PAGE_PIXELS = 800
@@ -31,7 +30,7 @@ STILLS = 8  # frames in a row of stills
 GRID_CRF = 26  # half the bytes of a single video's 18, at a size where the eye finds no difference
 
 
-def show_video(clip, title: str = "", fps: float = FPS, scale: int | None = None, autoplay: bool = False) -> None:
+def show_video(clip, title: str = "", fps: float = video.FPS, scale: int | None = None, autoplay: bool = False) -> None:
     """Show a video that plays and loops in the page, its caption, and a filmstrip of 8 of its frames below.
 
     clip: uint8 [f h w 3], or a Generation, whose prompt, scheduler, steps, guidance and seed are the caption. scale:
@@ -62,7 +61,7 @@ def show_grid(
     clips: Sequence,
     titles: Sequence[str] | None = None,
     title: str = "",
-    fps: float = FPS,
+    fps: float = video.FPS,
     scale: int | None = None,
     columns: int | None = None,
 ) -> None:
@@ -163,7 +162,7 @@ def settings(*specs: GenerationSpec) -> str:
     return f"{each('scheduler')}, {each('steps')} steps, guidance {guidance}, seed {each('seed')}"
 
 
-def video_html(clip, title: str = "", fps: float = FPS, scale: int | None = None, autoplay: bool = False) -> str:
+def video_html(clip, title: str = "", fps: float = video.FPS, scale: int | None = None, autoplay: bool = False) -> str:
     """The <figure> that `show_video` shows: the video as a data URI, its poster and its caption. Errors: see there."""
     frames = _frames(clip)
     frames = video.enlarge(frames, max(1, SHOWN_PIXELS // frames.shape[2]) if scale is None else scale)
@@ -207,7 +206,7 @@ def _shared(clips: Sequence, titles: Sequence[str]) -> str:
 
 
 def _frames(clip) -> np.ndarray:
-    return video.check_frames(getattr(clip, "frames", clip))
+    return checking.frames(getattr(clip, "frames", clip))
 
 
 def _spec(clip) -> GenerationSpec | None:

@@ -55,11 +55,11 @@ class Figure:
 
 def _hero(videos: list[np.ndarray], path: Path) -> None:
     tiles = [video.label(video.enlarge(v, 3), prompt) for v, prompt in zip(videos, HERO_PROMPTS, strict=True)]
-    video.write_gif(video.grid(tiles, columns=3), path, fps=loading.FPS)
+    video.write_gif(video.grid(tiles, columns=3), path)
 
 
 def _gif(videos: list[np.ndarray], path: Path) -> None:
-    video.write_gif(videos[0], path, fps=loading.FPS, scale=4)
+    video.write_gif(videos[0], path, scale=4)
 
 
 def _filmstrips(videos: list[np.ndarray], path: Path) -> None:

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from t2v_helpers import cartoon, metrics
 from t2v_helpers.cartoon import judge as judges
-from t2v_helpers.core import arguments, files, layout, paths, tables
+from t2v_helpers.core import arguments, files, layout, paths, tables, video
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.inside import temporal
 from t2v_helpers.machine import doctor
@@ -278,7 +278,7 @@ def world_facts() -> str:
     rows = {x: ", ".join(words) for x, words in judges.CLASSES.items()}
     rows["combinations"] = f"{len(everything)}, of which {held} ({held / len(everything):.1%}) are held out"
     rows["vocabulary"] = f"{len(cartoon.vocabulary())} words"
-    rows["a clip"] = f"{cartoon.SIZE} x {cartoon.SIZE} pixels, {cartoon.FPS} frames a second"
+    rows["a clip"] = f"{cartoon.SIZE} x {cartoon.SIZE} pixels, {video.FPS} frames a second"
     return tables.markdown(["what", ""], rows.items())
 
 

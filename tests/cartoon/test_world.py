@@ -136,9 +136,9 @@ def test_rendering_keeps_up_with_training():
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"seed": -1, "index": 0}, "seed and index must be at least 0"),
-        ({"seed": 0, "index": 0, "split": "test"}, "split is 'test', but must be one of"),
-        ({"seed": 0, "index": 0, "frames": 0}, "frames must be at least 1"),
+        ({"seed": -1, "index": 0}, "seed=-1"),
+        ({"seed": 0, "index": 0, "split": "test"}, "split='test'"),
+        ({"seed": 0, "index": 0, "frames": 0}, "frames=0"),
     ],
 )
 def test_item_refuses_bad_numbers(arguments, said):

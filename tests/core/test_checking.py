@@ -61,7 +61,13 @@ def test_another_kind_is_named():
 
 @pytest.mark.parametrize(
     "value, found",
-    [(VIDEO.astype(float), "float64"), (VIDEO[0], r"\[4, 4, 3\]"), (VIDEO[..., :1], r"4, 1\]"), ([VIDEO], "list")],
+    [
+        (VIDEO.astype(float), "float64"),
+        (VIDEO[0], r"\[4, 4, 3\]"),
+        (VIDEO[..., :1], r"4, 1\]"),
+        ([VIDEO], r"\[1, 2, 4, 4, 3\]"),
+        ([VIDEO, VIDEO[:1]], "array"),
+    ],
 )
 def test_what_is_no_video_is_refused(value, found):
     with pytest.raises(ValueError, match=f"video is .*{found}.*uint8"):

@@ -91,14 +91,13 @@ BAD_FRAMES = {
 
 @pytest.mark.parametrize("frames", BAD_FRAMES.values(), ids=BAD_FRAMES)
 def test_bad_frames_are_refused(tmp_path, frames):
-    needed = r"frames are \w+ \[.*\], but uint8 \[f h w 3\] with at least one frame is needed: layout.to_uint8"
     for act in (
         lambda: video.write_mp4(frames, tmp_path / "a.mp4"),
         lambda: video.write_gif(frames, tmp_path / "a.gif"),
         lambda: video.filmstrip(frames),
         lambda: video.grid([frames]),
     ):
-        with pytest.raises(ValueError, match=needed):
+        with pytest.raises(ValueError, match=r"frames is \w+ \[.*uint8 \[f h w 3\]"):
             act()
     assert not list(tmp_path.iterdir())
 
@@ -111,7 +110,7 @@ def test_bad_fps_is_refused(tmp_path, fps):
 
 @pytest.mark.parametrize("crf", [-1, 52, 18.5, "18", None])
 def test_bad_crf_is_refused(crf):
-    with pytest.raises(ValueError, match="crf=.* whole number from 0"):
+    with pytest.raises(ValueError, match="crf=.* from 0 to 51"):
         video.mp4_bytes(a_video(), crf=crf)
 
 
@@ -135,7 +134,7 @@ def test_bad_scale_is_refused(scale):
 @pytest.mark.parametrize("suffix", ["mp4", "gif", "png"])
 def test_a_wrong_ending_is_refused(tmp_path, suffix):
     write = getattr(video, f"write_{suffix}")
-    with pytest.raises(ValueError, match=rf"a\.avi does not end in \.{suffix}"):
+    with pytest.raises(ValueError, match=rf"a\.avi' does not end in \.{suffix}"):
         write(a_video(), tmp_path / "a.avi")
 
 
@@ -164,7 +163,7 @@ def test_damaged_videos_are_refused(tmp_path):
     (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) * 6 // 10])
     (tmp_path / "text.mp4").write_text("no video")
     for name in ("cut.mp4", "text.mp4"):
-        with pytest.raises(ValueError, match=rf"{name} gives \d+ of \d+ frames, so it is damaged or no video"):
+        with pytest.raises(ValueError, match=rf"{name} gives \d+ of \d+ frames, so it is damaged"):
             video.read_mp4(tmp_path / name)
 
 
@@ -194,7 +193,7 @@ def test_png_is_exact_and_a_palette_makes_it_smaller(tmp_path):
 
 @pytest.mark.parametrize("colours", [0, 1, 257])
 def test_bad_palettes_are_refused(colours):
-    with pytest.raises(ValueError, match=rf"colours={colours}, but a palette holds 2 to 256"):
+    with pytest.raises(ValueError, match=f"colours={colours} .* 2 to 256"):
         video.png_bytes(a_video()[0], colours=colours)
 
 
@@ -224,9 +223,9 @@ def test_grid_puts_videos_in_step():
 def test_grid_refuses_what_does_not_fit():
     with pytest.raises(ValueError, match=r"\[5, 32, 48, 3\], \[6, 32, 48, 3\]"):
         video.grid([a_video(5), a_video(6)])
-    with pytest.raises(ValueError, match="shapes none, but one shape"):
+    with pytest.raises(ValueError, match="shapes none"):
         video.grid([])
-    with pytest.raises(ValueError, match="columns=0, but a whole number from 1"):
+    with pytest.raises(ValueError, match="columns=0"):
         video.grid([a_video()], columns=0)
 
 
@@ -235,7 +234,7 @@ def test_pick_spaces_frames_evenly():
     assert video.pick(frames, 8).tolist() == list(range(0, 16, 2))
     assert video.pick(frames, 5).tolist() == [0, 3, 6, 9, 12]
     assert video.pick(frames, 99).tolist() == list(range(16))
-    with pytest.raises(ValueError, match="count=0, but a whole number"):
+    with pytest.raises(ValueError, match="count=0"):
         video.pick(frames, 0)
 
 
@@ -244,9 +243,9 @@ def test_reduce_takes_the_mean_of_blocks():
     means = frames.reshape(5, 16, 2, 24, 2, 3).mean((2, 4))
     np.testing.assert_allclose(video.reduce(frames, 2), means, atol=0.5)
     assert np.array_equal(video.reduce(video.enlarge(frames, 3), 3), frames)
-    with pytest.raises(ValueError, match="factor=33.*32 x 48"):
+    with pytest.raises(ValueError, match="factor=33 .* to 32"):
         video.reduce(frames, 33)
-    with pytest.raises(ValueError, match="factor=0, but a whole number"):
+    with pytest.raises(ValueError, match="factor=0"):
         video.reduce(frames, 0)
 
 
@@ -271,14 +270,6 @@ def test_label_refuses_what_is_no_picture():
         video.label(np.zeros((4, 4)), "x")
 
 
-# --- what a file says, and what clips share
-
-
-def noise(count, f=6, size=64):
-    """Clips of noise that is another one in every frame: count x uint8 [f h w 3]."""
-    return list(np.random.default_rng(0).integers(60, 200, (count, f, size, size, 3), dtype=np.uint8))
-
-
 def test_facts_are_what_was_written(tmp_path):
     path = video.write_mp4(a_video(f=7), tmp_path / "a.mp4", fps=12)
     assert video.facts(path) == video.Facts("h264", 7, 32, 48, 12)
@@ -287,42 +278,8 @@ def test_facts_are_what_was_written(tmp_path):
 
 def test_facts_of_what_is_no_video_are_refused(tmp_path):
     (tmp_path / "a.mp4").write_bytes(b"no video")
-    with pytest.raises(ValueError, match="damaged or no video"):
+    with pytest.raises(ValueError, match="a.mp4 gives 0 of 0 frames"):
         video.facts(tmp_path / "a.mp4")
-
-
-def test_still_edges_are_where_a_clip_stands_still():
-    clip = noise(1, f=31)[0]
-    clip[:, 20:40, 30:] = np.minimum(clip[:, 20:40, 30:], 90)  # darker from column 30 on: an edge that stays
-    edges = video.still_edges(clip)
-    assert edges.shape == (64, 63) and edges[20:40, 29].mean() < -0.5 and abs(edges[:20]).mean() < 0.25
-
-
-def test_a_mark_that_clips_share_is_found_where_it_stands_and_a_scene_is_not():
-    clips = noise(4)
-    plain = video.shared_band(clips[0], clips[1:])
-    for clip in clips:
-        clip[:, 40:48, ::5] = 255
-    marked = video.shared_band(clips[0], clips[1:])
-    assert (marked.top, marked.bottom) == (40, 48) and marked.strength > 10 > 6 > plain.strength
-
-
-def test_a_mark_is_found_where_it_is_darker_too():
-    clips = noise(3)
-    for clip, grey in zip(clips, (0, 255, 255), strict=True):
-        clip[:, 16:24, ::5] = grey
-    assert video.shared_band(clips[0], clips[1:]).top == 16
-
-
-@pytest.mark.parametrize("others", [[], noise(1, size=32)])
-def test_bands_need_other_clips_of_one_size(others):
-    with pytest.raises(ValueError, match=f"others hold {len(others)} clips; at least one is needed"):
-        video.shared_band(noise(1)[0], others)
-
-
-def test_flat_clips_share_nothing():
-    flat = np.full((2, 16, 16, 3), 90, np.uint8)
-    assert video.shared_band(flat, [flat]).strength == 0
 
 
 def test_a_file_that_was_cut_short_is_not_whole(tmp_path):

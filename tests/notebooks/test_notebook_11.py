@@ -15,6 +15,7 @@ from t2v_helpers import metrics
 from t2v_helpers.core import video
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.course import blog
+from t2v_helpers.course.blog import watermark
 from t2v_helpers.model import generate, loading
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "11_reproduce_the_blog.ipynb"
@@ -52,9 +53,9 @@ def test_its_verdict_is_the_packages(more, solution):
 
 def test_its_still_edges_are_the_packages(solution):
     clip = np.random.default_rng(0).integers(0, 256, (5, 8, 9, 3), np.uint8)  # [f h w c]
-    grey = clip @ np.array(video.LUMA)  # [f h w]
+    grey = clip @ video.LUMA  # [f h w]
     usual = np.abs(np.diff(grey, axis=2)).mean(axis=0) + 1  # [h w-1]
-    assert np.allclose(solution("11_3", "still")(grey) / usual, video.still_edges(clip), atol=1e-5)
+    assert np.allclose(solution("11_3", "still")(grey) / usual, watermark.still_edges(clip), atol=1e-5)
 
 
 def test_a_video_is_kept_with_its_row(toy_pipe, tmp_path):

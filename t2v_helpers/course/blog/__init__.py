@@ -23,8 +23,9 @@ import numpy as np
 import torch
 
 from t2v_helpers import cartoon, metrics
-from t2v_helpers.core import files, video
+from t2v_helpers.core import checking, files, video
 from t2v_helpers.core.records import GenerationRecord, GenerationSpec
+from t2v_helpers.course.blog import watermark
 from t2v_helpers.course.blog.blog import CLAIMS, DOG, MONKEY, ROBOT, RUNS, SETUP, Claim, Run, claim
 from t2v_helpers.course.blog.page import page
 from t2v_helpers.course.blog.rows import (
@@ -134,7 +135,7 @@ def compare(ours: np.ndarray, theirs: np.ndarray, compressed: bool = False) -> t
 
     compressed: one of them went through a lossy file, so that equal pixels cannot be expected. ValueError: no videos.
     """
-    ours, theirs = video.check_frames(ours), video.check_frames(theirs)
+    ours, theirs = checking.frames(ours), checking.frames(theirs)
     if ours.shape != theirs.shape:
         return ANOTHER, f"{_size(ours)} here, {_size(theirs)} there: pixels cannot be compared"
     apart = np.abs(ours.astype(int) - theirs)
@@ -225,7 +226,7 @@ def _download(url: str, path: Path) -> None:
     video.facts(path)
 
 
-def marks(clips: dict[str, np.ndarray], prompts: dict[str, str]) -> dict[str, video.Band]:
+def marks(clips: dict[str, np.ndarray], prompts: dict[str, str]) -> dict[str, watermark.Band]:
     """For each clip, the still band that it shares with the clips of *other* prompts: a scene is not shared, a mark is.
 
     ValueError: a clip has no prompt, or no such other.
@@ -234,7 +235,7 @@ def marks(clips: dict[str, np.ndarray], prompts: dict[str, str]) -> dict[str, vi
     if missing:
         raise ValueError(f"prompts lacks {', '.join(map(str, missing))}: give the prompt of each clip.")
     others = {name: [clip for other, clip in clips.items() if prompts[other] != prompts[name]] for name in clips}
-    return {name: video.shared_band(clip, others[name]) for name, clip in clips.items()}
+    return {name: watermark.shared_band(clip, others[name]) for name, clip in clips.items()}
 
 
 # --- rows
@@ -283,7 +284,7 @@ def file_rows(folder: Path | None, ours: Mapping[str, Path] = MappingProxyType({
     return [_file_row(run, folder / run.file, bands[run.file], ours.get(run.file)) for run in RUNS]
 
 
-def _file_row(run: Run, path: Path, band: video.Band, ours: Path | None) -> Row:
+def _file_row(run: Run, path: Path, band: watermark.Band, ours: Path | None) -> Row:
     found, digest = video.facts(path), files.sha256(path)
     own = "the very file of the blog" if digest == run.sha256 else "another file than the blog's of April 2024"
     beside = f"; here: {video.facts(ours)}" if ours else ""
@@ -292,7 +293,7 @@ def _file_row(run: Run, path: Path, band: video.Band, ours: Path | None) -> Row:
     return Row("the blog's file", run.file, MEASURED, why, sha256=digest, **asked)
 
 
-def band_text(band: video.Band) -> str:
+def band_text(band: watermark.Band) -> str:
     """What a band means, in words: a mark or none, where, and how far it stands out."""
     word = "a mark" if band.strength >= MARKED else "no mark"
     return f"{word} (strongest in rows {band.top} to {band.bottom}, {band.strength:.1f} times the usual)"

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from t2v_helpers.core import arguments, files
+from t2v_helpers.core import arguments, checking, files
 from t2v_helpers.course.dry_run import folder, report, stages
 from t2v_helpers.machine import probe
 from t2v_helpers.machine.device import GIB, free_memory_bytes
@@ -146,7 +146,7 @@ def _about(settings: Settings, dtype: torch.dtype, step: dict, many: dict) -> di
 
 def _check_out(path: Path) -> None:
     """The report can be written, and replaces nothing but an older one. Errors: ValueError; files.check_target."""
-    arguments.check_suffix(path, ".json")
+    checking.suffix("--out", path, ".json")
     files.check_target(path)
     if path.exists() and not report.is_one(path):
         raise ValueError(f"--out {str(path)!r} would replace a file that is no report of a dry run: give another name.")

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from t2v_helpers.core import arguments, files
 from t2v_helpers.core.model_names import CHOICES
+from t2v_helpers.diffusion.scheduler_list import SCHEDULERS
 from t2v_helpers.model import validation
 
 # These have a `main` and options of their own.
@@ -32,10 +33,6 @@ MODULES = {
 }
 INPUT_ERRORS = (ValueError, OSError, MemoryError, ImportError, FloatingPointError)
 SUFFIXES = (".mp4", ".png", ".json")  # the video, its filmstrip and its record
-SCHEDULERS = (  # schedulers.NAMES, without importing that for a help text
-    "ddim, dpm++, lms, pndm, euler, heun, unipc, deis, ddpm, euler_a, kdpm2, kdpm2_a, dpm++_2s, dpm++_sde, "
-    "dpm++_2s_sde or sa"
-)
 SHEET_SCALE = 4
 MOST_CLIPS = 50  # in a row or a column they still fit into an mp4 (16384 pixels), and all into 1 GiB of memory
 
@@ -124,7 +121,7 @@ def _generate_options(p: argparse.ArgumentParser) -> None:
     pixels = "pixels, a multiple of 16 for the cartoon, up to 1024 (the model's own)"
     p.add_argument("--negative-prompt", **asked, help="what not to show (nothing)")
     p.add_argument("--seed", type=int, **asked, help="another seed, another video: from 0 to 4294967295 (0)")
-    p.add_argument("--scheduler", **asked, help=f"{SCHEDULERS} (dpm++)")
+    p.add_argument("--scheduler", **asked, help=f"of {', '.join(SCHEDULERS)} (dpm++)")
     p.add_argument("--steps", type=int, **asked, help="more steps, more time: from 1 to 1000 (25)")
     p.add_argument("--guidance", type=float, **asked, help="how closely to follow the words: 1 to 100 (the model's)")
     p.add_argument("--frames", type=int, **asked, help="from 1 to 200 (16)")

@@ -76,7 +76,7 @@ def pixels(name: str, value: Any, axes: str) -> np.ndarray:
     try:
         array = np.asarray(value)
     except (RuntimeError, TypeError, ValueError) as error:  # a ragged list; a tensor with a gradient, or on a GPU
-        why = str(error).split("\n")[0].rstrip(".")
+        why = "its parts differ in size" if isinstance(value, list | tuple) else str(error).split("\n")[0].rstrip(".")
         raise ValueError(f"{name} is not an array ({why}): use uint8 [{axes}], on the CPU.") from error
     missing = len(axes.split()) - array.ndim
     fits = missing <= 1 if axes.startswith("...") else missing == 0

@@ -1,7 +1,7 @@
-"""Grids of a sampler: which times it steps through, each from a level of noise to the next.
+"""A sampler's grid: the times it steps through, each step from one level of noise to the next.
 
-A level knows abar and what follows from it; the symbols are in t2v_helpers.diffusion.noise. How the
-times are spaced is what Lin et al. 2024 (arXiv 2305.08891, table 2) compare.
+A level holds abar and what follows from it; the symbols are in noise.py. Lin et al. 2024 (arXiv 2305.08891, table 2)
+compare the spacings of the times.
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from t2v_helpers.core import checking
 from t2v_helpers.diffusion import noise
 
 SPACINGS = ("leading", "trailing", "linspace")
@@ -18,7 +19,7 @@ OFFSET = 1  # "leading" ends at this training step; ModelScopeT2V's steps_offset
 
 
 class Level(NamedTuple):
-    """How noisy a sample is: the time `t` that the network is told, and abar_t. Plain numbers, in double precision."""
+    """How noisy a sample is: the time `t` given to the network, and abar_t. Plain numbers, in double precision."""
 
     t: float
     abar: float
@@ -48,16 +49,15 @@ Grid = list[tuple[Level, Level]]
 
 
 def timesteps(steps: int, spacing: str, train: int = 1000, spare: int = 0, whole: bool = True) -> list[float]:
-    """Times of the network [steps], falling from at most train - 1 (Lin et al. 2024, "Common Diffusion Noise Schedules
-    and Sample Steps are Flawed", table 2), as diffusers makes them.
+    """Times of the network [steps], falling from at most train - 1, as diffusers makes them.
 
-    `spare` = 1 cuts into one piece more and drops the last time, which is (nearly) 0; it changes nothing for
-    "trailing". `whole` rounds "linspace" to training steps. ValueError: unknown spacing, steps outside 1 to train, or
-    so few or so many that this spacing starts without noise, starts beyond the training steps or stands still.
+    Source: Lin et al. 2024, "Common Diffusion Noise Schedules and Sample Steps are Flawed", table 2. `spare` = 1 makes
+    one piece more and drops the last time, which is (nearly) 0; "trailing" ignores it. `whole` rounds "linspace" to
+    training steps. ValueError: unknown spacing, steps outside 1 to train, or so few or so many that this spacing starts
+    without noise, starts beyond the training steps, or repeats a time.
     """
-    check_one_of("spacing", spacing, SPACINGS)
-    if not 1 <= steps <= train:
-        raise ValueError(f"steps={steps} is out of range: use 1 to {train}, the number of training timesteps.")
+    checking.one_of("spacing", spacing, SPACINGS)
+    checking.whole("steps", steps, 1, train)
     times = _trailing(steps, train) if spacing == "trailing" else _from_zero(steps, spacing, train, spare, whole)
     if len(set(times)) < steps or not train / 2 <= times[0] < train:
         way = "fewer" if steps > train / 2 else "more"
@@ -79,7 +79,7 @@ def _from_zero(steps: int, spacing: str, train: int, spare: int, whole: bool) ->
 
 
 def level(t: float, abar: Tensor) -> Level:
-    """The level at time t, for alphas_cumprod [train]: below 0 that of 0; between two steps sigma is interpolated."""
+    """The level at time t of alphas_cumprod [train]; below 0 it is that of 0; between steps sigma is interpolated."""
     low = min(max(int(t), 0), len(abar) - 1)
     if t <= low:
         return Level(t, float(abar[low]))
@@ -94,7 +94,7 @@ def to_next(times: Sequence[float], abar: Tensor) -> Grid:
 
 
 def by_stride(times: Sequence[float], abar: Tensor) -> Grid:
-    """From each time train // steps down, as DDIM of diffusers goes, which is the next time only for "leading".
+    """From each time train // steps down, as diffusers' DDIM does; only for "leading" is that the next time.
 
     The last step arrives at abar_0, not at 1 (set_alpha_to_one is False).
     """
@@ -103,13 +103,7 @@ def by_stride(times: Sequence[float], abar: Tensor) -> Grid:
 
 
 def by_stride_twice(times: Sequence[float], abar: Tensor) -> Grid:
-    """As `by_stride`, with a second step after the first that goes over it again; for pndm."""
+    """As `by_stride`, with a second step that repeats the first; for pndm."""
     grid = by_stride(times, abar)
     again = [(level(t + len(abar) // len(times), abar), level(t, abar)) for t in times[1:2]]
     return grid[:1] + again + grid[1:]
-
-
-def check_one_of(what: str, value: str, allowed: Sequence[str]) -> None:
-    """ValueError unless value is one of those allowed; `what` is the argument's name."""
-    if value not in allowed:
-        raise ValueError(f"{what}={value!r} is unknown: use one of {', '.join(allowed)}.")

@@ -21,6 +21,8 @@ Numbers and tensors in, tensors out; x may have any axes, the first being the ba
 import torch
 from torch import Tensor
 
+from t2v_helpers.core import checking
+
 SCHEDULES = ("scaled_linear", "linear")
 
 
@@ -45,7 +47,7 @@ def sigma(abar: Tensor | float) -> Tensor:
 
 
 def snr(abar: Tensor | float) -> Tensor:
-    """Signal to noise ratio abar / (1 - abar), in the shape of `abar` (Kingma et al. 2021, section 3)."""
+    """Signal-to-noise ratio abar / (1 - abar), in the shape of `abar` (Kingma et al. 2021, section 3)."""
     abar = _tensor(abar)
     return abar / (1 - abar)
 
@@ -92,7 +94,7 @@ def eps_from_v(x_t: Tensor, v: Tensor, abar_t: Tensor | float) -> Tensor:
 
 
 def _tensor(abar: Tensor | float) -> Tensor:
-    """A plain number is a double, and stays as exact: near 1, where little noise is left, 1 - abar loses digits."""
+    """A plain number stays a double: near 1, where little noise is left, 1 - abar loses digits."""
     return abar if isinstance(abar, Tensor) else torch.tensor(abar, dtype=torch.float64)
 
 
@@ -108,9 +110,7 @@ def _scales(abar_t: Tensor | float, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _check_schedule(beta_start: float, beta_end: float, steps: int, schedule: str) -> None:
-    if schedule not in SCHEDULES:
-        raise ValueError(f"schedule={schedule!r} is unknown: use one of {', '.join(SCHEDULES)}.")
+    checking.one_of("schedule", schedule, SCHEDULES)
+    checking.whole("steps", steps)
     if not 0 < beta_start <= beta_end < 1:
         raise ValueError(f"beta_start={beta_start}, beta_end={beta_end}: 0 < beta_start <= beta_end < 1 is needed.")
-    if steps < 1:
-        raise ValueError(f"steps={steps}: a schedule has at least one step.")

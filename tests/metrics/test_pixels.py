@@ -159,10 +159,10 @@ def test_a_list_of_frames_and_a_tensor_are_measured_as_an_array_is(measure):
 @pytest.mark.parametrize(
     ("change", "word"),
     [
-        (lambda clip: [clip[0], clip[1, :40]], "a list of unlike sizes.* give frames of one size"),
-        (lambda clip: [clip, clip[:3]], "a list of unlike sizes"),
+        (lambda clip: [clip[0], clip[1, :40]], "differ in size"),
+        (lambda clip: [clip, clip[:3]], "differ in size"),
         (lambda clip: [], r"float64 \[0\]"),
-        (lambda clip: clip[:0], "with at least one frame"),
+        (lambda clip: clip[:0], r"\[0, 64, 64, 3\]"),
         (lambda clip: np.where(clip > 9, np.nan, clip), "frames is float64 .*layout.to_uint8"),
         (lambda clip: clip.astype(int) * 3, "frames is int64"),
         (lambda clip: torch.rand(4, 64, 64, 3, requires_grad=True), "frames is not an array .*requires grad"),

@@ -45,11 +45,10 @@ def one_of(name: str, value: Any, allowed: Iterable, hint: str = "", meant: str 
     allowed = list(allowed)
     if not any(type(value) is type(each) and value == each for each in allowed):
         names = {str(each).lower(): str(each) for each in allowed}
-        near = [names[near] for near in get_close_matches(str(value).lower(), names, n=1)]
-        hinted = [meant] if meant else near
-        meant = f"did you mean {hinted[0]!r}? " if hinted else ""
+        near = [meant] if meant else [names[key] for key in get_close_matches(str(value).lower(), names, n=1)]
+        guess = f"did you mean {near[0]!r}? " if near else ""
         choices = hint or f"Use one of: {', '.join(map(str, allowed))}."
-        raise ValueError(f"{name}={value!r} is unknown: {meant}{choices}")
+        raise ValueError(f"{name}={value!r} is unknown: {guess}{choices}")
     return value
 
 

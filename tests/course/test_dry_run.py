@@ -386,7 +386,7 @@ def test_a_failed_stage_ends_the_command_with_1(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("words_, said", [
     (["--dtype", "float16"], "invalid choice: 'float16'"),
     (["--frames", "17"], "'17' is not allowed: give a whole number from 1 to 16"),
-    (["--tokenizer", " "], "is no name: give one"),
+    (["--tokenizer", " "], "is not a name"),
 ])  # fmt: skip
 def test_bad_words_are_refused(words_, said, capsys):
     with pytest.raises(SystemExit, match="2"):

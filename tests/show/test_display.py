@@ -232,7 +232,7 @@ def test_what_is_no_video_is_refused(show):
 def test_odd_sizes_and_bad_scales_are_refused():
     with pytest.raises(ValueError, match="301 x 301 pixels at scale=1, but H.264"):
         display.show_video(a_video(f=1, h=301, w=301))
-    with pytest.raises(ValueError, match="scale=0, but a whole number"):
+    with pytest.raises(ValueError, match="scale=0"):
         display.show_video(a_video(f=1), scale=0)
     with pytest.raises(ValueError, match="one shape"):
         display.show_grid([])

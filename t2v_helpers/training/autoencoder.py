@@ -116,10 +116,7 @@ class DecoderTask(Task):
 
 def reconstruction(x: Tensor, y: Tensor, weight: Tensor, gradient_weight: float) -> Tensor:
     """Weighted L1 of pixels, plus that of the differences between neighbouring pixels, across and down."""
-    difference = x - y
-    across = _l1(difference[..., 1:] - difference[..., :-1], weight[..., 1:])
-    down = _l1(difference[..., 1:, :] - difference[..., :-1, :], weight[..., 1:, :])
-    return _l1(difference, weight) + gradient_weight * (across + down)
+    return _l1(x, y, weight) + gradient_weight * _edge_l1(x, y, weight)
 
 
 def psnr(x: Tensor, y: Tensor) -> float:
@@ -127,5 +124,11 @@ def psnr(x: Tensor, y: Tensor) -> float:
     return -10 * math.log10(F.mse_loss(x, y).item() / 4)
 
 
-def _l1(difference: Tensor, weight: Tensor) -> Tensor:
-    return (weight * difference.abs()).sum() / (weight.sum() * difference.shape[1])
+def _l1(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
+    return (weight * (x - y).abs()).sum() / (weight.sum() * x.shape[1])
+
+
+def _edge_l1(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
+    difference = x - y
+    across = _l1(difference[..., 1:], difference[..., :-1], weight[..., 1:])
+    return across + _l1(difference[..., 1:, :], difference[..., :-1, :], weight[..., 1:, :])

@@ -1,7 +1,6 @@
-"""Run the whole course without a browser: every notebook is executed, and pages, videos and an index are left.
+"""Run the whole course without a browser: execute every notebook; leave pages, videos and an index.
 
-A notebook that fails, or cannot be read, does not stop the others. Its page is taken away, so that what stands in the
-outputs is whole.
+A notebook that fails or cannot be read does not stop the others. Its page is removed, so every page is whole.
 """
 
 import json
@@ -12,9 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from html import escape
 from pathlib import Path
-from urllib.parse import quote
 
 import nbformat
 from nbclient import NotebookClient
@@ -25,6 +22,7 @@ from t2v_helpers.core import arguments
 from t2v_helpers.core.files import check_target, write_text
 from t2v_helpers.core.records import GenerationRecord
 from t2v_helpers.course import pages
+from t2v_helpers.course.rendering import render
 from t2v_helpers.machine.device import Peak
 from t2v_helpers.machine.probe import resident_bytes
 
@@ -36,10 +34,7 @@ POLL_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a notebook: its code cells, the seconds and the kernel's peak of memory, the page, what failed.
-
-    page and error are "" where there is none.
-    """
+    """What became of a notebook: code cells, seconds, the kernel's peak memory, and its page or else its error."""
 
     notebook: str
     cells: int
@@ -65,7 +60,7 @@ def find_notebooks(folder: str | Path, names: Sequence[str] = ()) -> list[Path]:
 
 
 def outputs_folder(given: str | Path | None = None) -> Path:
-    """Where pages and videos go: what is given, or what T2V_OUTPUTS says, or ./outputs."""
+    """Where pages and videos go: `given`, else $T2V_OUTPUTS, else ./outputs."""
     return Path(given or os.environ.get("T2V_OUTPUTS") or OUTPUTS)
 
 
@@ -78,10 +73,10 @@ def run(
 ) -> list[Result]:
     """Execute the notebooks of `folder`; leave NAME.html, the videos, index.html and run.json in `outputs`.
 
-    outputs: see `outputs_folder`. The notebooks themselves are not changed.
-    cell_seconds: a cell that takes longer has failed. report: is told one line a notebook.
-    Errors, before a cell is run: those of `find_notebooks`; OSError where `outputs` cannot be written. What fails in a
-    notebook is in its Result.
+    The notebook files are not changed. outputs: see `outputs_folder`. cell_seconds: a cell that takes longer has failed.
+    report: called with one line for each notebook.
+    Errors, before any cell runs: those of `find_notebooks`; OSError where `outputs` cannot be written. A notebook's own
+    failure is in its Result.
     """
     outputs, notebooks = outputs_folder(outputs).absolute(), find_notebooks(folder, names)
     for name in ("index.html", "run.json", *(f"{path.stem}.html" for path in notebooks)):
@@ -102,13 +97,13 @@ def as_json(results: Sequence[Result]) -> str:
 
 
 def code_cells(notebook: nbformat.NotebookNode) -> list[int]:
-    """The indices of the cells that are run: code, and not blank."""
+    """The indices of the cells that are run: code that is not blank."""
     return [i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code" and cell.source.strip()]
 
 
 def _run_one(path: Path, outputs: Path, cell_seconds: int) -> Result:
     page = outputs / f"{path.stem}.html"
-    page.unlink(missing_ok=True)  # an older run's page must not stand for this one
+    page.unlink(missing_ok=True)  # do not leave the page of an older run
     try:
         notebook = _read(path)
     except (ValueError, OSError) as unread:
@@ -134,19 +129,19 @@ def _read(path: Path) -> nbformat.NotebookNode:
         nbformat.validate(notebook)
     except (ValueError, TypeError, KeyError, AttributeError, nbformat.ValidationError) as error:
         why = str(error).splitlines()[0][:100]
-        raise ValueError(f"{path.name} is not a notebook ({why}): get it again, or take it away.") from error
+        raise ValueError(f"{path.name} is not a notebook ({why}): get it again, or remove it.") from error
     return notebook
 
 
 def _client(notebook, folder: Path, cell_seconds: int, tick: Callable[[int], object]) -> NotebookClient:
-    """A client that will execute `notebook` in place, in `folder`; tick(i) when code cell i begins (from 1)."""
+    """A client that executes `notebook` in place, in `folder`; it calls tick(i) when code cell i (from 1) begins."""
     numbers = {index: i for i, index in enumerate(code_cells(notebook), start=1)}
     return NotebookClient(
         notebook,
         timeout=cell_seconds,
         startup_timeout=START_SECONDS,
         kernel_name="python3",
-        extra_arguments=["--log-level=ERROR"],  # the kernel's own notes on its sockets are not for learners
+        extra_arguments=["--log-level=ERROR"],  # hide the kernel's notes on its sockets
         resources={"metadata": {"path": str(folder.absolute())}},
         on_cell_execute=lambda cell, cell_index: tick(numbers[cell_index]),
     )
@@ -154,12 +149,12 @@ def _client(notebook, folder: Path, cell_seconds: int, tick: Callable[[int], obj
 
 @contextmanager
 def _watched(client: NotebookClient) -> Iterator[Peak]:
-    """The peak of the kernel's memory inside the block, looked at from outside: a notebook may reset its own count."""
+    """The kernel's peak memory inside the block, polled from outside: a notebook may reset its own count."""
     peak, done = Peak(0.0), threading.Event()
 
     def watch():
         while not done.wait(POLL_SECONDS):
-            pid = getattr(getattr(client.km, "provisioner", None), "pid", None)  # there is none before it starts
+            pid = getattr(getattr(client.km, "provisioner", None), "pid", None)  # None before it starts
             peak.mib = max(peak.mib, resident_bytes(pid) / 2**20 if pid else 0.0)
 
     thread = threading.Thread(target=watch, daemon=True)
@@ -172,7 +167,7 @@ def _watched(client: NotebookClient) -> Iterator[Peak]:
 
 
 def _reason(failure: Exception, cell_seconds: int) -> str:
-    """One line on why a cell failed."""
+    """Why a cell failed, in one line."""
     if isinstance(failure, CellExecutionError):
         return f"{failure.ename}: {failure.evalue}".splitlines()[0]
     if isinstance(failure, CellTimeoutError):
@@ -190,50 +185,15 @@ def _line(result: Result) -> str:
 # --- the index
 
 
-_INDEX = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Text to video: what the course made</title>
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }}
-td, th {{ padding: .2rem 1rem .2rem 0; text-align: left; vertical-align: top }}
-figure {{ display: inline-block; width: 16rem; margin: 0 1rem 1rem 0; vertical-align: top }}
-video {{ width: 100%; image-rendering: pixelated }}
-.failed {{ color: #a00; font-weight: bold }}
-</style></head><body>
-<h1>Text to video: what the course made</h1>
-<table><tr><th>Notebook</th><th>Code cells</th><th>Seconds</th><th>MiB</th><th>Result</th></tr>
-{rows}
-</table>
-<h2>Videos</h2>
-{videos}
-</body></html>
-"""
-
-
 def index_page(results: Sequence[Result], outputs: Path) -> str:
-    """The index as HTML: a table of the notebooks, then every mp4 below `outputs` with what was asked for it."""
-    videos = "\n".join(_figure(path, outputs) for path in sorted(outputs.rglob("*.mp4")))
-    return _INDEX.format(rows="\n".join(map(_row, results)), videos=videos or "<p>None was written.</p>")
-
-
-def _row(result: Result) -> str:
-    name = escape(result.notebook)
-    first = name if result.error else f'<a href="{quote(result.page)}">{name}</a>'
-    state = f'<span class="failed">{escape(result.error)}</span>' if result.error else "ok"
-    cells = (first, str(result.cells), f"{result.seconds:.1f}", f"{result.peak_memory_mib:.0f}", state)
-    return f"<tr><td>{'</td><td>'.join(cells)}</td></tr>"
-
-
-def _figure(path: Path, outputs: Path) -> str:
-    link = quote(path.relative_to(outputs).as_posix())
-    caption = escape(_caption(path))
-    return (
-        f'<figure><video src="{link}" controls loop muted preload="metadata"></video>'
-        f'<figcaption><a href="{link}">{escape(path.stem)}</a><br>{caption}</figcaption></figure>'
-    )
+    """The index as HTML: a table of the notebooks, then every mp4 below `outputs` with its prompt and settings."""
+    paths = sorted(outputs.rglob("*.mp4"))
+    videos = [(path.relative_to(outputs).as_posix(), path.stem, _caption(path)) for path in paths]
+    return render("index.html", results=results, videos=videos)
 
 
 def _caption(path: Path) -> str:
-    """What was asked for a video, from the record beside it, if there is one."""
+    """What was asked for a video: from its record, or "" without one."""
     if not path.with_suffix(".json").is_file():
         return ""
     try:
@@ -263,7 +223,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> arguments.Parser:
     p = arguments.Parser(prog="t2v run", description="Run every notebook; leave pages, videos and an index.")
-    p.add_argument("names", nargs="*", help="only the notebooks whose names start so: 00 02")
+    p.add_argument("names", nargs="*", help="only the notebooks whose names start like this: 00 02")
     p.add_argument("--notebooks", default="notebooks", help="the folder of the notebooks (%(default)s)")
     p.add_argument("--outputs", type=arguments.path, help="where the pages go (outputs, or what T2V_OUTPUTS says)")
     longest = "the longest that a cell may take, a whole number (%(default)s)"

@@ -148,7 +148,7 @@ def test_a_notebook_that_cannot_be_read_is_named_and_does_not_stop_the_others(tm
     err = capsys.readouterr().err
     for name in list(BAD)[:-1]:
         assert re.search(
-            rf"failed in {name}, {name}.ipynb is not a notebook \(.+\): get it again, or take it away", err
+            rf"failed in {name}, {name}.ipynb is not a notebook \(.+\): get it again, or remove it", err
         )
     assert "failed in 06_dir, " in err and "Traceback" not in err
     assert (tmp_path / "out" / "09_good.html").is_file()

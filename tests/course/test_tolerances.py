@@ -10,6 +10,7 @@ import pytest
 from t2v_helpers.core import video
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.course import blog, costs, tolerances
+from t2v_helpers.course.blog import verdicts
 from t2v_helpers.model import generate, loading
 
 SPEC = GenerationSpec("a robot is dancing in times square", seed=1234, steps=2, frames=2)
@@ -61,7 +62,7 @@ def test_a_run_that_is_off_is_outside(made, tmp_path, off, name, model):
 
 
 def test_other_words_are_outside(made, tmp_path):
-    other = blog.Row("controlled", "example.mp4", blog.OTHER_WORDS, "a cat", video="example.mp4")
+    other = blog.Row("controlled", "example.mp4", verdicts.OTHER_WORDS, "a cat", video="example.mp4")
     assert outside(leave(tmp_path, made, row=other)) == ["same words"]
 
 

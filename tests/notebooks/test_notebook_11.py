@@ -15,7 +15,7 @@ from t2v_helpers import metrics
 from t2v_helpers.core import video
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.course import blog
-from t2v_helpers.course.blog import watermark
+from t2v_helpers.course.blog import published, watermark
 from t2v_helpers.model import generate, loading
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "11_reproduce_the_blog.ipynb"
@@ -60,7 +60,7 @@ def test_its_still_edges_are_the_packages(solution):
 
 def test_a_video_is_kept_with_its_row(toy_pipe, tmp_path):
     here = namespace(OUTPUTS=tmp_path)
-    run = blog.Run("one.mp4", "a dog dancing", "ddim", "", steps=2, frames=2)
+    run = published.Run("one.mp4", "a dog dancing", "ddim", "", steps=2, frames=2)
     (made,) = blog.controlled(toy_pipe, [run])
     row = here["keep"]("as published", made)
     assert here["rows"] == [row] and row.video == "as_published_one.mp4"

@@ -27,6 +27,7 @@ GUESTS = {  # a library -> the only rooms it may enter
     "huggingface_hub": {"model"},
     "imageio_ffmpeg": {"core"},
     "ipywidgets": {"show"},
+    "jinja2": {"course"},
     "latex2mathml": {"course"},
     "matplotlib": {"show"},
     "nbclient": {"course"},

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from t2v_helpers.core.checking import one_of
+
 
 @dataclass(frozen=True)
 class Run:
@@ -70,7 +72,5 @@ CLAIMS = (
 
 def claim(name: str) -> Claim:
     """The claim of that name. ValueError: there is none."""
-    for one in CLAIMS:
-        if one.name == name:
-            return one
-    raise ValueError(f"name={name!r} is no claim: use one of {', '.join(one.name for one in CLAIMS)}.")
+    names = [one.name for one in CLAIMS]
+    return CLAIMS[names.index(one_of("name", name, names))]

@@ -67,7 +67,7 @@ dry-run: $(VENV)/.ready  ## load and run the real model with random weights, on 
 	$(VENV)/bin/t2v dry-run $(ARGS)
 
 tolerances: $(VENV)/.ready  ## hold what `make run` left in outputs/ against benchmarks/tolerances.json
-	$(PY) -m t2v_helpers.course.tolerances $(ARGS)
+	$(VENV)/bin/t2v tolerances $(ARGS)
 
 # The two ends of what pyproject.toml allows, each in an environment of its own, made anew. What fails does
 # not stop the rest (-k). drift/ keeps the logs.

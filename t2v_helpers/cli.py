@@ -20,16 +20,20 @@ from pathlib import Path
 from t2v_helpers.core import arguments, files
 from t2v_helpers.core.model_names import CHOICES
 from t2v_helpers.diffusion.scheduler_list import SCHEDULERS
-from t2v_helpers.model import validation
 
-# These have a `main` and options of their own.
-MODULES = {
-    "run": "course.run",
-    "sweep": "model.sweep",
-    "bench": "studies.release",
-    "study": "studies.study",
-    "train": "training.stages",
-    "dry-run": "course.dry_run",
+MODULES = {  # commands with a `main` and options of their own: where, and their line in the help
+    "sweep": ("model.sweep", "make a grid of videos: prompts, schedulers, steps, seeds; resume where it stopped"),
+    "run": ("course.run", "run every notebook; leave pages, videos and an index in outputs/"),
+    "costs": ("course.costs", "copy what the last run cost into the README"),
+    "tolerances": ("course.tolerances", "compare the last run with its limits"),
+    "train": ("training.stages", "train the cartoon model from scratch"),
+    "bench": ("studies.release", "measure the model: every bar with its number and interval"),
+    "study": ("studies.study", "what takes hours: list the tables behind the notebooks, or resume one"),
+    "dry-run": (
+        "course.dry_run.command",
+        "the real model with random weights: load it, run a step, measure memory",
+    ),
+    "figures": ("show.figures", "make the pictures in images/ again"),
 }
 INPUT_ERRORS = (ValueError, OSError, MemoryError, ImportError, FloatingPointError)
 SUFFIXES = (".mp4", ".png", ".json")  # the video, its filmstrip and its record
@@ -57,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: list[str]) -> int:
     if argv and argv[0] in MODULES:
-        return importlib.import_module(f"t2v_helpers.{MODULES[argv[0]]}").main(argv[1:])
+        return importlib.import_module(f"t2v_helpers.{MODULES[argv[0]][0]}").main(argv[1:])
     options = parser().parse_args(argv)
     return options.command(options)
 
@@ -80,33 +84,24 @@ def _hint(error: Exception, argv: list[str]) -> str:
     return ""
 
 
-# --- what can be asked
+# --- options
 
 
 def parser() -> arguments.Parser:
-    """The parser of all commands; those of MODULES are named here and read their options themselves."""
+    """The parser of all commands; those of MODULES are only named here and read their options themselves."""
     p = arguments.Parser(prog="t2v", description="Videos from words.")
     commands = p.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    _generate_options(commands.add_parser("generate", help="make a video from words"))
-    _info_options(commands.add_parser("info", help="what this machine has, what is missing, and how to mend it"))
-    _world_options(commands.add_parser("world", help="a sheet of clips of the cartoon world, drawn by its program"))
-    _trace_options(
-        commands.add_parser("trace", help="what is inside a model: parameters and FLOPs, without its weights")
-    )
-    _download_options(commands.add_parser("download", help="fetch the real model, for later or for other seats"))
-    commands.add_parser(
-        "sweep", help="make a grid of videos: prompts, schedulers, steps, seeds; goes on where it stopped"
-    )
-    commands.add_parser("run", help="run every notebook; pages, videos and an index in outputs/")
-    commands.add_parser("train", help="train the cartoon model again from nothing")
-    commands.add_parser("bench", help="measure the model: every bar with its number and interval")
-    commands.add_parser("study", help="what takes hours: list the tables behind the notebooks, or resume one")
-    commands.add_parser("dry-run", help="the real model without its weights: load, one step, and the memory of both")
+    for command, (options, words) in COMMANDS.items():
+        own = commands.add_parser(command.__name__, help=words)
+        options(own)
+        own.add_argument("--json", action="store_true", help="print the result as JSON")
+        own.set_defaults(command=command)
+    for name, (_, words) in MODULES.items():
+        commands.add_parser(name, help=words)
     return p
 
 
 def _generate_options(p: argparse.ArgumentParser) -> None:
-    p.set_defaults(command=generate)
     p.add_argument("prompt", help='what to show: "a robot is dancing in times square in van gogh style"')
     beside = "the video's file, .mp4; a record and a filmstrip are put beside it (outputs/, named after what was asked)"
     p.add_argument("-o", "--out", type=arguments.path, help=beside)
@@ -127,17 +122,13 @@ def _generate_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--frames", type=int, **asked, help="from 1 to 200 (16)")
     p.add_argument("--height", type=int, **asked, help=pixels)
     p.add_argument("--width", type=int, **asked, help=pixels)
-    _json_option(p)
 
 
 def _info_options(p: argparse.ArgumentParser) -> None:
-    p.set_defaults(command=info)
     p.add_argument("--quick", action="store_true", help="only look: leave out the trials, which compute a little")
-    _json_option(p)
 
 
 def _world_options(p: argparse.ArgumentParser) -> None:
-    p.set_defaults(command=world)
     number, default = arguments.whole(MOST_CLIPS), Path("outputs/world.png")
     p.add_argument("-o", "--out", type=arguments.path, default=default, help="a .png, .gif or .mp4 (%(default)s)")
     p.add_argument("--count", type=number, default=24, help=f"how many clips, up to {MOST_CLIPS} (%(default)s)")
@@ -145,27 +136,18 @@ def _world_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--seed", type=int, default=0, help="another seed, other clips (%(default)s)")
     split = "train: what the model may have learned from; held_out: what was kept away from it; all (%(default)s)"
     p.add_argument("--split", default="all", help=split)
-    _json_option(p)
 
 
 def _trace_options(p: argparse.ArgumentParser) -> None:
-    p.set_defaults(command=trace)
     p.add_argument("model", help=CHOICES)
     p.add_argument("--frames", type=int, default=16, help="(%(default)s)")
     p.add_argument("--height", type=int, help="pixels (the model's own)")
     p.add_argument("--width", type=int, help="pixels (the model's own)")
-    _json_option(p)
 
 
 def _download_options(p: argparse.ArgumentParser) -> None:
-    p.set_defaults(command=download)
     kinds = "float16 for a GPU; float32 for a processor, and for notebook 11 (%(default)s)"
     p.add_argument("--dtype", choices=("float16", "float32"), default="float16", help=kinds)
-    _json_option(p)
-
-
-def _json_option(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
 # --- the commands
@@ -174,7 +156,7 @@ def _json_option(p: argparse.ArgumentParser) -> None:
 def generate(options: argparse.Namespace) -> int:
     """Make a video. Errors: of loading.load, lora.load and generate.generate; ValueError: words that are not known."""
     from t2v_helpers.core.records import GenerationSpec
-    from t2v_helpers.model import generate, loading
+    from t2v_helpers.model import generate, loading, validation
 
     given = {f.name: getattr(options, f.name) for f in fields(GenerationSpec) if hasattr(options, f.name)}
     spec = GenerationSpec(**given)
@@ -311,6 +293,17 @@ def download(options: argparse.Namespace) -> int:
     path = str(hub.folder(dtype, None, int(loading.WORKING * hub.size(dtype)), quiet=False, check=True))
     _print({"path": path} if options.json else path)
     return 0
+
+
+COMMANDS = {  # the commands of this file: their options, and their line in the help
+    generate: (_generate_options, "make a video from words"),
+    info: (_info_options, "what this machine has, what is missing, and how to fix it"),
+    world: (_world_options, "a sheet of clips of the cartoon world, drawn by its program"),
+    trace: (_trace_options, "what is inside a model: parameters and FLOPs, without its weights"),
+    download: (_download_options, "fetch the real model, for later or for other seats"),
+}
+
+# --- small parts
 
 
 def _name(model: str, spec) -> str:

@@ -1,27 +1,25 @@
-"""What each notebook costs: seconds and memory, from the last run into a committed table, and from there to the reader.
+"""What each notebook costs, in seconds and memory: from the last run into a committed table, and from there to readers.
 
-    make run && python -m t2v_helpers.course.costs
+    make run && t2v costs
 
-copies outputs/run.json into benchmarks/notebooks.json, and writes the table of notebooks in the README again. A
-notebook prints its own line of the table (`line`), so no document holds a number that was typed by hand.
+copies outputs/run.json into benchmarks/notebooks.json and rewrites the README's table of notebooks. A notebook prints
+its own line of the table (`line`), so no document holds a number that was typed by hand.
 """
 
-import argparse
 import json
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from t2v_helpers.core import model_names, paths
+from t2v_helpers.core import arguments, model_names, paths
+from t2v_helpers.core.checking import one_of
 from t2v_helpers.core.files import write_text
 from t2v_helpers.machine import doctor
 from t2v_helpers.machine.probe import in_threads
 
-ROOT = paths.ROOT
-TABLE = ROOT / "benchmarks" / "notebooks.json"
-README = ROOT / "README.md"
-COMMAND = "python -m t2v_helpers.course.costs"
+TABLE = paths.BENCHMARKS / "notebooks.json"
+README = paths.ROOT / "README.md"
+COMMAND = "t2v costs"
 BEGIN, END = "<!-- notebooks: begin -->", "<!-- notebooks: end -->"
 LIST_BEGIN, LIST_END = "<!-- not run here: begin -->", "<!-- not run here: end -->"
 MODELS = {name: model.hardware for name, model in model_names.MODELS.items()}
@@ -43,8 +41,7 @@ def record(run: str | Path, model: str, table: str | Path = TABLE) -> Path:
     Notebooks that the run left out keep their numbers. Errors: FileNotFoundError (no run), ValueError (a run with a
     failed notebook, or an unknown model).
     """
-    if model not in MODELS:
-        raise ValueError(f"model={model!r} is unknown: use one of {', '.join(MODELS)}.")
+    one_of("model", model, MODELS)
     found = _read_run(Path(run))
     models = load(table) if Path(table).is_file() else {}
     before = models.get(model, {}).get("notebooks", {})
@@ -54,7 +51,7 @@ def record(run: str | Path, model: str, table: str | Path = TABLE) -> Path:
 
 
 def line(notebook: str, table: str | Path = TABLE) -> str:
-    """One line for a notebook's first page: what it took from first cell to last, at each scale that was measured."""
+    """One line for a notebook's first page: what it took from first cell to last, with each measured model."""
     said, measured = [], load(table) if Path(table).is_file() else {}
     for model, run in measured.items():
         if cost := run["notebooks"].get(notebook):
@@ -63,8 +60,8 @@ def line(notebook: str, table: str | Path = TABLE) -> str:
     return "The whole notebook: " + "; ".join(said + [f"with {model} not measured yet" for model in unknown]) + "."
 
 
-def readme_table(table: str | Path = TABLE, notebooks: str | Path = ROOT / "notebooks") -> str:
-    """The README's table, one row for each notebook that exists: its question, minutes, memory and hardware."""
+def readme_table(table: str | Path = TABLE, notebooks: str | Path = paths.NOTEBOOKS) -> str:
+    """The README's table, a row for each notebook on disk: its question, minutes, memory and hardware."""
     rows = ["| notebook | the question | minutes | memory | hardware |", "|---|---|---|---|---|"]
     costs = load(table)["cartoon"]["notebooks"]
     for path in sorted(Path(notebooks).glob("[0-9][0-9]_*.ipynb")):
@@ -75,12 +72,12 @@ def readme_table(table: str | Path = TABLE, notebooks: str | Path = ROOT / "note
 
 
 def not_run_here() -> str:
-    """The list of what was written to be run and was not seen, in Markdown: what README and notebook 10 show."""
+    """The list of what has not been run, in Markdown: README and notebook 10 show it."""
     return (paths.PACKAGE / "course" / "not_run_here.md").read_text(encoding="utf-8").strip()
 
 
 def write_readme(readme: str | Path = README, table: str | Path = TABLE) -> Path:
-    """Put the table and the list, each between its two marks, in the README. ValueError: marks are missing."""
+    """Put the table and the list between their marks in the README. ValueError: marks are missing."""
     text = Path(readme).read_text(encoding="utf-8")
     text = _between(text, BEGIN, END, readme_table(table), readme)
     return write_text(readme, _between(text, LIST_BEGIN, LIST_END, not_run_here(), readme))
@@ -104,7 +101,7 @@ def _read_run(path: Path) -> dict[str, dict]:
     results = json.loads(path.read_text(encoding="utf-8"))["notebooks"]
     failed = [result["notebook"] for result in results if result["error"]]
     if failed:
-        raise ValueError(f"{path} has failed notebooks ({', '.join(failed)}): mend them and run again.")
+        raise ValueError(f"{path} has failed notebooks ({', '.join(failed)}): fix them and run again.")
     return {r["notebook"]: {key: r[key] for key in ("cells", "seconds", "peak_memory_mib")} for r in results}
 
 
@@ -131,20 +128,13 @@ def _question(path: Path) -> str:
     return first.splitlines()[0].lstrip("# ")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command. Exit status 0, or 2 with one sentence."""
-    parser = argparse.ArgumentParser(prog=COMMAND, description="Copy what the last run cost into the committed table.")
-    parser.add_argument("--run", type=Path, default=ROOT / "outputs" / "run.json", help="what `make run` has left")
-    parser.add_argument("--model", default=os.environ.get("T2V_MODEL", "cartoon"), help="the model of that run")
-    options = parser.parse_args(arguments)
-    try:
-        record(options.run, options.model)
-        write_readme()
-    except (ValueError, OSError) as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 2
+def main(argv: Sequence[str] | None = None) -> int:
+    """`t2v costs`. Errors: see `record` and `write_readme`."""
+    p = arguments.Parser(prog=COMMAND, description="Copy what the last run cost into the committed table.")
+    run = paths.ROOT / "outputs" / "run.json"
+    p.add_argument("--run", type=arguments.path, default=run, help="what `make run` left (%(default)s)")
+    p.add_argument("--model", default=os.environ.get("T2V_MODEL", "cartoon"), help="the model of that run")
+    options = p.parse_args(argv)
+    record(options.run, options.model)
+    write_readme()
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

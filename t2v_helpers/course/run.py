@@ -73,7 +73,7 @@ def run(
 ) -> list[Result]:
     """Execute the notebooks of `folder`; leave NAME.html, the videos, index.html and run.json in `outputs`.
 
-    The notebook files are not changed. outputs: see `outputs_folder`. cell_seconds: a cell that takes longer has failed.
+    The notebook files are not changed. outputs: see `outputs_folder`. cell_seconds: the longest that a cell may take.
     report: called with one line for each notebook.
     Errors, before any cell runs: those of `find_notebooks`; OSError where `outputs` cannot be written. A notebook's own
     failure is in its Result.

@@ -1,21 +1,21 @@
-"""Hold what a run left against the committed tolerances: is the course, on this device, what it should be?
+"""Compare a run of the course with the committed tolerances: does the course work on this device?
 
-    make run && make tolerances        T2V_MODEL=modelscope before both: the real model
+    make run && make tolerances        with T2V_MODEL=modelscope before both: the real model
 
-Reads the outputs of `make run` (run.json, the ledger, the videos with their records), measures them, and compares with
-benchmarks/tolerances.json, which says what each limit means. Numbers that were made on another device, or in another
-dtype, need not be equal; they must lie inside.
+Measures the outputs of `make run` (run.json, the ledger, the videos with their records) and compares them with
+benchmarks/tolerances.json, which explains each limit. On another device or in another dtype the numbers need not be
+equal; they must lie within the limits.
 """
 
 import json
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from t2v_helpers.core import arguments, paths, video
+from t2v_helpers.core.checking import one_of
 from t2v_helpers.core.records import GenerationRecord
 from t2v_helpers.course import blog
 from t2v_helpers.course.run import outputs_folder
@@ -30,18 +30,19 @@ def limits(model: str, table: str | Path = TABLE) -> dict[str, dict]:
 
     Errors: FileNotFoundError; ValueError: no limits for that model.
     """
-    models_of = json.loads(Path(table).read_text(encoding="utf-8"))
-    if model not in models_of:
-        raise ValueError(f"model={model!r} has no tolerances: use one of {', '.join(models_of)}.")
-    return models_of[model]
+    limits_of = json.loads(Path(table).read_text(encoding="utf-8"))
+    return limits_of[one_of("model", model, limits_of)]
 
 
 def measure(outputs: str | Path, model: str) -> dict[str, float]:
-    """What a run left in `outputs`, as numbers; the last two for the cartoon model alone.
+    """The outputs of a run as numbers, the last two for the cartoon model alone.
 
-    Errors: FileNotFoundError: no run, no ledger or no video there; ValueError: a damaged one.
+    Errors: FileNotFoundError: no run, ledger or video in `outputs`; ValueError: a damaged one.
     """
-    results, rows = _results(Path(outputs) / "run.json"), blog.read(Path(outputs) / LEDGER)
+    run = Path(outputs) / "run.json"
+    if not run.is_file():
+        raise FileNotFoundError(f"{run} does not exist: run the notebooks first, with `make run`.")
+    results, rows = json.loads(run.read_text(encoding="utf-8"))["notebooks"], blog.read(Path(outputs) / LEDGER)
     videos = recorded(outputs)
     found = {
         "failed notebooks": sum(bool(result["error"]) for result in results),
@@ -69,14 +70,14 @@ def recorded(outputs: str | Path) -> dict[Path, tuple[np.ndarray, GenerationReco
 
 
 def from_the_cpu(frames: np.ndarray, record: GenerationRecord) -> float:
-    """Mean |difference|, in grey levels of 255, of a cartoon video [f h w c] and of the same spec made on this CPU."""
+    """Mean |difference|, in grey levels of 255, of a cartoon video [f h w c] and the same spec made on this CPU."""
     pipe = loading.load("cartoon", device="cpu", dtype="float32", quiet=True)
     ours = generate.generate(pipe, record.spec).frames
     return blog.grey_levels(video.enlarge(ours, frames.shape[1] // ours.shape[1]), frames)
 
 
 def report(found: Mapping[str, float], allowed: Mapping[str, Mapping]) -> tuple[str, list[str]]:
-    """A line for each limit, and the names of the measures that are outside, or were not measured."""
+    """A line for each limit, and the names of the measures that lie outside it or are missing."""
     lines, outside = [], []
     for name, limit in allowed.items():
         value = found.get(name, float("nan"))
@@ -88,30 +89,12 @@ def report(found: Mapping[str, float], allowed: Mapping[str, Mapping]) -> tuple[
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command. Exit status 0; 1 where something is outside; 2 with one sentence where there is nothing to hold."""
-    p = arguments.Parser(
-        prog="python -m t2v_helpers.course.tolerances", description="Hold a run against the tolerances."
-    )
-    p.add_argument("--outputs", type=arguments.path, help="what `make run` left (outputs, or what T2V_OUTPUTS says)")
-    p.add_argument(
-        "--model", default=os.environ.get("T2V_MODEL", "cartoon"), help="the model of that run (%(default)s)"
-    )
+    """`t2v tolerances`: returns 1 where something is outside. Errors: see `limits` and `measure`."""
+    p = arguments.Parser(prog="t2v tolerances", description="Compare a run of the course with the tolerances.")
+    p.add_argument("--outputs", type=arguments.path, help="what `make run` left (outputs, or $T2V_OUTPUTS)")
+    p.add_argument("--model", default=os.environ.get("T2V_MODEL", "cartoon"), help="its model (%(default)s)")
     options = p.parse_args(argv)
-    try:
-        allowed = limits(options.model)
-        lines, outside = report(measure(outputs_folder(options.outputs), options.model), allowed)
-    except (ValueError, OSError, MemoryError) as error:
-        print(f"{p.prog}: {error}", file=sys.stderr)
-        return 2
+    allowed = limits(options.model)
+    lines, outside = report(measure(outputs_folder(options.outputs), options.model), allowed)
     print(lines)
     return 1 if outside else 0
-
-
-def _results(path: Path) -> list[dict]:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist: run the notebooks first, with `make run`.")
-    return json.loads(path.read_text(encoding="utf-8"))["notebooks"]
-
-
-if __name__ == "__main__":
-    sys.exit(main())

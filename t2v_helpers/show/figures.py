@@ -1,7 +1,7 @@
 """Every picture in images/, made again by one command; manifest.json there says which command and which specs.
 
-    python -m t2v_helpers.show.figures              all of them
-    python -m t2v_helpers.show.figures world.png    this one
+    t2v figures              all of them
+    t2v figures world.png    this one
 
 The shipped cartoon model makes the videos; diagrams are drawn from traces. No seed was picked by eye: each list counts
 from 0, or takes the blog's 1234.
@@ -26,7 +26,7 @@ from t2v_helpers.model.generate import generate
 from t2v_helpers.show import diagrams
 
 IMAGES = paths.IMAGES
-COMMAND = "python -m t2v_helpers.show.figures"
+COMMAND = "t2v figures"
 
 HERO_PROMPTS = (
     "a robot is dancing in times square",
@@ -163,18 +163,10 @@ def _enter(path: Path, figure: Figure) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command: make the figures that are named, or all. Exit status 0, or 2 with one sentence."""
+    """`t2v figures`: make the figures that are named, or all. Errors: see `make`."""
     parser = arguments.Parser(prog=COMMAND, description="Make the pictures of images/ again.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of: {', '.join(FIGURES)}")
     parser.add_argument("--folder", type=arguments.path, default=IMAGES, help="where to write them")
     options = parser.parse_args(argv)
-    try:
-        make(options.names, options.folder)
-    except (ValueError, OSError, MemoryError) as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 2
+    make(options.names, options.folder)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

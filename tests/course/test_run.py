@@ -147,9 +147,7 @@ def test_a_notebook_that_cannot_be_read_is_named_and_does_not_stop_the_others(tm
     assert run.main(["--notebooks", str(tmp_path), "--outputs", str(tmp_path / "out")]) == 1
     err = capsys.readouterr().err
     for name in list(BAD)[:-1]:
-        assert re.search(
-            rf"failed in {name}, {name}.ipynb is not a notebook \(.+\): get it again, or remove it", err
-        )
+        assert re.search(rf"failed in {name}, {name}.ipynb is not a notebook \(.+\): get it again, or remove it", err)
     assert "failed in 06_dir, " in err and "Traceback" not in err
     assert (tmp_path / "out" / "09_good.html").is_file()
     assert "02_empty.ipynb is not a notebook" in (tmp_path / "out" / "index.html").read_text()

@@ -102,18 +102,10 @@ def test_every_limit_has_a_side_and_words_and_is_measured(made, tmp_path):
 def test_the_command_says_by_its_status_what_it_found(made, tmp_path, capsys):
     assert tolerances.main(["--outputs", str(leave(tmp_path, made)), "--model", "modelscope"]) == 1
     assert "OUTSIDE videos: 1 (at least 13)" in capsys.readouterr().out
-    assert tolerances.main(["--outputs", str(tmp_path / "none")]) == 2
-    assert "make run" in capsys.readouterr().err
-
-
-def test_the_command_says_that_memory_is_too_little(made, tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("T2V_MEMORY", "1MiB")
-    assert tolerances.main(["--outputs", str(leave(tmp_path, made)), "--model", "cartoon"]) == 2
-    assert "memory=1 MiB is too little" in capsys.readouterr().err
 
 
 def test_what_is_missing_is_named(made, tmp_path):
-    with pytest.raises(ValueError, match="model='sora' has no tolerances: use one of cartoon, modelscope"):
+    with pytest.raises(ValueError, match="model='sora' is unknown"):
         tolerances.limits("sora")
     with pytest.raises(FileNotFoundError, match="run.json does not exist: run the notebooks first"):
         tolerances.measure(tmp_path, "cartoon")

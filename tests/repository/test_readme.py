@@ -55,6 +55,8 @@ def test_every_t2v_command_is_understood(command):
     assert program == "t2v"
     if arguments[0] == "sweep":
         assert sweep.add_options(Parser()).parse_args(arguments[1:]).prompt
+    elif arguments[0] in cli.MODULES:
+        assert arguments[1:] == []
     else:
         assert cli.parser().parse_args(arguments).command
 

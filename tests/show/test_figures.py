@@ -48,7 +48,7 @@ def test_the_manifest_tells_the_truth_about_the_bytes():
 @pytest.mark.parametrize("name", figures.FIGURES)
 def test_the_manifest_names_the_command_and_the_specs(name):
     entry = MANIFEST[name]
-    assert entry["command"] == f"python -m t2v_helpers.show.figures {name}"
+    assert entry["command"] == f"t2v figures {name}"
     assert tuple(GenerationSpec.from_dict(spec) for spec in entry["specs"]) == figures.FIGURES[name].specs
 
 
@@ -119,11 +119,6 @@ def test_a_folder_in_the_place_of_a_figure_is_named_before_anything_is_drawn(tmp
     with pytest.raises(IsADirectoryError, match="world.png is a folder"):
         figures.make(["shares.png", "world.png"], tmp_path)
     assert not (tmp_path / "shares.png").exists()
-
-
-def test_the_command_says_one_sentence_and_gives_2_on_bad_input(tmp_path, capsys):
-    assert figures.main(["no.png", "--folder", str(tmp_path)]) == 2
-    assert "figure='no.png' is unknown" in capsys.readouterr().err
 
 
 def test_the_command_makes_what_is_named(tmp_path):

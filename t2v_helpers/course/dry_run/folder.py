@@ -1,13 +1,12 @@
-"""A folder as the hub's, with random weights: what `loading.load("modelscope")` finds in its cache, but never trained.
+"""A folder like the hub's cache, with random weights: what `loading.load("modelscope")` finds there, but untrained.
 
-The file names, the names and shapes of the tensors and the sizes of the files are the published ones. A weights file is
-written tensor by tensor, so that it takes little memory, whatever its size. Both variants hold the same numbers.
+File names, tensor names and shapes, and file sizes are the published ones. A weights file is written tensor by tensor,
+so it takes little memory whatever its size. Both variants hold the same numbers.
 """
 
 import hashlib
 import json
 import math
-import shutil
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from pathlib import Path
 import torch
 
 from t2v_helpers.cartoon.tokenizer import END, START, vocabulary_of_size
-from t2v_helpers.core import files
+from t2v_helpers.core import checking, files
 from t2v_helpers.core.seeding import generator
 from t2v_helpers.model import byte_pairs, folder_checks, hub, loading
 
@@ -24,7 +23,7 @@ MARK, README = "dry_run.json", "README.txt"
 TOKENIZER_FILES = ("merges.txt", "special_tokens_map.json", "tokenizer_config.json", "vocab.json")
 WHAT = """Random weights in the layout of ali-vilab/text-to-video-ms-1.7b, made by `make dry-run`.
 
-Nobody trained them, and they make no videos. They show that loading and running works, and how much memory it takes.
+They are untrained and make no videos. They show that loading and running works, and how much memory it takes.
 Nothing else uses this folder: delete it whenever you like.
 """
 _DTYPES = {torch.int64: "I64", torch.float32: "F32", torch.float16: "F16"}  # a file has the wider ones first
@@ -32,7 +31,7 @@ _DTYPES = {torch.int64: "I64", torch.float32: "F32", torch.float16: "F16"}  # a 
 
 @dataclass(frozen=True)
 class Cache:
-    """Where the random weights lie, and of what shape. shapes: a folder like t2v_helpers/modelscope."""
+    """Where the random weights are, and their shapes. shapes: a folder like t2v_helpers/model/modelscope."""
 
     root: Path
     shapes: Path = hub.MODELSCOPE_SHAPES
@@ -40,23 +39,23 @@ class Cache:
 
     @property
     def hub_cache(self) -> Path:
-        """What HF_HUB_CACHE names while the weights are loaded."""
+        """The value of HF_HUB_CACHE while the weights are loaded."""
         return self.root / "hub"
 
     @property
     def snapshot(self) -> Path:
-        """The folder with the pipeline, where the hub's library looks for the pinned revision."""
+        """The pipeline's folder, where huggingface_hub looks for the pinned revision."""
         return self.hub_cache / f"models--{hub.MODELSCOPE.replace('/', '--')}" / "snapshots" / hub.REVISION
 
     @property
     def model(self) -> str:
-        """What `loading.load` is given: the real model's name, and for other shapes the folder."""
+        """The argument of `loading.load`: the real model's name, or for other shapes the folder."""
         return "modelscope" if self.shapes == hub.MODELSCOPE_SHAPES else str(self.snapshot)
 
 
 @dataclass(frozen=True)
 class Weights:
-    """A file of weights. tensors: the name as published, and a tensor of its shape and dtype, in the file's order."""
+    """A weights file. tensors: (published name, tensor of its shape and dtype), in the file's order."""
 
     path: Path
     tensors: tuple[tuple[str, torch.Tensor], ...]
@@ -69,59 +68,37 @@ class Weights:
 
     @property
     def missing(self) -> bool:
-        """True until the whole file is there."""
+        """Whether the file is absent or has another size."""
         return not self.path.is_file() or self.path.stat().st_size != self.size
 
 
 def prepare(
     cache: Cache, variants: Iterable[str | None], tokenizer: Path | None = None, progress: Callable | None = None
 ) -> list[Weights]:
-    """Write what the folder lacks, and give back its weights files. What is whole is kept.
+    """Write what the folder lacks, keep what is whole, and return its weights files.
 
-    variants: None for float32, "fp16". tokenizer: a folder with a CLIP tokenizer; without one, one is built.
-    progress: called with the bytes written since the last call, and the bytes that are to be written.
-    Errors: ValueError (a folder with something else in it, a tokenizer that is damaged or of another size, sizes that
-    are not the published ones), FileNotFoundError (no tokenizer), OSError (too little disk); those of
-    `files.check_target`.
+    variants: None for float32, "fp16". tokenizer: a folder with a CLIP tokenizer; None builds one.
+    progress: called with the bytes written since the last call, and the bytes to write in all.
+    Errors: ValueError (a folder with other files, a damaged tokenizer or one of another size, file sizes that are not
+    the published ones), FileNotFoundError (no tokenizer), OSError (too little disk); those of `checking.replaceable`.
     """
-    check_place(cache)
+    checking.replaceable(cache.root, MARK, "a dry run")
+    if (cache.root / MARK).is_file() and folder_checks.read(cache.root / MARK) != _mark(cache):
+        raise ValueError(f"{cache.root} holds weights of another shape or seed: delete it, or name a new folder.")
     write_texts(cache, tokenizer)
-    for left in cache.snapshot.glob("*/.*.safetensors"):  # by a run that was killed while it wrote
+    for left in cache.snapshot.glob("*/.*.safetensors"):  # from a run that was killed while writing
         left.unlink()
     planned = [file for variant in variants for file in plan(cache, variant)]
     lacking = [file for file in planned if file.missing]
-    check_disk(cache.root, sum(file.size for file in lacking))
+    total = sum(file.size for file in lacking)
+    checking.room_on_disk(cache.root, total, "a dry run's random weights")
     for file in lacking:
-        _write(file, cache.seed, lambda n: progress and progress(n, sum(one.size for one in lacking)))
+        _write(file, cache.seed, lambda n: progress and progress(n, total))
     return planned
 
 
-def check_place(cache: Cache) -> None:
-    """Know that the folder is ours, or new. Errors: ValueError; those of `files.check_target`. Nothing is written."""
-    files.check_target(cache.root / MARK)
-    if not cache.root.is_dir() or not any(cache.root.iterdir()):
-        return
-    if not (cache.root / MARK).is_file():
-        raise ValueError(f"{cache.root} holds files, but no weights of a dry run: name a new folder with --folder.")
-    found = folder_checks.read(cache.root / MARK)
-    if found != _mark(cache):
-        raise ValueError(
-            f"{cache.root} holds random weights of another shape or seed: delete it, or name a new folder."
-        )
-
-
-def check_disk(root: Path, needed: int) -> None:
-    """OSError where the disk has fewer bytes free than are `needed`."""
-    free = shutil.disk_usage(next(one for one in (root, *root.absolute().parents) if one.exists())).free
-    if free < needed:
-        raise OSError(
-            f"the random weights need {needed / 1e9:.2f} GB of disk, but {root} has {free / 1e9:.2f} GB free: "
-            "delete something, or name a folder on a larger disk with --folder."
-        )
-
-
 def plan(cache: Cache, variant: str | None) -> list[Weights]:
-    """The files of a variant, from the configs alone. ValueError: this diffusers would need files of another size."""
+    """A variant's files, from the configs alone. ValueError: this version of diffusers needs files of another size."""
     parts = loading.skeleton(cache.snapshot)
     sizes = cache.shapes / "weights.json"
     published = json.loads(sizes.read_text(encoding="utf-8"))[variant or ""] if sizes.is_file() else {}
@@ -131,20 +108,21 @@ def plan(cache: Cache, variant: str | None) -> list[Weights]:
 def _planned(snapshot: Path, part: str, module: torch.nn.Module, variant: str | None, published: dict) -> Weights:
     stem = "model" if part == "text_encoder" else "diffusion_pytorch_model"
     name = f"{part}/{stem}.{'fp16.' if variant else ''}safetensors"
-    tensors = tuple(sorted(_published(part, module, variant), key=lambda pair: (_rank(pair[1]), pair[0])))
+    order = list(_DTYPES)
+    tensors = tuple(sorted(_published(part, module, variant), key=lambda pair: (order.index(pair[1].dtype), pair[0])))
     header = _header(tensors)
     bare = Weights(snapshot / name, tensors, header)
     asked = published.get(name, {}).get("bytes", bare.size + -len(header) % 8)
-    if not 0 <= asked - bare.size < 8:  # the header is filled up with spaces, as the format allows
+    if not 0 <= asked - bare.size < 8:  # spaces pad the header, as the format allows
         raise ValueError(
-            f"{name} has {asked} bytes as published, but with this diffusers the network takes {bare.size}: "
+            f"{name} has {asked} bytes as published, but this version of diffusers needs {bare.size}: "
             "install the versions in constraints.txt."
         )
     return Weights(snapshot / name, tensors, header + b" " * (asked - bare.size))
 
 
 def _published(part: str, module: torch.nn.Module, variant: str | None) -> Iterator[tuple[str, torch.Tensor]]:
-    """Names as they were in 2023, with a tensor on the meta device."""
+    """Names of 2023, each with a tensor on the meta device."""
     dtype = torch.float16 if variant else torch.float32
     for name, tensor in module.state_dict().items():
         yield folder_checks.published_name(part, name), tensor.to(dtype)
@@ -153,12 +131,8 @@ def _published(part: str, module: torch.nn.Module, variant: str | None) -> Itera
         yield "text_model.embeddings.position_ids", torch.empty(1, places, dtype=torch.int64, device="meta")
 
 
-def _rank(tensor: torch.Tensor) -> int:
-    return list(_DTYPES).index(tensor.dtype)
-
-
 def _header(tensors: Iterable[tuple[str, torch.Tensor]]) -> bytes:
-    """The JSON at the start of a safetensors file: for each tensor its dtype, its shape, and where its bytes stand."""
+    """The JSON at the start of a safetensors file: each tensor's dtype, shape and position."""
     entries, start = {"__metadata__": {"format": "pt"}}, 0
     for name, tensor in tensors:
         end = start + tensor.nbytes
@@ -183,10 +157,10 @@ def _write(file: Weights, seed: int, progress: Callable[[int], object]) -> None:
 
 
 def numbers(name: str, like: torch.Tensor, seed: int) -> torch.Tensor:
-    """Random numbers of that shape and dtype, which depend on the seed and the name alone, and are exact in float16.
+    """Random numbers of `like`'s shape and dtype: a function of seed and name, and exact in float16.
 
-    Matrices and kernels: normal, variance 1 / inputs, so that what goes through keeps its size (LeCun et al. 1998,
-    "Efficient BackProp", section 4.6). Norms start at 1, and what is added at 0.
+    Matrices and kernels: normal with variance 1 / inputs, so that activations keep their size (LeCun et al. 1998,
+    "Efficient BackProp", section 4.6). Norms' weights are 1, biases 0.
     """
     if like.dtype == torch.int64:
         return torch.arange(like.numel()).reshape(like.shape)
@@ -198,7 +172,7 @@ def numbers(name: str, like: torch.Tensor, seed: int) -> torch.Tensor:
 
 
 def write_texts(cache: Cache, tokenizer: Path | None = None) -> None:
-    """Write all but the weights. The mark comes first: whatever stops the run, the folder is known again."""
+    """Write everything but the weights. The mark comes first, so that a stopped run's folder is recognised."""
     size = folder_checks.read(cache.shapes / "text_encoder.json")["vocab_size"]
     spelled = _copied_tokenizer(tokenizer, size, cache.shapes) if tokenizer else built_tokenizer(size, cache.shapes)
     configs = {f"{part}/config.json": f"{part}.json" for part in folder_checks.PARTS}
@@ -223,11 +197,11 @@ def built_tokenizer(size: int, shapes: Path) -> dict[str, str]:
 
 
 def _copied_tokenizer(folder: Path, size: int, shapes: Path) -> dict[str, str]:
-    """File -> its text, with the vocabulary and the merges in `folder`, in either form that transformers saves."""
+    """File -> its text, from the tokenizer in `folder`, in either form that transformers saves."""
     vocabulary, merges = _read_tokenizer(folder)
     if sorted(vocabulary.values()) != list(range(size)) or not {START, END} <= set(vocabulary):
         raise ValueError(
-            f"{folder} has {len(vocabulary)} tokens, but the text encoder knows {size}, numbered from 0, with "
+            f"{folder} has {len(vocabulary)} tokens, but the text encoder needs {size}, numbered from 0, with "
             f"{START} and {END}: name another."
         )
     return _spelled(vocabulary, merges, shapes)
@@ -239,12 +213,12 @@ def _spelled(vocabulary: dict[str, int], merges: Iterable[str], shapes: Path) ->
 
 
 def _read_tokenizer(folder: Path) -> tuple[dict[str, int], list[str]]:
-    """Token -> its number, and the merges, "a b" each. Errors: FileNotFoundError; ValueError: they are damaged."""
+    """Token -> number, and the merges, each "a b". Errors: FileNotFoundError; ValueError: a damaged file."""
     whole, vocabulary, merges = (folder / name for name in ("tokenizer.json", "vocab.json", "merges.txt"))
     older = vocabulary.is_file() and merges.is_file()
     if not older and not whole.is_file():
         raise FileNotFoundError(
-            f"{folder} is no CLIP tokenizer, neither tokenizer.json nor vocab.json with merges.txt is in it: "
+            f"{folder} is not a CLIP tokenizer: it holds neither tokenizer.json nor vocab.json and merges.txt; "
             "name its folder."
         )
     folder_checks.check_tokenizer(folder)

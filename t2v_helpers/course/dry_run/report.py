@@ -1,8 +1,9 @@
-"""What the memory should be, what it was, and whether each check holds."""
+"""The memory as predicted and as measured, and whether each check holds."""
 
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from pathlib import Path
 
 import torch
@@ -12,13 +13,13 @@ from t2v_helpers.machine.device import GIB
 from t2v_helpers.model.folder_checks import LATENT_SCALE
 
 WITHIN = 0.15  # how far a measured peak may lie from the prediction
-MOST_GIB = 24  # what the dry run promises to stay below
+MOST_GIB = 24  # the limit that the dry run promises to keep
 SAME = 1e-2  # of the largest value: bfloat16 keeps 8 bits
 
 
 @dataclass(frozen=True)
 class Check:
-    """Something that must hold, and what was found."""
+    """Something that must hold, what was found, and whether it holds."""
 
     what: str
     found: str
@@ -27,7 +28,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Parts:
-    """Bytes, known without a weight: of the weights of each part, of their files, and of the activations."""
+    """Bytes known from the configs alone: each part's weights, weights file and activations."""
 
     weights: Mapping[str, int]
     files: Mapping[str, int]
@@ -41,9 +42,9 @@ class Parts:
 
 @dataclass(frozen=True)
 class Row:
-    """A peak of resident memory, predicted and measured, in bytes; and the seconds that it took.
+    """A peak of resident memory, predicted and measured, in bytes, and its phase's seconds.
 
-    least: where the system may drop pages of a file that it has read, what is left then. None: it has no such choice.
+    least: what is left where the system may drop pages of a file that it has read; None: it may not.
     """
 
     what: str
@@ -54,12 +55,12 @@ class Row:
 
     @property
     def off(self) -> float:
-        """How far the prediction lies from what was measured, as a share of the latter."""
+        """How far the prediction is from the measured peak, as a share of the latter."""
         return self.predicted / self.measured - 1
 
     @property
     def holds(self) -> bool:
-        """True where the measured peak is WITHIN the prediction."""
+        """Whether the measured peak is WITHIN the prediction."""
         least = self.predicted if self.least is None else self.least
         return (1 - WITHIN) * least <= self.measured <= (1 + WITHIN) * self.predicted
 
@@ -67,7 +68,7 @@ class Row:
 def parts_of(
     skeleton: Mapping[str, torch.nn.Module], dtype: torch.dtype, frames: int, pixels: int, files: Mapping[str, int]
 ) -> Parts:
-    """What can be known from the configs alone. files: part -> the bytes of its file on the disk."""
+    """The bytes that the configs predict. files: part -> the bytes of its file on the disk."""
     side = pixels // LATENT_SCALE
     traced = activation_memory.peaks(skeleton, frames, side, side)
     own = next(skeleton["unet"].parameters()).dtype.itemsize
@@ -76,20 +77,17 @@ def parts_of(
 
 
 def loading(parts: Parts, converted: bool, before: int = 0) -> int:
-    """The peak of loading, beside the baseline: the weights so far, and the file that is being read.
+    """The peak of loading above the baseline: the weights so far and the file being read.
 
-    converted: the weights are stored in another dtype than asked for. If not, the file itself is the memory. before:
-    bytes of other weights that are held.
+    converted: the weights are stored in another dtype; else the mapped file is itself the memory. before: bytes of
+    other weights that are held.
     """
-    so_far, most = before, 0
-    for name, size in parts.weights.items():
-        so_far += size
-        most = max(most, so_far + (parts.files[name] if converted else 0))
-    return most
+    so_far = accumulate(parts.weights.values())
+    return before + max(size + converted * parts.files[name] for name, size in zip(parts.weights, so_far, strict=True))
 
 
 def rows(parts: Parts, found: Mapping, converted: bool) -> list[Row]:
-    """The three phases of the first stage; where the system counts one peak for all, the first alone."""
+    """The three phases of the first stage; only the first where the system has one peak for all."""
     predicted = {
         "load": loading(parts, converted),
         "step": parts.total + parts.activations["unet"],
@@ -104,7 +102,7 @@ def rows(parts: Parts, found: Mapping, converted: bool) -> list[Row]:
 
 
 def copies(parts: Parts, shared: Mapping, repeated: Mapping) -> list[Row]:
-    """One set of weights for all schedulers, and a set for each: what is held afterwards."""
+    """What is held by one set of weights for all schedulers, and by a set for each."""
     sets = {"one set, held": (shared, 1), f"{repeated['sets']} sets, held": (repeated, repeated["sets"])}
     return [
         Row(name, found["baseline"] + n * parts.total, found["held"], found["phases"]["load"]["seconds"])
@@ -113,18 +111,17 @@ def copies(parts: Parts, shared: Mapping, repeated: Mapping) -> list[Row]:
 
 
 def agreement(made: Iterable[Row]) -> list[Check]:
-    """Each measured peak beside its prediction."""
+    """A check for each row: its measured peak agrees with the prediction."""
     return [Check(f"{row.what}: prediction within {WITHIN:.0%}", f"{row.off:+.1%}", row.holds) for row in made]
 
 
 def checks(
     parameters: int, parts: Parts, step: Mapping, shared: Mapping, repeated: Mapping, size: tuple
 ) -> list[Check]:
-    """What must hold beside the memory. parameters: of the configs. size: frames, height and width of the video."""
-    most = max(phase["peak"] for found in (step, shared, repeated) for phase in found["phases"].values())
-    held = repeated["held"]
+    """What else must hold. parameters: of the configs. size: frames, height and width of the video."""
+    peaks = [phase["peak"] for found in (step, shared, repeated) for phase in found["phases"].values()]
+    most, n = max(*peaks, repeated["held"]), repeated["sets"]
     apart = difference(shared["arrived"], repeated["arrived"])
-    n = repeated["sets"]
     return [
         Check("all parameters are there", f"{step['parameters']:,}", step["parameters"] == parameters),
         Check("a guided step gives finite numbers", str(step["finite"]).lower(), step["finite"]),
@@ -132,31 +129,28 @@ def checks(
         Check(f"{n} schedulers on one set of weights", _gib(shared["bytes"]), shared["bytes"] == parts.total),
         Check(f"loaded {n} times, {n} sets", _gib(repeated["bytes"]), repeated["bytes"] == n * parts.total),
         Check("both ways arrive at the same latents", f"off by at most {apart:.1e}", apart <= SAME),
-        Check(f"all below {MOST_GIB} GiB", _gib(max(most, held)), max(most, held) < MOST_GIB * GIB),
+        Check(f"all below {MOST_GIB} GiB", _gib(most), most < MOST_GIB * GIB),
     ]
 
 
 def difference(some: Mapping[str, list], others: Mapping[str, list]) -> float:
     """The largest difference between values of the same name, as a share of the largest value; inf if not finite."""
-    off = 0.0
-    for name, values in some.items():
-        a, b = torch.tensor(values), torch.tensor(others[name])
-        apart = ((a - b).abs().max() / a.abs().max()).item()
-        off = max(off, apart if apart == apart else float("inf"))
-    return off
+    pairs = [(torch.tensor(values), torch.tensor(others[name])) for name, values in some.items()]
+    apart = torch.stack([(a - b).abs().max() / a.abs().max() for a, b in pairs])
+    return apart.nan_to_num(torch.inf).max().item()
 
 
 def to_dict(about: dict, parts: Parts, made: list[Row], held: list[Check]) -> dict:
-    """For JSON: bytes and seconds."""
+    """The report for JSON, in bytes and seconds."""
     peaks = [asdict(row) | {"off": row.off} for row in made]
     return {"about": about, "parts": asdict(parts), "memory": peaks, "checks": [asdict(check) for check in held]}
 
 
 def is_one(path: Path) -> bool:
-    """Whether a file holds what `to_dict` gives."""
+    """Whether a file holds a report as `to_dict` makes it."""
     try:
         return json.loads(path.read_text(encoding="utf-8")).keys() >= {"about", "parts", "memory", "checks"}
-    except (ValueError, AttributeError):  # no JSON, or no keys
+    except (ValueError, AttributeError):  # not JSON, or not a dict
         return False
 
 

@@ -1,4 +1,4 @@
-"""What is measured, each in a Python of its own: there, the peak of memory is that of the measurement alone.
+"""What is measured, each stage in its own process: there, peak memory is that of the stage alone.
 
 A child reads a Request from its standard input and writes what it found to its standard output, both as JSON.
 """
@@ -27,13 +27,13 @@ from t2v_helpers.model import denoising, generate, loading
 
 PROMPT = "a robot is dancing in times square"
 SCHEDULERS = ("ddim", "dpm++", "lms", "pndm")  # the four of the blog
-STEPS = 50  # and its steps, of which the first is made here
+STEPS = 50  # the blog's; only the first is made here
 _CHILD = "from t2v_helpers.course.dry_run import stages; stages.child()"
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a child is asked. stage: a key of STAGES. model: what loading.load is given. pixels: height and width."""
+    """What a child is asked. stage: a key of STAGES. model: as for loading.load. pixels: height and width."""
 
     stage: str
     model: str
@@ -43,44 +43,39 @@ class Request:
     names: tuple[str, ...] = SCHEDULERS
 
     def spec(self, scheduler: str = "ddim") -> GenerationSpec:
-        """What is made: the blog's 50 steps, of which only the first is taken."""
-        return GenerationSpec(
-            PROMPT, scheduler=scheduler, steps=STEPS, frames=self.frames, height=self.pixels, width=self.pixels
-        )
+        """What is made."""
+        size = {"frames": self.frames, "height": self.pixels, "width": self.pixels}
+        return GenerationSpec(PROMPT, scheduler=scheduler, steps=STEPS, **size)
 
 
 def ask(request: Request, hub: Path) -> dict:
-    """What a child found, with `hub` as its cache of the hub, and no network.
+    """What a child found, with `hub` as its hub cache and without network.
 
-    Errors: MemoryError (the system ended it), RuntimeError (it failed; its own words are on stderr).
+    Errors: MemoryError (the system killed it), RuntimeError (it failed; its error is on stderr).
     """
     surroundings = os.environ | {"HF_HUB_CACHE": str(hub.resolve()), "HF_HUB_OFFLINE": "1"}
-    call = [sys.executable, "-c", _CHILD]
-    said = subprocess.run(
-        call, input=json.dumps(asdict(request)), stdout=subprocess.PIPE, text=True, env=surroundings, cwd=paths.ROOT
-    )
-    if said.returncode == -9:
-        raise MemoryError(f"the system ended the stage {request.stage!r}, so memory ran out: close other programs.")
-    if said.returncode:
-        raise RuntimeError(
-            f"the stage {request.stage!r} failed with exit status {said.returncode}; its words are above."
-        )
-    return json.loads(said.stdout.splitlines()[-1])
+    settings = {"stdout": subprocess.PIPE, "text": True, "env": surroundings, "cwd": paths.ROOT}
+    done = subprocess.run([sys.executable, "-c", _CHILD], input=json.dumps(asdict(request)), **settings)
+    if done.returncode == -9:
+        raise MemoryError(f"the system killed the stage {request.stage!r}, so memory ran out: close other programs.")
+    if done.returncode:
+        raise RuntimeError(f"the stage {request.stage!r} failed with exit status {done.returncode}; see above.")
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def child() -> None:
-    """Do what standard input asks, and say on standard output what was found."""
+    """Do what standard input asks, and print what was found."""
     asked = json.loads(sys.stdin.read())
     request = Request(**asked | {"names": tuple(asked["names"])})
     try:
         found = {"baseline": baseline(), "peaks_apart": probe.reset_peak(), "threads": torch.get_num_threads()}
         print(json.dumps(found | STAGES[request.stage](request)))
-    except KeyboardInterrupt:  # the parent got it, too, and says so
+    except KeyboardInterrupt:  # the parent got it too and reports it
         sys.exit(130)
 
 
 def baseline() -> int:
-    """Resident bytes of a Python that has loaded and run a very small model, and let go of it."""
+    """Resident bytes of a Python that has loaded, run and freed a very small model."""
     pipe = loading.load("cartoon", "cpu", quiet=True)
     generate.generate(pipe, GenerationSpec(PROMPT, steps=2, frames=2))
     del pipe
@@ -89,7 +84,7 @@ def baseline() -> int:
 
 
 def step_and_decode(request: Request) -> dict:
-    """Load; one guided step; decode its frames. Each with its seconds and its peak of resident memory, in bytes."""
+    """Load, make one guided step, decode its frames: each with its seconds and its peak resident bytes."""
     found, phases = {}, tqdm(total=3, desc="load, step, decode", unit="phase")
     with measured(found, "load", phases):
         pipe = _load(request)
@@ -102,7 +97,7 @@ def step_and_decode(request: Request) -> dict:
 
 
 def shared(request: Request) -> dict:
-    """Load once; a pipeline for each scheduler, all on these weights; one guided step of each."""
+    """Load once; make one guided step with each scheduler, all on these weights."""
     found = {}
     with measured(found, "load"):
         pipe = _load(request)
@@ -113,7 +108,7 @@ def shared(request: Request) -> dict:
 
 
 def repeated(request: Request) -> dict:
-    """Load the pipeline again for each scheduler, as the blog does; one guided step of each."""
+    """Load the pipeline again for each scheduler, as the blog does; make one guided step with each."""
     found = {}
     with measured(found, "load"):
         pipes = [_load(request) for _ in tqdm(request.names, desc="load again", unit="pipeline")]
@@ -124,9 +119,9 @@ STAGES = {"step": step_and_decode, "shared": shared, "repeated": repeated}
 
 
 def _compared(request: Request, found: dict, pipes: list) -> dict:
-    """What the pipelines hold together, and where their first steps arrive: name -> values, one after another.
+    """What the pipelines hold together, and where their first steps arrive: scheduler -> flat list of values.
 
-    The steps are of one frame, as small as the model takes it: that tells whether the weights are the same.
+    One frame of the smallest size is enough to show whether the weights are the same.
     """
     trim_memory()
     held = probe.resident_bytes(os.getpid())
@@ -138,14 +133,14 @@ def _compared(request: Request, found: dict, pipes: list) -> dict:
 
 
 def weights_of(pipes: list) -> dict[str, int]:
-    """Parameters of one pipeline, and the bytes of all weights of these pipelines, shared ones counted once."""
+    """Parameters of one pipeline, and the bytes of all weights of these pipelines; shared ones count once."""
     parts = [[pipe.text_encoder, pipe.unet, pipe.vae] for pipe in pipes]
     stored = {p.data_ptr(): p.nbytes for part in sum(parts, []) for p in part.parameters()}
     return {"parameters": sum(p.numel() for part in parts[0] for p in part.parameters()), "bytes": sum(stored.values())}
 
 
 def _load(request: Request):
-    """The pipeline, its weights truly read: what is stored as asked for is only mapped, and read page by page."""
+    """The pipeline, with every page of its weights read: weights in their stored dtype are only mapped at first."""
     pipe = loading.load(request.model, "cpu", request.dtype, offline=True, quiet=True)
     page = 4096 // pipe.unet.dtype.itemsize
     for part in (pipe.text_encoder, pipe.unet, pipe.vae):
@@ -156,7 +151,7 @@ def _load(request: Request):
 
 @contextmanager
 def measured(found: dict, name: str, bar: tqdm | None = None) -> Iterator[None]:
-    """Book the seconds of the block, and its peak of resident memory, in bytes."""
+    """Record the seconds of the block and its peak resident bytes under `name`."""
     trim_memory()
     start = time.perf_counter()
     with peak_memory() as peak:
@@ -167,7 +162,7 @@ def measured(found: dict, name: str, bar: tqdm | None = None) -> Iterator[None]:
 
 
 def trim_memory() -> None:
-    """Let go of what nobody uses. Without it, what one phase freed would be counted in the next: glibc keeps it."""
+    """Return freed memory to the system: glibc keeps it, and it would count in the next phase."""
     gc.collect()
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
         libc.malloc_trim(0)

@@ -1,7 +1,7 @@
-"""`t2v`: the course at the command line. Each command is a few lines around a function that the notebooks call too.
+"""`t2v`: the course at the command line. Each command is a few lines around a function that the notebooks also call.
 
-What goes wrong with the input ends in one sentence on stderr and exit status 2. Libraries are imported by the command
-that needs them, so that `t2v --help` is there at once.
+Bad input ends in one sentence on stderr and exit status 2. Libraries are imported by the command that needs them, so
+`t2v --help` is immediate.
 """
 
 import argparse
@@ -38,19 +38,19 @@ MODULES = {  # commands with a `main` and options of their own: where, and their
 INPUT_ERRORS = (ValueError, OSError, MemoryError, ImportError, FloatingPointError)
 SUFFIXES = (".mp4", ".png", ".json")  # the video, its filmstrip and its record
 SHEET_SCALE = 4
-MOST_CLIPS = 50  # in a row or a column they still fit into an mp4 (16384 pixels), and all into 1 GiB of memory
+MOST_CLIPS = 50  # in one row or column they fit into an mp4 (16384 pixels), and into 1 GiB of memory
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command. Returns the exit status: 0, 1 where something failed that was asked, 2 for bad input."""
+    """Run one command. Returns the exit status: 0; 1 where something failed; 2 for bad input."""
     argv = list(sys.argv[1:] if argv is None else argv)
     try:
         status = _run(argv)
         sys.stdout.flush()
         return status
-    except BrokenPipeError:  # the reader of a pipe has seen enough: `t2v trace cartoon | head -1`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what Python still has to write at its end
-        return 128 + 13  # as a shell says of a program that SIGPIPE ended
+    except BrokenPipeError:  # the reader has closed the pipe: `t2v trace cartoon | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python still flushes stdout when it exits
+        return 128 + 13  # a shell's status for a program that SIGPIPE ended
     except INPUT_ERRORS as error:
         print(f"t2v: {sentence(error)}{_hint(error, argv)}", file=sys.stderr)
         return 2
@@ -67,16 +67,16 @@ def _run(argv: list[str]) -> int:
 
 
 def sentence(error: Exception) -> str:
-    """What an error says, in one line; the system's own errors name their file."""
+    """An error's message in one line; an error of the operating system names its file."""
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}."
     return " ".join(str(error).split()) or f"{type(error).__name__}."
 
 
 def _hint(error: Exception, argv: list[str]) -> str:
-    """What an error cannot say itself: that a library does not load, or that nobody typed the memory it speaks of."""
+    """A hint when an import failed, or when the memory limit came from $T2V_MEMORY."""
     importing = any(frame.f_code.co_name == "<module>" for frame, _ in traceback.walk_tb(error.__traceback__))
-    if importing or isinstance(error, ImportError):  # torch raises OSError for a library that it does not find
+    if importing or isinstance(error, ImportError):  # torch raises OSError where a shared library is missing
         return " (`t2v info` says more)"
     asked = any(word.startswith("--memory") for word in argv)
     if str(error).startswith("memory=") and os.environ.get("T2V_MEMORY") and not asked:
@@ -103,16 +103,16 @@ def parser() -> arguments.Parser:
 
 def _generate_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("prompt", help='what to show: "a robot is dancing in times square in van gogh style"')
-    beside = "the video's file, .mp4; a record and a filmstrip are put beside it (outputs/, named after what was asked)"
+    beside = "the video's file, .mp4; its record and a filmstrip go next to it (outputs/, named after the prompt)"
     p.add_argument("-o", "--out", type=arguments.path, help=beside)
     p.add_argument("--model", default="cartoon", help=f"{CHOICES} (%(default)s)")
     p.add_argument("--device", default="auto", help="auto, cpu, cuda (also for ROCm) or cuda:1")
     p.add_argument("--dtype", default="auto", help="auto, float32, float16 or bfloat16")
-    p.add_argument("--memory", help="8GiB, say: choose what to save so that the video fits; what was chosen is told")
-    p.add_argument("--fast", action="store_true", help="several times faster, and another video: see 10_speed")
-    p.add_argument("--lora", type=arguments.path, help="a folder with words that a LoRA has learned: see notebook 07")
+    p.add_argument("--memory", help="such as 8GiB: choose options so that the video fits, and print them")
+    p.add_argument("--fast", action="store_true", help="several times faster, but another video: see 10_speed")
+    p.add_argument("--lora", type=arguments.path, help="a folder with a LoRA that has learned words: see notebook 07")
     p.add_argument("--offline", action="store_true", default=None, help="download nothing")
-    asked = {"default": argparse.SUPPRESS}  # what is not given is left to GenerationSpec
+    asked = {"default": argparse.SUPPRESS}  # what is not given takes GenerationSpec's default
     pixels = "pixels, a multiple of 16 for the cartoon, up to 1024 (the model's own)"
     p.add_argument("--negative-prompt", **asked, help="what not to show (nothing)")
     p.add_argument("--seed", type=int, **asked, help="another seed, another video: from 0 to 4294967295 (0)")
@@ -125,7 +125,7 @@ def _generate_options(p: argparse.ArgumentParser) -> None:
 
 
 def _info_options(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--quick", action="store_true", help="only look: leave out the trials, which compute a little")
+    p.add_argument("--quick", action="store_true", help="leave out the trials, which compute a little")
 
 
 def _world_options(p: argparse.ArgumentParser) -> None:
@@ -134,7 +134,7 @@ def _world_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--count", type=number, default=24, help=f"how many clips, up to {MOST_CLIPS} (%(default)s)")
     p.add_argument("--columns", type=number, default=6, help="clips in a row (%(default)s)")
     p.add_argument("--seed", type=int, default=0, help="another seed, other clips (%(default)s)")
-    split = "train: what the model may have learned from; held_out: what was kept away from it; all (%(default)s)"
+    split = "train: what the model was trained on; held_out: what it was not; all (%(default)s)"
     p.add_argument("--split", default="all", help=split)
 
 
@@ -146,7 +146,7 @@ def _trace_options(p: argparse.ArgumentParser) -> None:
 
 
 def _download_options(p: argparse.ArgumentParser) -> None:
-    kinds = "float16 for a GPU; float32 for a processor, and for notebook 11 (%(default)s)"
+    kinds = "float16 for a GPU; float32 for a CPU, and for notebook 11 (%(default)s)"
     p.add_argument("--dtype", choices=("float16", "float32"), default="float16", help=kinds)
 
 
@@ -154,7 +154,7 @@ def _download_options(p: argparse.ArgumentParser) -> None:
 
 
 def generate(options: argparse.Namespace) -> int:
-    """Make a video. Errors: of loading.load, lora.load and generate.generate; ValueError: words that are not known."""
+    """Make a video. Errors: of loading.load, lora.load and generate.generate; ValueError: unknown words."""
     from t2v_helpers.core.records import GenerationSpec
     from t2v_helpers.model import generate, loading, validation
 
@@ -181,7 +181,7 @@ def _default_out(options: argparse.Namespace, spec) -> Path:
 
 
 def _load(options: argparse.Namespace, spec):
-    """The pipeline that the options name, with its LoRA; the record of a video names both."""
+    """The pipeline that the options name, with its LoRA; a video's record names both."""
     from t2v_helpers.model import loading
 
     chosen = {"memory": _plan(options, spec), "fast": options.fast}
@@ -195,7 +195,7 @@ def _load(options: argparse.Namespace, spec):
 
 
 def _plan(options: argparse.Namespace, spec):
-    """What --memory leads to, which loading tells; None without it."""
+    """The memory plan for --memory, which loading prints; None without it."""
     from t2v_helpers.model import loading
 
     if options.memory is None:
@@ -205,7 +205,7 @@ def _plan(options: argparse.Namespace, spec):
 
 
 def info(options: argparse.Namespace) -> int:
-    """Say what this machine has, what is missing, and how to mend it; what to set on an AMD GPU; and what runs."""
+    """Report what this machine has, what is missing and how to fix it, what to set on an AMD GPU, and what runs."""
     from t2v_helpers.machine import doctor, probe, rocm
 
     found, settings = doctor.look(), rocm.settings(probe.look_at_torch(), os.environ)
@@ -221,7 +221,7 @@ def info(options: argparse.Namespace) -> int:
 
 
 def _memory_problems(found) -> list:
-    """What is wrong with the variable T2V_MEMORY; nothing is said of it where torch does not load."""
+    """What is wrong with the variable T2V_MEMORY; nothing is checked where torch does not load."""
     from t2v_helpers.machine import doctor
 
     if not found.t2v_memory or found.build == "none":
@@ -236,11 +236,11 @@ def _memory_problems(found) -> list:
 
 
 def _trials(silent: bool) -> tuple[list, list[str]]:
-    """The trials and what to do about them, printed as they come unless `silent`: a trial may take its time."""
+    """The trials and the advice on them, printed one by one unless `silent`: a trial may take a while."""
     try:
         from t2v_helpers.model import dtype_trials
     except (ImportError, OSError) as error:
-        print(f"\nNothing could be tried ({error}): mend the above first.", file=sys.stderr)
+        print(f"\nNothing could be tried ({error}): fix the above first.", file=sys.stderr)
         return [], []
     say = (lambda text: None) if silent else (lambda text: print(text, flush=True))
     tried = []
@@ -254,7 +254,7 @@ def _trials(silent: bool) -> tuple[list, list[str]]:
 
 
 def world(options: argparse.Namespace) -> int:
-    """Draw a sheet of the cartoon world. ValueError: a number out of range, an unknown split or kind of file."""
+    """Draw a sheet of the cartoon world. ValueError: a number out of range, an unknown split or file type."""
     from t2v_helpers import cartoon
     from t2v_helpers.core import checking
 
@@ -284,7 +284,7 @@ def trace(options: argparse.Namespace) -> int:
 
 
 def download(options: argparse.Namespace) -> int:
-    """Fetch the real model into the cache, look at every byte of it, and print its folder. Errors: hub.folder's."""
+    """Fetch the real model into the cache, check every byte, and print its folder. Errors: those of hub.folder."""
     import torch
 
     from t2v_helpers.model import hub, loading
@@ -307,13 +307,13 @@ COMMANDS = {  # the commands of this file: their options, and their line in the 
 
 
 def _name(model: str, spec) -> str:
-    """The words, the seed and what is not as by default, for a file's name: another video has another name.
+    """A file name from the prompt, the seed and what is not the default: another video has another name.
 
-    Where it is too long, or leaves signs out, a hash of the whole stands at its end.
+    Where it would be too long or leaves characters out, it ends in a hash of the whole.
     """
     changed = {f.name: getattr(spec, f.name) for f in fields(spec)[1:] if getattr(spec, f.name) != f.default}
-    told = {"seed": spec.seed} | changed | ({"model": Path(model).name} if model != "cartoon" else {})
-    whole = " ".join([spec.prompt, *(f"{name} {value}" for name, value in told.items())]).lower()
+    named = {"seed": spec.seed} | changed | ({"model": Path(model).name} if model != "cartoon" else {})
+    whole = " ".join([spec.prompt, *(f"{name} {value}" for name, value in named.items())]).lower()
     name = "-".join(re.findall(r"\w+", whole))
     if name.replace("-", " ") == whole and len(name.encode()) < 120:
         return name
@@ -334,13 +334,13 @@ def _check_out(path: Path) -> None:
             GenerationRecord.load(path)
     except (ValueError, FileNotFoundError) as error:
         raise ValueError(
-            f"--out {str(path)!r} would replace {beside[1].name} and {beside[2].name}, which are no "
-            f"filmstrip and record of a video ({error}): choose another name."
+            f"--out {str(path)!r} would replace {beside[1].name} and {beside[2].name}, which are not a "
+            f"video's filmstrip and record ({error}): choose another name."
         ) from error
 
 
 def _with_bar(work):
-    """Do `work(progress)` with a bar on stderr that counts the steps."""
+    """`work(progress)` with a bar on stderr that counts the steps."""
     from tqdm import tqdm
 
     with tqdm(unit="step", desc="denoising") as bar:
@@ -366,7 +366,7 @@ def _write_sheet(items: list, path: Path, columns: int) -> None:
 
 
 def _print(result: str | dict) -> None:
-    """A text as it is; a dict as JSON, where what is not a number is null."""
+    """Print a text as it is, a dict as JSON with null for NaN and infinity."""
     print(result if isinstance(result, str) else json.dumps(_finite(result), indent=2))
 
 

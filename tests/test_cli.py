@@ -218,7 +218,7 @@ def test_generate_refuses_a_folder_in_the_place_of_one_of_its_files(generate, tm
 def test_generate_replaces_no_other_programs_files(generate, tmp_path, name, why):
     (tmp_path / name).write_text("mine")
     err = refused(generate(PROMPT))
-    assert "would replace a.png and a.json, which are no filmstrip and record" in err and why in err
+    assert "would replace a.png and a.json, which are not a video's filmstrip and record" in err and why in err
     assert (tmp_path / name).read_text() == "mine" and len(list(tmp_path.iterdir())) == 1
 
 
@@ -325,7 +325,7 @@ def test_info_where_a_library_is_missing(t2v, monkeypatch):
     monkeypatch.setitem(sys.modules, "t2v_helpers.model.dtype_trials", None)
     monkeypatch.delattr(t2v_helpers.model, "dtype_trials", raising=False)
     status, out, err = t2v("info")
-    assert status == 0 and "torch build" in out and "Nothing could be tried" in err and "mend the above" in err
+    assert status == 0 and "torch build" in out and "Nothing could be tried" in err and "fix the above" in err
 
 
 @pytest.fixture
@@ -350,7 +350,7 @@ def test_a_torch_that_does_not_load_leads_to_info_and_info_to_what_to_mend(witho
         assert refused(without_torch(error, *words)) == f"t2v: {said} (`t2v info` says more)\n"
     status, out, err = without_torch(error, "info")
     assert status == 0 and f"1. torch cannot be imported: {said}\n   -> " in out
-    assert f"Nothing could be tried ({said}): mend the above first." in err
+    assert f"Nothing could be tried ({said}): fix the above first." in err
 
 
 def test_info_lists_the_memory_that_a_variable_asks_for_and_says_where_it_is_no_size(t2v, monkeypatch):

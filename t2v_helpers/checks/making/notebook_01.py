@@ -32,7 +32,7 @@ def check_01_1(as_sequences: Callable) -> Advice:
 
 
 def check_01_2(temporal_conv: Callable) -> Advice:
-    """`temporal_conv(x [b c f h w], weight [out c 3 1 1], bias [out])`: held against a Conv3d of kernel (3, 1, 1)."""
+    """`temporal_conv(x [b c f h w], weight [out c 3 1 1], bias [out])`: compared with a Conv3d of kernel (3, 1, 1)."""
     x, weight, bias = noises((2, 4, 5, 3, 2), (6, 4, 3, 1, 1), (6,))
     wanted = F.conv3d(x, weight, bias, padding=(1, 0, 0))  # [b out f h w]
     wide = [torch.cat([x[:, :, a], x, x[:, :, b]], dim=2) for a, b in (([-1], [0]), ([0], [-1]))]  # [b c f+2 h w]
@@ -77,7 +77,7 @@ def check_01_3(with_positions: Callable) -> Advice:
 
 
 def check_01_4(conv_cost: Callable) -> Advice:
-    """`conv_cost(inputs, outputs, kernel, places) -> (parameters, flops)`: held against torch's own count."""
+    """`conv_cost(inputs, outputs, kernel, places) -> (parameters, flops)`: compared with torch's own count."""
     for layer, shape in (
         (nn.Conv2d(6, 4, 3, padding=1), (5, 7)),
         (nn.Conv3d(8, 8, (3, 1, 1), padding=(1, 0, 0)), (4, 3, 2)),

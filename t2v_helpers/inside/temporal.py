@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from diffusers import TransformerTemporalModel, UNet3DConditionModel
+from diffusers import TransformerTemporalModel
 from diffusers.models.resnet import TemporalConvLayer
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -17,7 +17,7 @@ KINDS = {"convolution": TemporalConvLayer, "attention": TransformerTemporalModel
 ALONG_TIME = {"kernel_size": (3, 1, 1), "padding": (1, 0, 0), "stride": (1, 1, 1), "dilation": (1, 1, 1)}
 
 
-def temporal_layers(unet: UNet3DConditionModel, kinds: tuple[str, ...] = tuple(KINDS)) -> list[nn.Module]:
+def temporal_layers(unet: nn.Module, kinds: tuple[str, ...] = tuple(KINDS)) -> list[nn.Module]:
     """The temporal layers of these kinds, in the order of the module tree.
 
     ValueError: a kind other than "convolution" and "attention"; a UNet without such layers, the course's own say.
@@ -35,7 +35,7 @@ def temporal_layers(unet: UNet3DConditionModel, kinds: tuple[str, ...] = tuple(K
 
 
 @contextmanager
-def temporal_layers_off(unet: UNet3DConditionModel, kinds: tuple[str, ...] = tuple(KINDS)) -> Iterator[None]:
+def temporal_layers_off(unet: nn.Module, kinds: tuple[str, ...] = tuple(KINDS)) -> Iterator[None]:
     """Within this context the temporal layers of these kinds pass their input on; restored on exit."""
     layers = temporal_layers(unet, kinds)
     for layer in layers:
@@ -80,7 +80,7 @@ def _as_conv2d(conv: nn.Conv3d, x: Tensor) -> Tensor:
     return y.unflatten(3, x.shape[3:])  # [b c f h w]
 
 
-def start_silent(unet: UNet3DConditionModel) -> None:
+def start_silent(unet: nn.Module) -> None:
     """Set the temporal attentions' output projections to zero; diffusers does so for the convolutions already."""
     for layer in temporal_layers(unet, ("attention",)):
         nn.init.zeros_(layer.proj_out.weight)

@@ -15,17 +15,18 @@ from pathlib import Path
 import diffusers
 import torch
 import transformers
-from diffusers import AutoencoderKL, AutoencoderTiny, UNet3DConditionModel
+from diffusers import AutoencoderKL, AutoencoderTiny
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from t2v_helpers.core import files
 from t2v_helpers.diffusion import schedulers
+from t2v_helpers.inside.unet import UNet3D
 from t2v_helpers.model.loading import quiet_libraries
 from t2v_helpers.model.pipeline import CoursePipeline, course_pipeline
 
 PARTS = ("text_encoder", "unet", "vae")
-_CLASSES = {"unet": (UNet3DConditionModel,), "vae": (AutoencoderKL, AutoencoderTiny)}
+_CLASSES = {"unet": (getattr(diffusers, "UNet3DConditionModel", UNet3D),), "vae": (AutoencoderKL, AutoencoderTiny)}
 
 
 @contextmanager

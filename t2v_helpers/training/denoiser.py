@@ -7,9 +7,10 @@ Because the model is small, min-SNR weights (arXiv 2303.09556, section 3.4) and 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
+import diffusers
 import numpy as np
 import torch
-from diffusers import DDIMScheduler, UNet3DConditionModel
+from diffusers import DDIMScheduler
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
@@ -58,9 +59,9 @@ def new_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
     return CLIPTextModel(config)
 
 
-def new_unet() -> UNet3DConditionModel:
+def new_unet() -> nn.Module:
     """An untrained UNet: latents [b c f h w], timesteps [b], embeddings [b t 128] -> noise [b c f h w]."""
-    unet = UNet3DConditionModel(
+    unet = diffusers.UNet3DConditionModel(
         sample_size=data.LATENT_SIZE,
         in_channels=data.LATENT_CHANNELS,
         out_channels=data.LATENT_CHANNELS,

@@ -3,24 +3,21 @@
 import json
 from pathlib import Path
 
-from diffusers import TextToVideoSDPipeline
-
 from t2v_helpers.core import checking, files, paths
+from t2v_helpers.model.pipeline import Base
 from t2v_helpers.training.denoiser import SCHEDULE, new_scheduler
 
 MODEL = paths.WEIGHTS / "model"
 MOST_BYTES = 20 * 2**20
 
 
-def as_pipeline(vae, unet, text_encoder, tokenizer, scaling_factor: float) -> TextToVideoSDPipeline:
+def as_pipeline(vae, unet, text_encoder, tokenizer, scaling_factor: float) -> Base:
     """The parts as a TextToVideoSDPipeline; the VAE's configuration takes the scaling factor."""
     vae.register_to_config(scaling_factor=scaling_factor)
-    return TextToVideoSDPipeline(
-        vae=vae, text_encoder=text_encoder, tokenizer=tokenizer, unet=unet, scheduler=new_scheduler()
-    )
+    return Base(vae=vae, text_encoder=text_encoder, tokenizer=tokenizer, unet=unet, scheduler=new_scheduler())
 
 
-def export(pipe: TextToVideoSDPipeline, folder: Path = MODEL) -> None:
+def export(pipe: Base, folder: Path = MODEL) -> None:
     """Write the pipeline in fp16 with a manifest, in place of the model in `folder`, if there is one.
 
     Errors: ValueError where it would be larger than 20 MiB; those of `check_target`.
@@ -45,7 +42,7 @@ def write_folder(folder: Path, *parts) -> None:
     files.replace_folder(folder, write)
 
 
-def _write_pipeline(pipe: TextToVideoSDPipeline, folder: Path) -> None:
+def _write_pipeline(pipe: Base, folder: Path) -> None:
     for part in (pipe.vae, pipe.unet, pipe.text_encoder):
         part.half()
     pipe.save_pretrained(folder)

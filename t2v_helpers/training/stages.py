@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from diffusers import AutoencoderKL, TextToVideoSDPipeline
+from diffusers import AutoencoderKL
 from torch import nn
 from tqdm import tqdm
 
@@ -25,6 +25,7 @@ from t2v_helpers.core import arguments, checking, files, paths
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.metrics.estimates import of_ratios
 from t2v_helpers.model.generate import generate_batch
+from t2v_helpers.model.pipeline import Base
 from t2v_helpers.training import data, export, judge, loop, segmenter, small_clip, tiny_autoencoder
 from t2v_helpers.training.autoencoder import DecoderSettings, DecoderTask, VaeSettings, VaeTask
 from t2v_helpers.training.denoiser import Phase, UnetSettings, UnetTask
@@ -200,7 +201,7 @@ def add_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     return parser
 
 
-def assemble(plan: Plan, finished: bool = True) -> TextToVideoSDPipeline:
+def assemble(plan: Plan, finished: bool = True) -> Base:
     """The pipeline of the checkpoints in the plan's runs, with the averaged weights, in float32.
 
     Errors: a stage is not finished (with `finished=False` the UNet need not be), or its file is damaged.

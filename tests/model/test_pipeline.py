@@ -26,7 +26,14 @@ for name in sys.argv[3:]:
     del diffusers._class_to_module[name]
     assert not hasattr(diffusers, name)
 
+import importlib
+import pkgutil
+
 import numpy as np
+import t2v_helpers
+
+for module in pkgutil.walk_packages(t2v_helpers.__path__, "t2v_helpers."):
+    importlib.import_module(module.name)
 
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.model import generate, loading
@@ -83,7 +90,7 @@ def test_a_folder_is_opened_by_its_parts(request, monkeypatch, layout, dtype):
 
 @pytest.mark.parametrize("hidden", [HIDDEN[:1], HIDDEN])
 def test_the_course_goes_on_when_diffusers_drops_the_class(toy_folder, toy_pipe, tmp_path, hidden):
-    """In a Python of its own, where diffusers does not have these names, a video is made, and it is the same one."""
+    """In a Python where diffusers does not have these names, every module loads, and a video is made: the same one."""
     out = tmp_path / "frames.npy"
     words = {"prompt": SPEC.prompt, "negative_prompt": SPEC.negative_prompt, "seed": 3, "steps": 2, "frames": 3,
              "guidance": 4.0}  # fmt: skip
@@ -93,3 +100,31 @@ def test_the_course_goes_on_when_diffusers_drops_the_class(toy_folder, toy_pipe,
     assert done.stdout.split() == ["CoursePipeline", "UNet3D", "True", "toy"]
     found, wanted = np.load(out).astype(int), generate.generate(toy_pipe, SPEC).frames.astype(int)
     assert found.shape == wanted.shape and abs(found - wanted).max() <= 1 and wanted.std() > 1
+
+
+def test_a_saved_pipeline_is_an_ordinary_folder(toy_pipe, tmp_path):
+    toy_pipe.save_pretrained(tmp_path / "saved")
+    theirs = TextToVideoSDPipeline.from_pretrained(tmp_path / "saved", local_files_only=True)
+    assert json.loads((tmp_path / "saved" / "model_index.json").read_text())["_class_name"] == "TextToVideoSDPipeline"
+    assert type(theirs) is TextToVideoSDPipeline
+    wanted = generate.generate(toy_pipe, SPEC).frames
+    assert np.array_equal(generate.generate(theirs, SPEC).frames, wanted) and wanted.std() > 1
+
+
+def test_a_pipeline_of_diffusers_and_its_view_have_one_state(toy_pipe):
+    theirs = TextToVideoSDPipeline(**toy_pipe.components)
+    view = pipeline.course_pipeline(theirs)
+    assert pipeline.course_pipeline(view) is view and view.unet is theirs.unet
+    view.scheduler = other = type(theirs.scheduler).from_config(theirs.scheduler.config)
+    assert theirs.scheduler is other
+
+
+def test_fields_and_parts_come_back_as_they_were(toy_pipe):
+    before = dict(vars(toy_pipe)), toy_pipe.scheduler
+    other = type(toy_pipe.scheduler).from_config(toy_pipe.scheduler.config)
+    with pytest.raises(KeyError), toy_pipe.using(new_words=("sepia",), scheduler=other):
+        assert toy_pipe.new_words == ("sepia",) and toy_pipe.scheduler is other
+        raise KeyError
+    assert toy_pipe.new_words == () and toy_pipe.scheduler is before[1] and set(vars(toy_pipe)) == set(before[0])
+    with pytest.raises(AttributeError, match="colour"), toy_pipe.using(colour="red"):
+        pass

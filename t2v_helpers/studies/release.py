@@ -1,22 +1,22 @@
-"""`make bench`: every number that this project promises, measured, with how many it was counted on and how sure it is.
+"""`make bench`: every number that this project promises, measured, with its n and its interval.
 
-    python -m t2v_helpers.studies.release  # all of it; writes benchmarks/ and the numbers in the two cards
-    python -m t2v_helpers.studies.release --only vae judge  # these parts measured again, the others kept
-    python -m t2v_helpers.studies.release --quick  # fewer prompts, wider intervals; prints, and writes nothing
+    t2v bench                   # everything; writes benchmarks/ and the numbers in the two cards
+    t2v bench --only vae judge  # these parts again, the others kept
+    t2v bench --quick           # fewer prompts, wider intervals; prints, and writes nothing
 
-Sharpness is the variance of the Laplacian where renders of the same subject and action mostly show the subject; the
-same region is measured on a fresh render of the same sentence. The number is the geometric mean of the ratios.
+What is measured is declared once, in PARTS. Sharpness is the variance of the Laplacian in the subject's usual region,
+divided by that of a fresh render of the same sentence; reported is the geometric mean of the ratios.
 """
 
 import argparse
 import json
 import re
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,47 +31,26 @@ from t2v_helpers.machine import doctor
 from t2v_helpers.machine.probe import in_threads
 from t2v_helpers.metrics.estimates import Bar, Measure, of_ratios, of_share, of_times, of_values
 from t2v_helpers.model import generate, loading
-from t2v_helpers.studies import unet_speed
+from t2v_helpers.studies import study, unet_speed
 
-PARTS = ("judge", "vae", "grammar", "held_out", "timings", "unet", "temporal")
 FOLDER = paths.BENCHMARKS
 CARDS = (paths.WEIGHTS / "MODEL_CARD.md", paths.PACKAGE / "cartoon" / "DATA_CARD.md")
-FULL = {"prompts": 512, "held_out": 128, "renders": 1000, "clips": 256, "seeds": 32}
-QUICK = {"prompts": 32, "held_out": 16, "renders": 200, "clips": 32, "seeds": 4}
-SEED = 20_261  # of the sentences and renders; training uses other streams
+SEED = 20_261  # of the sentences and renders, used nowhere else
 CLOCK = "a robot is dancing in times square"
-TEMPORAL = {  # the four variants: which temporal layers are off
+GRAMMAR = {  # label -> least share, aim
+    "subject": (0.90, 0.98), "action": (0.85, 0.95), "place": (0.97, 0.99), "style": (0.95, 0.99),
+    "all four": (0.75, 0.92),
+}  # fmt: skip
+TEMPORAL = {  # variant -> the temporal layers that are off
     "on": (),
     "off": ("convolution", "attention"),
     "only convolution": ("attention",),
     "only attention": ("convolution",),
 }
 
-BARS = {
-    **{f"judge/{way}": Bar(f"judge on fresh renders, {way}: weakest label", "%", 0.99)
-       for way in metrics.DISTURBANCES},
-    "vae/psnr": Bar("VAE on fresh renders: PSNR", "dB", 25, 29),
-    **{f"vae/{x}": Bar(f"judge on reconstructions: {x}", "%", 0.97, 0.99) for x in metrics.LABELS},
-    "grammar/subject": Bar("prompts from the grammar: subject", "%", 0.90, 0.98),
-    "grammar/action": Bar("prompts from the grammar: action", "%", 0.85, 0.95),
-    "grammar/place": Bar("prompts from the grammar: place", "%", 0.97, 0.99),
-    "grammar/style": Bar("prompts from the grammar: style", "%", 0.95, 0.99),
-    "grammar/all four": Bar("prompts from the grammar: all four", "%", 0.75, 0.92),
-    "held_out/all four": Bar("held-out combinations: all four", "%", 0.60, 0.85),
-    "grammar/control": Bar("shuffled captions, the control: all four", "%", 0.02, below=True),
-    "grammar/sharpness": Bar("sharpness of the subject, against renders", "x", 0.5, 0.9),
-    "timings/video": Bar("a video of 16 frames in 25 steps", "s", 8, below=True),
-    "timings/first video": Bar("first video, from the start of Python", "s", 15, below=True),
-    "timings/import": Bar("import t2v_helpers", "s", 0.1, below=True),
-    **unet_speed.BARS,
-    "temporal/drawings/flicker": Bar("flicker of drawings of those prompts", "%"),
-    **{f"temporal/{way}/flicker": Bar(f"flicker, temporal layers {way}", "%") for way in TEMPORAL},
-    **{f"temporal/{way}/action": Bar(f"action as asked, temporal layers {way}", "%") for way in TEMPORAL},
-}  # fmt: skip
-
 
 def measure_judge(renders: int) -> dict[str, Measure]:
-    """The judge's accuracy on fresh renders, as they are and disturbed: every label, and the weakest."""
+    """The judge's accuracy on fresh renders, undisturbed and disturbed: every label, and the weakest."""
     found = {}
     for way in metrics.DISTURBANCES:
         counted = metrics.judge_accuracy(renders, SEED, way)
@@ -81,7 +60,7 @@ def measure_judge(renders: int) -> dict[str, Measure]:
 
 
 def measure_vae(vae, clips: int, seed: int = SEED) -> dict[str, Measure]:
-    """Fresh renders through the VAE and back: PSNR of each clip, and what the judge reads off the result."""
+    """Fresh renders, encoded and decoded: PSNR of each clip, and what the judge reads in the result."""
     ratios, seen, asked = [], [], []
     for items in _chunks([cartoon.item(seed, i, split="all") for i in range(clips)], 8, "VAE"):
         frames = np.stack([item.frames for item in items])
@@ -95,14 +74,14 @@ def measure_vae(vae, clips: int, seed: int = SEED) -> dict[str, Measure]:
 
 @torch.inference_mode()
 def reconstruct(vae, frames: np.ndarray) -> np.ndarray:
-    """Frames uint8 [b f h w c] encoded to the mode of their latents and decoded again, the same shape."""
+    """Frames uint8 [b f h w c], encoded to the mode of their latents and decoded: the same shape."""
     x = layout.fold_frames(layout.to_float(torch.from_numpy(frames))).to(vae.device, vae.dtype)  # [(b f) c h w]
     back = vae.decode(vae.encode(x).latent_dist.mode()).sample
     return layout.to_uint8(layout.unfold_frames(back.float().cpu(), len(frames))).numpy()
 
 
 def measure_prompts(pipe, prompts: int, split: str, batch_size: int = 8, steps: int = 25) -> tuple[dict, dict]:
-    """Videos of `prompts` sentences of a split, read by the judge: (measures, right answers word by word)."""
+    """Videos of `prompts` sentences of a split, read by the judge: (measures, right answers by word)."""
     part = "held_out" if split == "held_out" else "grammar"
     items = [cartoon.item(SEED, i, split=split) for i in range(prompts)]
     seen, ratios = [], []
@@ -119,7 +98,7 @@ def measure_prompts(pipe, prompts: int, split: str, batch_size: int = 8, steps: 
 
 
 def by_word(seen: list[cartoon.Labels], asked: list[cartoon.Labels]) -> dict[str, dict[str, list[int]]]:
-    """For each word of each label: [how often it was read right, how often it was asked]."""
+    """label -> word -> [how often it was read right, how often it was asked]."""
     table = {label: {} for label in metrics.LABELS}
     for s, a in zip(seen, asked, strict=True):
         for label in metrics.LABELS:
@@ -130,7 +109,7 @@ def by_word(seen: list[cartoon.Labels], asked: list[cartoon.Labels]) -> dict[str
 
 
 def measure_timings(pipe, model: str, repeats: int = 3, steps: int = 25) -> dict[str, Measure]:
-    """Seconds of a warm video of 16 frames; of a first video in a new Python; of `import t2v_helpers`."""
+    """Seconds of a warm video of 16 frames, of a first video in a new Python, and of `import t2v_helpers`."""
     spec = GenerationSpec(prompt=CLOCK, steps=steps, frames=16)
     generate.generate(pipe, spec)
     first = (
@@ -141,13 +120,13 @@ def measure_timings(pipe, model: str, repeats: int = 3, steps: int = 25) -> dict
     inside = "import time; t = time.perf_counter(); import t2v_helpers; print(time.perf_counter() - t)"
     return {
         "timings/video": of_times([_seconds(lambda: generate.generate(pipe, spec)) for _ in range(repeats)]),
-        "timings/first video": of_times([_seconds(lambda: _python(first, model)) for _ in range(repeats)]),
-        "timings/import": of_times([float(_python(inside)) for _ in range(repeats)]),
+        "timings/first video": of_times([_seconds(lambda: study.in_new_python(first, model)) for _ in range(repeats)]),
+        "timings/import": of_times([float(study.in_new_python(inside)) for _ in range(repeats)]),
     }
 
 
 def measure_temporal(pipe, seeds: int, steps: int = 12) -> dict[str, Measure]:
-    """The same prompts and seeds with the temporal layers on, off, and one kind alone: flicker, and the action read."""
+    """Flicker and the action read, for the same seeds with temporal layers on, off, and each kind alone."""
     items = [cartoon.item(SEED, i, split="all") for i in range(seeds)]
     specs = [GenerationSpec(item.caption, seed=i, steps=steps) for i, item in enumerate(items)]
     found = {"temporal/drawings/flicker": of_values([metrics.flicker(item.frames) for item in items])}
@@ -160,29 +139,105 @@ def measure_temporal(pipe, seeds: int, steps: int = 12) -> dict[str, Measure]:
     return found
 
 
-def measure(part: str, pipe, options: argparse.Namespace) -> tuple[dict[str, Measure], dict]:
-    """One of PARTS measured: its measures by name, and for the prompts the right answers word by word."""
-    if part == "judge":
-        return measure_judge(options.renders), {}
-    if part == "vae":
-        return measure_vae(pipe.vae, options.clips), {}
-    if part == "timings":
-        return measure_timings(pipe, options.model), {}
-    if part == "unet":
-        return unet_speed.measure_unet(pipe.unet), {}
-    if part == "temporal":
-        return measure_temporal(pipe, options.seeds), {}
-    split, n = ("all", options.prompts) if part == "grammar" else ("held_out", options.held_out)
-    return measure_prompts(pipe, n, split, options.batch)
+# --- what is measured
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many things a part measures: the name of its option, its default, the one of --quick, and what they are."""
+
+    name: str
+    full: int
+    quick: int
+    what: str
+
+    @property
+    def word(self) -> str:
+        """The option: --held-out."""
+        return f"--{self.name.replace('_', '-')}"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the benchmark.
+
+    measure(pipe, options): (measures by name, right answers by word). bars: name -> bar of what is reported. count: the
+    option that says how many. weights(model): the hash of what is measured.
+    """
+
+    measure: Callable[[Any, argparse.Namespace], tuple[dict[str, Measure], dict]]
+    bars: dict[str, Bar]
+    count: Count | None = None
+    weights: Callable[[str], str] = loading.weights_of
+
+
+PARTS = {
+    "judge": Part(
+        measure=lambda pipe, options: (measure_judge(options.renders), {}),
+        bars={
+            f"judge/{way}": Bar(f"judge on fresh renders, {way}: weakest label", "%", 0.99)
+            for way in metrics.DISTURBANCES
+        },
+        count=Count("renders", 1000, 200, "fresh renders for the judge, for each disturbance"),
+        weights=lambda model: files.sha256(judges.WEIGHTS),
+    ),
+    "vae": Part(
+        measure=lambda pipe, options: (measure_vae(pipe.vae, options.clips), {}),
+        bars={"vae/psnr": Bar("VAE on fresh renders: PSNR", "dB", 25, 29)}
+        | {f"vae/{x}": Bar(f"judge on reconstructions: {x}", "%", 0.97, 0.99) for x in metrics.LABELS},
+        count=Count("clips", 256, 32, "fresh renders for the VAE"),
+    ),
+    "grammar": Part(
+        measure=lambda pipe, options: measure_prompts(pipe, options.prompts, "all", options.batch),
+        bars={
+            **{f"grammar/{x}": Bar(f"prompts from the grammar: {x}", "%", *GRAMMAR[x]) for x in GRAMMAR},
+            "grammar/control": Bar("shuffled captions, the control: all four", "%", 0.02, below=True),
+            "grammar/sharpness": Bar("sharpness of the subject, against renders", "x", 0.5, 0.9),
+        },
+        count=Count("prompts", 512, 32, "sentences from the grammar"),
+    ),
+    "held_out": Part(
+        measure=lambda pipe, options: measure_prompts(pipe, options.held_out, "held_out", options.batch),
+        bars={"held_out/all four": Bar("held-out combinations: all four", "%", 0.60, 0.85)},
+        count=Count("held_out", 128, 16, "sentences of held-out combinations"),
+    ),
+    "timings": Part(
+        measure=lambda pipe, options: (measure_timings(pipe, options.model), {}),
+        bars={
+            "timings/video": Bar("a video of 16 frames in 25 steps", "s", 8, below=True),
+            "timings/first video": Bar("first video, from the start of Python", "s", 15, below=True),
+            "timings/import": Bar("import t2v_helpers", "s", 0.1, below=True),
+        },
+    ),
+    "unet": Part(
+        measure=lambda pipe, options: (unet_speed.measure_unet(pipe.unet), {}),
+        bars=unet_speed.BARS,
+    ),
+    "temporal": Part(
+        measure=lambda pipe, options: (measure_temporal(pipe, options.seeds), {}),
+        bars={"temporal/drawings/flicker": Bar("flicker of drawings of those prompts", "%")}
+        | {f"temporal/{way}/flicker": Bar(f"flicker, temporal layers {way}", "%") for way in TEMPORAL}
+        | {f"temporal/{way}/action": Bar(f"action as asked, temporal layers {way}", "%") for way in TEMPORAL},
+        count=Count("seeds", 32, 4, "videos of each variant of the temporal layers"),
+    ),
+}
+
+
+def counts() -> list[Count]:
+    """The counts of all parts."""
+    return [part.count for part in PARTS.values() if part.count]
+
+
+# --- what is done with it
 
 
 def run(options: argparse.Namespace) -> dict[str, dict]:
-    """The parts that `options` names, each with its command, the weights it measured and the machine, for JSON."""
-    pipe = pipeline(options.model)  # also for the judge, who does not need it: a wrong name is refused at once
-    hashes = {part: weights(part, options.model) for part in options.only}
+    """The parts in `options.only`: command, weights, machine, measures and words of each, ready for JSON."""
+    pipe = study.cartoon_pipeline(options.model)  # the judge does not need it, but a wrong name is refused at once
+    hashes = {part: PARTS[part].weights(options.model) for part in options.only}
     results = {}
     for part in options.only:
-        measures, words = measure(part, pipe, options)
+        measures, words = PARTS[part].measure(pipe, options)
         results[part] = {
             "command": command(part, options),
             "weights": hashes[part],
@@ -193,45 +248,26 @@ def run(options: argparse.Namespace) -> dict[str, dict]:
     return results
 
 
-def pipeline(model: str):
-    """The model that is measured. Raises ValueError for one that is not of the cartoon world, before a download."""
-    pipe = None if loading.find(model).folder is None else loading.load(model, quiet=True)
-    if pipe is None or not loading.is_cartoon(pipe):
-        raise ValueError(f"model {model!r} is not of the cartoon world, so the judge cannot read it: take 'cartoon'.")
-    return pipe
-
-
-def weights(part: str, model: str = "cartoon") -> str:
-    """SHA-256 of what a part measures: the judge's weights, or the manifest of the model's folder.
-
-    FileNotFoundError: the folder has no manifest.
-    """
-    return files.sha256(judges.WEIGHTS) if part == "judge" else loading.weights_of(model)
-
-
 def machine() -> str:
-    """The machine that measured: processor, threads, and the versions of Python and torch."""
+    """This machine: processor, threads, and the versions of Python and torch."""
     seen = doctor.look()
     return f"{seen.cpu}, {in_threads(seen.threads)}, Python {seen.python}, torch {torch.__version__}"
 
 
 def command(part: str, options: argparse.Namespace) -> str:
     """The command that measures `part` again."""
-    counts = {"judge": ("renders",), "vae": ("clips",), "grammar": ("prompts",), "held_out": ("held_out",)}
-    counts["temporal"] = ("seeds",)
-    given = [f"--{name.replace('_', '-')} {getattr(options, name)}" for name in counts.get(part, ())]
-    return " ".join(["t2v bench", f"--model {options.model}", f"--only {part}", *given])
+    counted = PARTS[part].count
+    given = f" {counted.word} {getattr(options, counted.name)}" if counted else ""
+    return f"t2v bench --model {options.model} --only {part}{given}"
 
 
 def recorded(part: str) -> dict[str, Measure]:
-    """The committed measures of a part; none where it was not measured yet."""
-    path = FOLDER / "results.json"
-    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return {name: Measure(**m) for name, m in found.get(part, {"measures": {}})["measures"].items()}
+    """The committed measures of a part; {} if it was not measured yet."""
+    return {name: Measure(**m) for name, m in _stored(FOLDER).get(part, {"measures": {}})["measures"].items()}
 
 
 def missed(results: dict) -> list[str]:
-    """The bars that these results do not reach, in words."""
+    """The bars that these results do not reach."""
     return [bar.what for bar, m in _measured(results) if not bar.reached(m.value)]
 
 
@@ -244,7 +280,7 @@ def table(results: dict) -> str:
 
 
 def word_table(results: dict) -> str:
-    """How often each word was read right of how often it was asked, as a Markdown table."""
+    """How often each word was read right, of how often it was asked, as a Markdown table."""
     rows = [
         (part, label, ", ".join(f"{w} {k}/{n}" for w, (k, n) in counts.items()))
         for part, found in results.items()
@@ -254,7 +290,7 @@ def word_table(results: dict) -> str:
 
 
 def page(results: dict) -> str:
-    """benchmarks/README.md: the tables, and for each part the command and the machine."""
+    """benchmarks/README.md: the tables, and the command and the machine of each part."""
     sources = "\n".join(f"- {part}: `{found['command']}`, on {found['machine']}" for part, found in results.items())
     return (
         f"# Benchmarks\n\nMade by `make bench`. Shares have Wilson's 95 % interval; times are the median, with the "
@@ -272,7 +308,7 @@ def held_out_list() -> str:
 
 
 def world_facts() -> str:
-    """The size of the grammar, and how much of it is held out, as a Markdown table."""
+    """The size of the grammar and the held-out share, as a Markdown table."""
     everything = cartoon.combinations()
     held = sum(map(cartoon.is_held_out, everything))
     rows = {x: ", ".join(words) for x, words in judges.CLASSES.items()}
@@ -283,7 +319,7 @@ def world_facts() -> str:
 
 
 def filled(card: str, results: dict) -> str:
-    """The text of a card with each block between `<!-- NAME -->` and `<!-- end -->` made anew."""
+    """The text of a card with each block between `<!-- NAME -->` and `<!-- end -->` regenerated."""
     made = {"bench": table(results), "held out": held_out_list(), "world": world_facts()}
     for name, text in made.items():
         block = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- end -->)", re.DOTALL)
@@ -292,23 +328,22 @@ def filled(card: str, results: dict) -> str:
 
 
 def write(results: dict, folder: Path) -> None:
-    """Write results.json and README.md into `folder`, parts not measured now as they were, and the numbers of CARDS."""
-    path = folder / "results.json"
-    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    merged = {part: (before | results)[part] for part in PARTS if part in before | results}
-    files.write_text(path, json.dumps(merged, indent=2) + "\n")
+    """Write results.json and README.md into `folder`, keeping parts not measured now, and the numbers in CARDS."""
+    both = _stored(folder) | results
+    merged = {part: both[part] for part in PARTS if part in both}
+    files.write_text(folder / "results.json", json.dumps(merged, indent=2) + "\n")
     files.write_text(folder / "README.md", page(merged))
     for card in CARDS:
         files.write_text(card, filled(card.read_text(encoding="utf-8"), merged))
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Measure and print; write the files where no count was lowered. Returns 1 where a bar is missed."""
+    """Measure and print; write the files if no count was lowered. Exit status 1 if a bar is missed."""
     as_written = argparse.RawDescriptionHelpFormatter
     p = add_options(arguments.Parser(prog="t2v bench", description=__doc__, formatter_class=as_written))
     options = p.parse_args(argv)
     if options.quick:
-        p.set_defaults(**QUICK)
+        p.set_defaults(**{counted.name: counted.quick for counted in counts()})
         options = p.parse_args(argv)
     results = run(options)
     print(json.dumps(results, indent=2) if options.json else f"{table(results)}\n\n{word_table(results)}")
@@ -320,36 +355,33 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def is_full(options: argparse.Namespace) -> bool:
-    """True where the shipped model is measured, no count was lowered, and a checkout is there to hold the files."""
-    whole = all(getattr(options, name) >= FULL[name] for name in FULL)
+    """Whether the shipped model was measured, no count was lowered, and this is a checkout, which holds the files."""
+    whole = all(getattr(options, counted.name) >= counted.full for counted in counts())
     return whole and options.model == "cartoon" and (FOLDER.parent / "pyproject.toml").exists()
 
 
 def add_options(p: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    """The benchmark's options, added to a parser (`t2v bench` has the same)."""
+    """The benchmark's options, added to a parser."""
     p.add_argument("--model", default="cartoon", help="cartoon, or a folder with a model of the cartoon world")
-    counted = {
-        "prompts": "sentences from the grammar",
-        "held_out": "sentences of held-out combinations",
-        "renders": "fresh renders for the judge, each way",
-        "clips": "fresh renders for the VAE",
-        "seeds": "videos of each variant of the temporal layers",
-        "batch": "videos made at once",
-    }
-    for name, what in counted.items():
-        words = f"--{name.replace('_', '-')}"
-        p.add_argument(words, type=arguments.whole(), default=FULL.get(name, 8), help=f"{what} (%(default)s)")
-    p.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="these parts alone")
-    p.add_argument("--quick", action="store_true", help="smaller numbers where none is given, and wider intervals")
+    for one in (*counts(), Count("batch", 8, 8, "videos made at once")):
+        p.add_argument(one.word, type=arguments.whole(), default=one.full, help=f"{one.what} (%(default)s)")
+    p.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="only these parts")
+    p.add_argument("--quick", action="store_true", help="smaller default numbers, and wider intervals")
     p.add_argument("--json", action="store_true", help="print the results as JSON")
     return p
 
 
 def _measured(results: dict) -> Iterator[tuple[Bar, Measure]]:
     found = {name: m for part in results.values() for name, m in part["measures"].items()}
-    for name, bar in BARS.items():
-        if name in found:
-            yield bar, Measure(**found[name])
+    for part in PARTS.values():
+        for name, bar in part.bars.items():
+            if name in found:
+                yield bar, Measure(**found[name])
+
+
+def _stored(folder: Path) -> dict[str, dict]:
+    path = folder / "results.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def _chunks(things: list, size: int, what: str) -> Iterator[list]:
@@ -361,13 +393,3 @@ def _seconds(work: Callable) -> float:
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
-
-
-def _python(code: str, *arguments: str) -> str:
-    """What a new Python prints for `code`; it finds the package where this one was found."""
-    call = [sys.executable, "-c", code, *arguments]
-    return subprocess.run(call, check=True, capture_output=True, text=True, cwd=paths.ROOT).stdout
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

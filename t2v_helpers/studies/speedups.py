@@ -49,7 +49,7 @@ class Option:
     """
 
     what: str
-    way: Way
+    way: Way = lambda pipe, spec: nullcontext()
     exact: bool = False
     steps: int = 25
     batch: int = 1
@@ -59,49 +59,22 @@ class Option:
 # --- ways
 
 
-def _plain(pipe, spec):
-    return nullcontext()
-
-
-def _bfloat16(pipe, spec):
-    return pipe.using(**_in_bfloat16(pipe))
-
-
-def _two_passes(pipe, spec):
-    return pipe.using(predictor=guidance.in_two_passes)
-
-
 @contextmanager
 def _other_slicing(pipe, spec) -> Iterator[None]:
     """The VAE frame by frame or all frames at once: the opposite of how the model is loaded."""
     sliced = pipe.vae.use_slicing
-    (pipe.vae.disable_slicing if sliced else pipe.vae.enable_slicing)()
+    pipe.vae.use_slicing = not sliced
     try:
         yield
     finally:
-        (pipe.vae.enable_slicing if sliced else pipe.vae.disable_slicing)()
-
-
-def _conv2d(pipe, spec):
-    return temporal.conv2d_on_a_view(pipe.unet)
-
-
-def _own_unet(pipe, spec):
-    return pipe.using(unet=_ours(pipe.unet))
+        pipe.vae.use_slicing = sliced
 
 
 @contextmanager
 def _kept_text(pipe, spec) -> Iterator[None]:
-    with _own_unet(pipe, spec), feature_reuse.text_kept(pipe.unet, denoising.encode_prompt(pipe, spec)):
+    text = denoising.encode_prompt(pipe, spec)
+    with pipe.using(unet=_ours(pipe.unet)), feature_reuse.text_kept(pipe.unet, text):
         yield
-
-
-def _compile(pipe, spec):
-    return pipe.using(unet=_compiled(pipe.unet))
-
-
-def _cut(ways: Shortcuts) -> Way:
-    return lambda pipe, spec: pipe.using(unet=_ours(pipe.unet), predictor=ways)
 
 
 @cache
@@ -122,24 +95,26 @@ def _in_bfloat16(pipe) -> dict[str, torch.nn.Module]:
 
 def _shortcut(reuse: int = 1, guided_above: int = 0) -> Option:
     ways = Shortcuts(reuse, guided_above)
-    return Option(str(ways), _cut(ways), shortcuts=ways)
+    return Option(str(ways), lambda pipe, _: pipe.using(unet=_ours(pipe.unet), predictor=ways), shortcuts=ways)
 
 
 OPTIONS = {
     option.what: option
     for option in (
-        Option(PLAIN, _plain, exact=True),
-        Option("bfloat16", _bfloat16),
-        Option(f"{BATCH} videos in a batch", _plain, exact=True, batch=BATCH),
-        Option("guidance in two passes", _two_passes, exact=True),
+        Option(PLAIN, exact=True),
+        Option("bfloat16", lambda pipe, _: pipe.using(**_in_bfloat16(pipe))),
+        Option(f"{BATCH} videos in a batch", exact=True, batch=BATCH),
+        Option("guidance in two passes", lambda pipe, _: pipe.using(predictor=guidance.in_two_passes), exact=True),
         Option("VAE slicing switched", _other_slicing, exact=True),
-        Option("Conv3d as Conv2d", _conv2d, exact=True),
-        Option("torch.compile", _compile, exact=True),
-        Option("the course's UNet", _own_unet, exact=True, shortcuts=Shortcuts()),
+        Option("Conv3d as Conv2d", lambda pipe, _: temporal.conv2d_on_a_view(pipe.unet), exact=True),
+        Option("torch.compile", lambda pipe, _: pipe.using(unet=_compiled(pipe.unet)), exact=True),
+        Option(
+            "the course's UNet", lambda pipe, _: pipe.using(unet=_ours(pipe.unet)), exact=True, shortcuts=Shortcuts()
+        ),
         Option("text kept", _kept_text, exact=True),
         *(_shortcut(reuse) for reuse in (2, 3, 5)),
         *(_shortcut(guided_above=t) for t in (300, 500, 700)),
-        *(Option(f"{steps} steps", _plain, steps=steps) for steps in (15, 10, 6)),
+        *(Option(f"{steps} steps", steps=steps) for steps in (15, 10, 6)),
         *(_shortcut(*both) for both in ((2, 500), (3, 300), (3, 500), (5, 500))),
     )
 }

@@ -2,5 +2,5 @@
 
 Holds: tables of many seeds, each resumed where it stopped.
 Imports: core to training.
-Start reading: study.py, then comparison.py.
+Start reading: study.py, then comparison.py. A new study is one new file here that declares a STUDY.
 """

@@ -1,12 +1,12 @@
-"""The course's UNet beside diffusers', in one run: the time of a guided step, and where the two spend it.
+"""The course's UNet and diffusers' in one run: the time of a guided step, and where it goes.
 
-    unet_speed.measure_unet(pipe.unet)                # name -> Measure; BARS says what each is
-    unet_speed.measure_conv(pipe.unet)                # diffusers' own UNet alone, its convolutions along time both ways
-    python -m t2v_helpers.studies.unet_speed modelscope       # the same of any model, on the GPU that is there
+    unet_speed.measure_unet(pipe.unet)                    # name -> Measure; BARS says what each is
+    unet_speed.measure_conv(pipe.unet)                    # diffusers' UNet alone, its temporal convolutions both ways
+    python -m t2v_helpers.studies.unet_speed modelscope   # the same for any model, on this machine's GPU
 
-The two take turns, so that whatever else the machine does meets both. The convolutions along time are run on the
-inputs that they have in a step; the text is projected to keys and values for each frame, as diffusers does it, and
-once for each video. Where the text is kept, that is done once, before the first step.
+The two take turns, so that other load on the machine affects both. Temporal convolutions run on the inputs that they
+have in a step; the text is projected to keys and values for each frame, as in diffusers, and once per video. "Text
+kept" does that once, before the first step.
 """
 
 import sys
@@ -38,9 +38,9 @@ TOKENS = 24
 
 @torch.inference_mode()
 def measure_unet(theirs: nn.Module, repeats: int = 20, frames: int = 16) -> dict[str, Measure]:
-    """Times of a UNet3DConditionModel and of the course's UNet on the same weights; two videos are one guided step.
+    """Times of a UNet3DConditionModel and of the course's UNet with the same weights, for a guided step (batch of two).
 
-    Medians, with the fastest and the slowest; the ratio is the geometric mean over the rounds, with 95 %.
+    Medians, with the fastest and the slowest; the ratio is the geometric mean over the rounds, with its interval.
     """
     ours, keeps = unet.from_diffusers(theirs), unet.from_diffusers(theirs)
     x_t, text = step_inputs(theirs, frames)
@@ -59,9 +59,9 @@ def measure_unet(theirs: nn.Module, repeats: int = 20, frames: int = 16) -> dict
 
 @torch.inference_mode()
 def measure_conv(theirs: nn.Module, repeats: int = 10, frames: int = 16) -> dict[str, Measure]:
-    """A guided step of a UNet3DConditionModel: as it is ("Conv3d"), and with temporal.conv2d_on_a_view ("Conv2d").
+    """A guided step of a UNet3DConditionModel, unchanged ("Conv3d") and with temporal.conv2d_on_a_view ("Conv2d").
 
-    "ratio" is the time of the second over that of the first. The results differ by rounding alone: conv_difference.
+    "ratio" is the time of the second over that of the first. The results differ only by rounding: conv_difference.
     """
     seconds = in_turns(_both_convs(theirs, frames), repeats)
     ratios = [a / b for a, b in zip(seconds["Conv2d"], seconds["Conv3d"], strict=True)]
@@ -70,7 +70,7 @@ def measure_conv(theirs: nn.Module, repeats: int = 10, frames: int = 16) -> dict
 
 @torch.inference_mode()
 def conv_difference(theirs: nn.Module, frames: int = 16) -> float:
-    """The largest difference between the results of the two ways, as a share of the largest value."""
+    """The largest difference between the results of both ways, relative to the largest value."""
     wanted, found = (run().float() for run in _both_convs(theirs, frames).values())
     return float((found - wanted).abs().max() / wanted.abs().max())
 
@@ -81,7 +81,7 @@ def _both_convs(theirs: nn.Module, frames: int) -> dict[str, Callable[[], Tensor
 
 
 def step_inputs(theirs: nn.Module, frames: int) -> tuple[Tensor, Tensor]:
-    """Noise and text for a guided step, two videos at once, of the model's own size."""
+    """Noise [2 c f h w] and text [2 t d] for a guided step of the model's own size."""
     size, channels = theirs.config.sample_size, theirs.config.in_channels
     x_t = torch.randn(2, channels, frames, size, size).to(theirs.device, theirs.dtype)  # [b c f h w]
     return x_t, torch.randn(2, TOKENS, theirs.config.cross_attention_dim).to(x_t)  # [b t d]
@@ -93,7 +93,7 @@ def _on_a_view(theirs: nn.Module, x_t: Tensor, text: Tensor) -> Tensor:
 
 
 def in_turns(runs: dict[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
-    """Seconds of each run, `repeats` times in turns, after one turn that does not count."""
+    """Seconds of each run, `repeats` times in turns, after a warm-up turn."""
     seconds = {name: [] for name in runs}
     for turn in range(repeats + 1):
         for name, run in runs.items():
@@ -103,7 +103,7 @@ def in_turns(runs: dict[str, Callable[[], object]], repeats: int) -> dict[str, l
 
 
 def conv_runs(net: unet.UNet3D, x_t: Tensor, text: Tensor) -> dict[str, Callable[[], list]]:
-    """Every convolution along time of a step, on the input that it has there: as Conv3d, and as Conv2d on a view."""
+    """Every temporal convolution of a step on its own input, as Conv3d and as Conv2d on a view."""
     flat = conv_inputs(net, x_t, text)
     square = [(conv, x.unflatten(3, (isqrt(x.shape[3]), -1))) for conv, x in flat]  # [b c f h w]
     return {
@@ -113,7 +113,7 @@ def conv_runs(net: unet.UNet3D, x_t: Tensor, text: Tensor) -> dict[str, Callable
 
 
 def conv_inputs(net: unet.UNet3D, x_t: Tensor, text: Tensor) -> list[tuple[unet.FrameConv, Tensor]]:
-    """(convolution, its input [b c f n]) for every convolution along time, in the order of a step."""
+    """(convolution, its input [b c f n]) for every temporal convolution, in the order of a step."""
     seen = []
     convs = [part for part in net.modules() if isinstance(part, unet.FrameConv)]
     hooks = [conv.register_forward_pre_hook(lambda conv, given: seen.append((conv, *given))) for conv in convs]
@@ -126,7 +126,7 @@ def conv_inputs(net: unet.UNet3D, x_t: Tensor, text: Tensor) -> list[tuple[unet.
 
 
 def text_runs(net: unet.UNet3D, text: Tensor, frames: int) -> dict[str, Callable[[], list]]:
-    """The keys and values of every cross-attention of a step: of the text again for each frame, and once a video."""
+    """The keys and values of every cross-attention of a step: of the text for each frame, and once per video."""
     readers = [part for part in net.modules() if isinstance(part, unet.Attention) and part.text]
     repeated = text.repeat_interleave(frames, dim=0)  # [(b f) t d]
     return {
@@ -144,7 +144,7 @@ def _seconds(run: Callable[[], object]) -> float:
 
 
 def _wait() -> None:
-    """A GPU works on after the call has come back."""
+    """Wait for the GPU, which works asynchronously."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
 

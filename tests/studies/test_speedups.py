@@ -33,7 +33,7 @@ def test_an_option_makes_a_video_and_leaves_the_pipeline_as_it_was(toy_pipe, pla
     before = toy_pipe.unet, toy_pipe.vae, toy_pipe.vae.use_slicing
     frames, seconds = make(toy_pipe, OPTIONS[name])
     assert frames.shape == plain.shape and frames.dtype == np.uint8 and seconds > 0
-    assert (toy_pipe.unet, toy_pipe.vae, toy_pipe.vae.use_slicing) == before and not hasattr(toy_pipe, "predictor")
+    assert (toy_pipe.unet, toy_pipe.vae, toy_pipe.vae.use_slicing) == before and toy_pipe.predictor is guidance.guided
     assert np.array_equal(make(toy_pipe, OPTIONS[PLAIN])[0], plain)
 
 
@@ -47,7 +47,7 @@ def test_the_pipeline_comes_back_also_after_an_error(toy_pipe):
     with pytest.raises(KeyError, match="inside"), OPTIONS["deep features at interval 3"].way(toy_pipe, SPEC):
         assert type(toy_pipe.unet) is unet.UNet3D and toy_pipe.predictor.reuse == 3
         raise KeyError("inside")
-    assert toy_pipe.unet is before and not hasattr(toy_pipe, "predictor")
+    assert toy_pipe.unet is before and toy_pipe.predictor is guidance.guided
 
 
 def test_the_options_are_in_force_inside_of_their_context(toy_pipe):

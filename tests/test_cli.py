@@ -21,7 +21,7 @@ from t2v_helpers.core.seeding import MAX_SEED
 from t2v_helpers.machine import probe
 from t2v_helpers.machine.probe import TorchFacts
 from t2v_helpers.model import dtype_trials, loading, lora
-from t2v_helpers.model.generate import MAX_FRAMES
+from t2v_helpers.model.loading import MAX_FRAMES
 
 PROMPT = "a dog is dancing on the moon"
 COMMANDS = (*(command.__name__ for command in cli.COMMANDS), *cli.MODULES)

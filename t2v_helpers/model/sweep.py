@@ -362,7 +362,7 @@ def add_options(p: argparse.ArgumentParser) -> argparse.ArgumentParser:
     p.add_argument("--scheduler", **asked, help=f"of {', '.join(schedulers.NAMES)} ({GenerationSpec.scheduler})")
     p.add_argument("--steps", type=int, **asked, help=f"from 1 to 1000 ({GenerationSpec.steps})")
     p.add_argument("--guidance", type=float, **asked, help="how closely to follow the words: 1 to 100 (the model's)")
-    p.add_argument("--frames", type=int, **asked, help=f"from 1 to {generate.MAX_FRAMES} ({GenerationSpec.frames})")
+    p.add_argument("--frames", type=int, **asked, help=f"from 1 to {loading.MAX_FRAMES} ({GenerationSpec.frames})")
     p.add_argument("--height", type=int, **asked, help="pixels (the model's own)")
     p.add_argument("--width", type=int, **asked, help="pixels (the model's own)")
     seeds = "how many: the seeds are 0, 1, 2 ... (%(default)s)"

@@ -20,7 +20,8 @@ from t2v_helpers.core.records import GenerationRecord, GenerationSpec
 from t2v_helpers.machine import probe
 from t2v_helpers.model import loading, validation
 from t2v_helpers.model.denoising import denoise
-from t2v_helpers.model.generate import MAX_FRAMES, generate, generate_batch, save
+from t2v_helpers.model.generate import generate, generate_batch, save
+from t2v_helpers.model.loading import MAX_FRAMES
 from t2v_helpers.model.validation import check
 
 SPEC = GenerationSpec("a robot is dancing on the moon", steps=2, frames=2)

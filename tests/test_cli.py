@@ -169,7 +169,7 @@ def test_the_help_says_the_true_defaults_and_ranges(t2v, option, words):
     ("words", "sentence"),
     [
         ((PROMPT, "--steps", 0), "steps=0 "),
-        ((PROMPT, "--guidance", "nan"), "guidance=nan is out of range"),
+        ((PROMPT, "--guidance", "nan"), "guidance=nan "),
         ((PROMPT, "--height", 65), "height=65"),
         ((PROMPT, "--seed", -1), "seed"),
         ((PROMPT, "--scheduler", "magic"), "magic"),
@@ -283,7 +283,7 @@ def test_frames_out_of_range_are_refused_in_the_same_words_with_memory_and_witho
         (("--width", 2048), "width=2048 is not allowed: use a whole number from 64 to 1024"),
         (("--frames", 201), "frames=201 is not allowed: use a whole number from 1 to 200"),
         (("--scheduler", "best"), "scheduler='best' is unknown"),
-        (("--guidance", 0), "guidance=0.0 is out of range: use 1 to 100"),
+        (("--guidance", 0), "guidance=0.0 is not allowed"),
         (("--seed", -1), "seed=-1 is not allowed: use a whole number from 0"),
     ],
 )

@@ -21,7 +21,7 @@ def test_files_are_fetched_once_and_only_videos_are_kept(blog_folder, tmp_path):
     assert originals.fetch(here, blog_folder.as_uri()) == here == originals.check_folder(here)
     (blog_folder / "example.mp4").write_bytes(b"changed meanwhile")
     assert originals.fetch(here, blog_folder.as_uri()) == here, "what is there is not fetched again"
-    with pytest.raises(ValueError, match="damaged or no video"):
+    with pytest.raises(ValueError, match="0 of 0 frames"):
         originals.fetch(tmp_path / "other", blog_folder.as_uri())
     assert not any((tmp_path / "other").iterdir())
 
@@ -33,7 +33,7 @@ def test_without_a_network_fetching_says_what_to_do(tmp_path):
 
 def test_a_clip_needs_clips_of_other_prompts_to_be_searched_for_marks():
     clips = noise_clips(2)
-    with pytest.raises(ValueError, match="others hold 0 clips; at least one is needed"):
+    with pytest.raises(ValueError, match="others holds 0 clips"):
         originals.marks(clips, dict.fromkeys(clips, "one prompt"))
 
 

@@ -37,7 +37,7 @@ GUESTS = {  # a library -> the only rooms it may enter
     "peft": {"model"},
     "psutil": {"machine"},
     "safetensors": {"cartoon", "inside", "metrics", "model", "training"},
-    "scipy": {"metrics"},
+    "scipy": {"metrics", "studies"},
     "tokenizers": {"cartoon"},
     "transformers": {"cartoon", "metrics", "model", "training"},
 }

@@ -1,24 +1,23 @@
-"""Where a model looks: which place of which frame reads which word, and which frame reads which other frame.
+"""Where a model looks: which place of a frame reads which word, and which frame reads which other frame.
 
     with recorded(pipe) as maps:
         made = generate(pipe, spec)
     heat = maps.of_word(pipe.tokenizer, spec.prompt, "dog")     # [f h w], 0 to 1: where "dog" is read
     video.write_mp4(overlaid(made.frames, heat), "dog.mp4", 8)
 
-Attention is softmax(q k^T / sqrt(d)) (Vaswani et al. 2017, arXiv 1706.03762, equation 1): each row says how one place
-divides its reading, and sums to one. In a cross-attention the rows are places and the columns words (drawn first by
-Hertz et al. 2022, "Prompt-to-Prompt", arXiv 2208.01626, section 3); in a temporal one both are frames of one place.
+Attention is softmax(q k^T / sqrt(d)) (Vaswani et al. 2017, arXiv 1706.03762, equation 1); each row, the attention of
+one place, sums to one. In cross-attention rows are places and columns words (drawn first by Hertz et al. 2022,
+"Prompt-to-Prompt", arXiv 2208.01626, section 3); in temporal attention both are frames of one place.
 
-The processors that were there still compute what the model goes on with, so the video stays the same bit for bit; the
-weights are computed once more beside them. Letters: b batch (without the prompt first, where there is guidance), f
-frames, h w places, t tokens.
+The original processors still compute the model's output, so the video stays the same bit for bit; the weights are
+computed a second time. Letters: b batch (with guidance, the sample without the prompt first), f frames, h w places,
+t tokens.
 """
 
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from numbers import Integral
 
 import numpy as np
 import torch
@@ -47,29 +46,24 @@ class AttentionRecord:
 
 @dataclass
 class Maps:
-    """All that was recorded, in the order of computing."""
+    """All attention records, in the order of computing."""
 
     records: list[AttentionRecord] = field(default_factory=list)
-    calls: int = 0  # of the UNet, so far
-    asked: tuple[Tensor, int] | None = None  # the prompt's numbers and the frames, which do not change on the way
+    calls: int = 0  # of the UNet
+    asked: tuple[Tensor, int] | None = None  # the prompt's embedding and the number of frames
 
     def check_same(self, text: Tensor, frames: int) -> None:
-        """ValueError: another prompt [b t e], or another number of frames, than in the calls before."""
+        """ValueError: another prompt [b t e] or number of frames than in the calls before."""
         before, f = self.asked = self.asked or (text, frames)
         if f != frames or not torch.equal(before, text):
             raise ValueError("another prompt or length begins, but maps hold one: open a `recorded(pipe)` for each.")
 
     def chosen(self, kind: str, layers: str = "", calls: Sequence[int] | None = None) -> list[AttentionRecord]:
         """The records of a kind, of layers whose name contains `layers`, in these calls. ValueError: there are none."""
-        _check_name("layers", layers)
-        if isinstance(calls, int | str):
-            raise ValueError(
-                f"calls={calls!r} is not allowed: give a list of numbers, as in [{calls}], or None for all."
-            )
-        if calls is not None and not (isinstance(calls, Sequence) and all(call in range(self.calls) for call in calls)):
-            raise ValueError(
-                f"calls={calls!r} was not recorded: there are {self.calls} calls; list some, from 0, or None for all."
-            )
+        _check_text("layers", layers)
+        listed = calls is None or isinstance(calls, Sequence) and not isinstance(calls, str)
+        if not listed or not all(call in range(self.calls) for call in calls or ()):
+            raise ValueError(f"calls={calls!r} is not allowed: list some of the {self.calls} calls, or None for all.")
         found = [record for record in self.records if record.kind == kind and layers in record.layer]
         found = [record for record in found if calls is None or record.call in calls]
         if not found:
@@ -95,7 +89,7 @@ class Maps:
         return torch.stack([_enlarged(x, largest[1:]) for x in read]).mean(dim=0)
 
     def between_frames(self, layers: str = "", calls: Sequence[int] | None = None, sample: int = -1) -> Tensor:
-        """How much each frame reads each other: [f f], the mean over places, layers and calls; rows sum to one."""
+        """How much each frame reads each other one: [f f], the mean over places, layers and calls; rows sum to one."""
         _check_sample(sample, records := self.chosen("temporal", layers, calls))
         read = [record.weights[sample].mean(dim=(0, 1)) for record in records]
         return torch.stack(read).mean(dim=0)
@@ -103,14 +97,13 @@ class Maps:
 
 def _check_sample(sample: int, records: Sequence[AttentionRecord]) -> None:
     size = len(records[0].weights)
-    if not isinstance(sample, Integral) or not -size <= sample < size:
-        raise ValueError(f"sample={sample} is out of range: the batch has {size}, use {-size} to {size - 1}.")
+    checking.whole("sample", sample, -size, size - 1)
 
 
 def tokens_of(tokenizer, prompt: str, word: str) -> list[int]:
-    """The places in the prompt's tokens where `word`, one or several words, stands. ValueError: nowhere, no texts."""
-    _check_name("prompt", prompt)
-    _check_name("word", word)
+    """The positions of `word`, one or several words, in the prompt's tokens. ValueError: not there, not texts."""
+    _check_text("prompt", prompt)
+    _check_text("word", word)
     whole = tokenizer(prompt, truncation=True).input_ids
     part = tokenizer(word).input_ids[1:-1]
     starts = [i for i in _word_starts(tokenizer, whole) if part and whole[i : i + len(part)] == part]
@@ -120,14 +113,13 @@ def tokens_of(tokenizer, prompt: str, word: str) -> list[int]:
 
 
 def _word_starts(tokenizer, tokens: list[int]) -> list[int]:
-    """Where words start: after the start, or after a token that ends a word. The last letter of "zebra" is no "a"."""
+    """Where words start: first, or after a token that ends a word. The last letter of "zebra" is not the word "a"."""
     pieces = tokenizer.convert_ids_to_tokens(tokens)
     return [i for i in range(1, len(pieces)) if i == 1 or pieces[i - 1].endswith("</w>")]
 
 
-def _check_name(name: str, text: str) -> None:
-    if not isinstance(text, str):
-        raise ValueError(f"{name}={text!r} is a {type(text).__name__}, but a text is needed: write it in quotes.")
+def _check_text(name: str, text: str) -> None:
+    checking.kind(name, text, str, "a text in quotes")
 
 
 def _enlarged(x: Tensor, size: tuple[int, int]) -> Tensor:
@@ -139,15 +131,15 @@ def _enlarged(x: Tensor, size: tuple[int, int]) -> Tensor:
 
 @contextmanager
 def recorded(pipe, layers: str = "") -> Iterator[Maps]:
-    """Record cross- and temporal attention of every call of the pipeline's UNet, in layers whose name holds `layers`.
+    """Record cross- and temporal attention of every call of the pipeline's UNet, in layers whose name contains `layers`.
 
-    Weights are kept in float32 on the CPU: for the real model name a layer, or many GiB are kept. On exit, after an
-    error too, the very processors from before are there, and no hook is left. ValueError: no such layer; on
-    the way, a second prompt or another number of frames, before the UNet computes anything of it.
+    Weights are kept in float32 on the CPU: with the real model, name a layer, or they take many GiB. On exit, also
+    after an error, the same processors are back and the hooks removed. ValueError: no such layer; later, a second
+    prompt or another number of frames, before the UNet computes anything.
     """
-    _check_name("layers", layers)
+    _check_text("layers", layers)
     if not isinstance(getattr(pipe, "unet", None), nn.Module):
-        raise ValueError(f"pipe is a {type(pipe).__name__} without a unet: give a pipeline, as loading.load gives it.")
+        raise ValueError(f"pipe is a {type(pipe).__name__} without a unet: use a pipeline of loading.load.")
     maps, shape = Maps(), {}
     with ExitStack() as stack:
         for module, hook in _hooks(pipe.unet, maps, shape):
@@ -159,7 +151,7 @@ def recorded(pipe, layers: str = "") -> Iterator[Maps]:
 
 
 def _hooks(unet: nn.Module, maps: Maps, shape: dict[str, int]) -> Iterator[tuple[nn.Module, Callable]]:
-    """What notes the shape [(b) c (f) h w] on the way: the frames at the UNet's door, the rest at each layer."""
+    """Hooks that note the shape: the frames at the UNet's input, height and width at each layer."""
 
     def begin(module, args, kwargs):
         asked = kwargs.get("encoder_hidden_states", args[2] if len(args) > 2 else None)  # [b t e]
@@ -177,7 +169,7 @@ def _hooks(unet: nn.Module, maps: Maps, shape: dict[str, int]) -> Iterator[tuple
 
 
 def _attentions(unet: nn.Module, layers: str) -> list[tuple[str, Attention, str]]:
-    """(name, attention, kind) of each that is recorded. ValueError: no layer's name holds `layers`, or none at all."""
+    """(name, attention, kind) of each to record. ValueError: no layer's name contains `layers`, or there is none."""
     found = {name: module for name, module in unet.named_modules() if isinstance(module, TRANSFORMERS)}
     if not found:
         raise ValueError(
@@ -196,7 +188,7 @@ def _attentions(unet: nn.Module, layers: str) -> list[tuple[str, Attention, str]
 
 @dataclass
 class Recorder:
-    """A processor that lets `inner` compute, and keeps the weights beside it."""
+    """A processor that records the weights and lets `inner` compute the output."""
 
     inner: Callable
     maps: Maps
@@ -227,21 +219,19 @@ def _weights(attn: Attention, x: Tensor, text: Tensor | None, mask: Tensor | Non
 
 
 def overlaid(frames: np.ndarray, heat: Tensor, shade: float = 0.25) -> np.ndarray:
-    """A video uint8 [f h w 3] that is bright where the heat [f h' w'] is high, and dark, down to `shade`, elsewhere.
+    """A video uint8 [f h w 3], bright where the heat [f h' w'] is high, and dark, down to `shade`, elsewhere.
 
-    The heat is enlarged to the video and stretched: its lowest value is dark, its highest bright, one scale for all
-    frames. ValueError: frames; another number of frames; NaN; shade.
+    The heat is enlarged to the video and scaled from its lowest to its highest value over all frames. ValueError:
+    frames; another number of frames; NaN; shade outside 0 to 0.99.
     """
     frames = checking.frames(frames)
-    if not isinstance(heat, Tensor | np.ndarray):
-        raise ValueError(f"heat is a {type(heat).__name__}, but an array [f h w] is needed: of_word gives it.")
+    checking.kind("heat", heat, (Tensor, np.ndarray), "an array [f h w], such as of_word returns")
     heat = torch.as_tensor(heat).detach()
     if heat.ndim != 3 or len(heat) != len(frames) or not heat.numel() or not heat.isfinite().all():
         raise ValueError(
             f"heat is {list(heat.shape)}; give finite numbers [f h w], one picture for {len(frames)} frames."
         )
-    if not isinstance(shade, int | float) or not 0 <= shade < 1:
-        raise ValueError(f"shade={shade} is out of range: use 0 (black) or more, and less than 1.")
+    checking.number("shade", shade, 0, 0.99)
     high = _enlarged(heat.float(), frames.shape[1:3])  # [f h w]
     high = (high - high.min()) / (high.max() - high.min()).clamp(min=1e-9)
     lit = frames * (shade + (1 - shade) * high[..., None].numpy())  # [f h w c]

@@ -5,11 +5,10 @@
     print(trace["down_blocks.0.temp_convs.0.conv1.2"])    one module: what goes in, what comes out
     trace.part("mid_block").total.flops                   a part of the model
 
-Every module is a row, named as in the module tree. A row counts what the module does itself; what its children do
-stands in their rows, so that rows can be added up. FLOPs are torch's own count: a multiplication and an addition are
-two. Bytes are what the operations read and write, each from and to memory, an attention or a
-group norm being one operation. On the meta device nothing is computed: a model of any size is traced in seconds,
-without its weights.
+Every module is a row, named as in the module tree. A row counts what the module does itself; its children's work is
+in their rows, so that rows add up. FLOPs are torch's own count: a multiplication and an addition are two. Bytes are
+what operations read from and write to memory, an attention or a group norm being one operation. On the meta device
+nothing is computed: a model of any size is traced in seconds, without its weights.
 
 The kinds go by the module names of diffusers' UNet3DConditionModel (the course's UNet3D has the same) and
 AutoencoderKL, and of transformers' CLIPTextModel.
@@ -17,10 +16,9 @@ AutoencoderKL, and of transformers' CLIPTextModel.
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
-from numbers import Integral
 from time import perf_counter
 
 import torch
@@ -31,9 +29,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from t2v_helpers.core import checking, tables
 from t2v_helpers.inside import activation_memory
 
-KINDS = {  # kind -> what the names of its modules have in them; the first that fits counts
+KINDS = {  # kind -> pattern of its modules' names; the first match counts
     "time embedding": "time_emb|time_proj",
     "temporal attention": r"(transformer_in|temp_attentions)\b.*\.attn\d",
     "temporal feed-forward": r"(transformer_in|temp_attentions)\b.*\.ff",
@@ -48,12 +47,12 @@ KINDS = {  # kind -> what the names of its modules have in them; the first that 
     "text embedding": "embedding",
     "spatial conv": "conv|resnets|samplers",
 }
-NORM, REST = "norm", "the rest"  # norms are told by their class; the rest are the joints between the layers
+NORM, REST = "norm", "the rest"  # norms are recognized by their class; the rest is everything else
 UNITS = {"text_encoder": "one prompt", "unet": "one guided step", "vae": "decoding one frame"}  # of trace_parts
 NORMS = (nn.GroupNorm, nn.LayerNorm)
 CPU_ATTENTION = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu  # torch's counter has no formula for it
-MAX_FRAMES, MAX_PIXELS = 1000, 8192  # far above what is made, and torch can still count an attention's elements
-VIEWS = {torch.ops.aten._unsafe_view.default}  # moves nothing, though it does not say that it is a view
+MAX_FRAMES, MAX_PIXELS = 1000, 8192  # far above any use, and torch can still count an attention's elements
+VIEWS = {torch.ops.aten._unsafe_view.default}  # moves nothing, though is_view is false
 
 
 @dataclass(frozen=True)
@@ -71,8 +70,8 @@ class Work:
 
 @dataclass(frozen=True)
 class Row:
-    """A module and the work that it does itself. `input` and `output` are the shapes of its first tensors, None where
-    it was not called; `axes` names their axes, such as "(b f) c h w" for frames that are folded into the batch."""
+    """A module and its own work. `input` and `output` are the shapes of its first tensors, None if it was not called;
+    `axes` names their axes, such as "(b f) c h w" for frames folded into the batch."""
 
     name: str
     kind: str
@@ -88,7 +87,7 @@ class Row:
             f"{_shape_text(s)} = [{a}]" for s, a in zip((self.input, self.output), self.axes, strict=True)
         )
         numbers = f"{self.work.parameters:,} parameters, {si(self.work.flops)}FLOP, {si(self.work.bytes)}B"
-        return f"{self.name or 'the whole'} ({self.module}, {self.kind}): {shapes}; {numbers}"
+        return f"{self.name or 'the model'} ({self.module}, {self.kind}): {shapes}; {numbers}"
 
 
 @dataclass(frozen=True)
@@ -98,11 +97,11 @@ class Trace:
     rows: tuple[Row, ...]
 
     def __getitem__(self, name: str) -> Row:
-        """The row of that module. ValueError: there is none."""
+        """The row of that module. ValueError: unknown name."""
         return self.part(name).rows[0]
 
     def part(self, name: str) -> "Trace":
-        """The rows of a module and of all below it. ValueError: there is no such module."""
+        """The rows of a module and of all below it. ValueError: unknown name."""
         rows = tuple(row for row in self.rows if name in ("", row.name) or row.name.startswith(f"{name}."))
         if not rows or rows[0].name != name:
             some = ", ".join(repr(row.name) for row in self.rows[1:4])
@@ -134,10 +133,10 @@ class Trace:
 
 
 def trace(model: nn.Module, *inputs, call: Callable | None = None, **kwargs) -> Trace:
-    """Run `model(*inputs, **kwargs)` without gradients and say what each of its modules did.
+    """Run `model(*inputs, **kwargs)` without gradients, and count what each of its modules does.
 
-    call: what to run in place of the model itself, `vae.decode` say. The model runs once to be counted, and once more
-    (but on the meta device) to be timed without the counting. Errors: ValueError (no module); those of the model.
+    call: run this instead of the model itself, such as `vae.decode`. The model runs once to be counted and, except on
+    the meta device, once more to be timed. Errors: ValueError (not a module); those of the model.
     """
     profilers = [_Profiler(model, counting=True)]
     if profilers[0].device.type != "meta":
@@ -153,9 +152,9 @@ def trace(model: nn.Module, *inputs, call: Callable | None = None, **kwargs) -> 
 
 @contextmanager
 def traced(model: nn.Module) -> Iterator[list[Row]]:
-    """Within this context, whatever runs the model is counted; the list has its rows when the context ends.
+    """Count whatever runs the model within this context; the list is filled when the context ends.
 
-    Seconds include the counting here. No hook stays behind, also after an error. ValueError: no module.
+    Seconds include the counting. The hooks are removed, also after an error. ValueError: not a module.
     """
     rows: list[Row] = []
     profiler = _Profiler(model, counting=True)
@@ -194,19 +193,17 @@ def check_size(
     for name, value, step, most in (
         ("frames", frames, 1, most_frames), ("height", height, *pixels), ("width", width, *pixels)
     ):  # fmt: skip
-        if not isinstance(value, Integral) or isinstance(value, bool) or not step <= value <= most:
-            raise ValueError(f"{name}={value!r} is not allowed: use a whole number from {step} to {most}.")
-        below = value // step * step
+        below = checking.whole(name, value, step, most) // step * step
         if value != below:
             raise ValueError(f"{name}={value} is not a multiple of {step} pixels: use {below} or {below + step}.")
 
 
 class _Profiler:
-    """Hooks that book what is counted between two calls of modules to the module that is running."""
+    """Hooks that attribute what is counted between two calls of modules to the innermost running module."""
 
     def __init__(self, model: nn.Module, counting: bool):
         if not isinstance(model, nn.Module):
-            raise ValueError(f"model is a {type(model).__name__}, but a torch module is needed: pipe.unet, say.")
+            raise ValueError(f"model is a {type(model).__name__}: use a torch module, such as pipe.unet.")
         self.names = {module: name for name, module in model.named_modules()}
         self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
         self.flops, self.bytes = (
@@ -231,7 +228,7 @@ class _Profiler:
             self._book()
 
     def rows(self) -> list[Row]:
-        """A row for each module, called or not: the encoder of a VAE that only decodes has parameters too."""
+        """A row for each module, called or not: even a VAE that only decodes has the parameters of its encoder."""
         return [self._row(name, module) for module, name in self.names.items()]
 
     def _row(self, name: str, module: nn.Module) -> Row:
@@ -268,7 +265,7 @@ class _Profiler:
 
 
 class _Bytes(TorchDispatchMode):
-    """Adds up the bytes of the tensors that go into operations and come out; views move nothing."""
+    """Adds up the bytes of the inputs and outputs of operations; views move nothing."""
 
     total = 0
 
@@ -280,9 +277,9 @@ class _Bytes(TorchDispatchMode):
 
 
 class _Fused(TorchFunctionMode):
-    """Counts an attention as one operation, also where the device computes it in several.
+    """Counts an attention as one operation, even if the device computes it in several.
 
-    So too a group norm: before 2.15, torch makes a copy first where a video lies in memory otherwise.
+    So too a group norm: before 2.15, torch first copies a video whose memory is not contiguous.
     """
 
     def __init__(self, meter: _Bytes):
@@ -298,7 +295,7 @@ class _Fused(TorchFunctionMode):
 
 
 def _attention_flops(query, key, value, *_, **__) -> int:
-    """Of shapes [b heads n d], [b heads m d], [b heads m e]: the scores, and the sums that they weigh."""
+    """Of shapes [b heads n d], [b heads m d], [b heads m e]: the scores, and the sums weighted by them."""
     b, heads, n, d = query
     return 2 * b * heads * n * key[2] * (d + value[3])
 
@@ -331,7 +328,7 @@ def _axes(name: str, shape: tuple[int, ...] | None, whole: tuple[int, ...], outp
         return {2: "b t", 3: "b t d"}.get(len(shape), "")
     lead = "(b f)" if len(whole) == 5 and shape[0] != whole[0] else "b"
     if len(shape) == 4 and "temp_convs" in name and (shape[0], shape[2]) == (whole[0], whole[2]):
-        return "b c f (h w)"  # how the course's own UNet sees a video there
+        return "b c f (h w)"  # in the course's own UNet
     if len(shape) == 3 and re.search("transformer_in|temp_attentions", name):
         return "(b h w) f c"
     if len(shape) == 3 and re.search(r"attn2\.to_[kv]", name):
@@ -343,7 +340,7 @@ def _axes(name: str, shape: tuple[int, ...] | None, whole: tuple[int, ...], outp
 
 
 def report(traces: Mapping[str, Trace]) -> str:
-    """What `trace_parts` found, as tables: the parts, and then each with its kinds."""
+    """The traces of `trace_parts` as tables: the parts, and then the kinds of each."""
     parts = {name: trace.total.parameters for name, trace in traces.items()}
     lines = [f"{name:14}{count:>15,} parameters" for name, count in (parts | {"total": sum(parts.values())}).items()]
     return "\n".join(lines) + "".join(f"\n\n{_title(name, trace)}\n{trace}" for name, trace in traces.items())
@@ -357,7 +354,7 @@ def _title(name: str, trace: Trace) -> str:
 
 
 def si(number: float) -> str:
-    """A number in three digits with its SI prefix: 12.2 T, 340 M, 24. Units follow at once."""
+    """A number in three digits with its SI prefix, ready for a unit: "12.2 T", "340 M", "24 "."""
     for factor, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if number >= 0.9995 * factor:
             return f"{number / factor:#.3g}".rstrip(".") + f" {prefix}"
@@ -365,22 +362,15 @@ def si(number: float) -> str:
 
 
 def table(works: Mapping[str, Work], whole: Work) -> str:
-    """Lines of names with parameters, FLOPs and bytes, each with its share of the whole; of time where measured."""
+    """Lines of names with parameters, FLOPs and bytes, each with its share of the whole; also of time, if measured."""
     heads = ["", "parameters", "", "FLOP", "", "bytes", "", *(["time"] if whole.seconds else [])]
-    lines = [heads] + [_cells(name, work, whole) for name, work in works.items()]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(_line(cells, widths) for cells in lines)
+    return tables.aligned([heads, *(_cells(name, work, whole) for name, work in works.items())], right=True)
 
 
 def _cells(name: str, work: Work, whole: Work) -> list[str]:
     pairs = list(zip(_numbers(work), _numbers(whole), strict=True))
     cells = [name] + [cell for one, all_ in pairs[:3] for cell in (si(one), f"{one / max(all_, 1):.1%}")]
     return cells + ([f"{work.seconds / whole.seconds:.1%}"] if whole.seconds else [])
-
-
-def _line(cells: Iterable[str], widths: list[int]) -> str:
-    first, *others = (cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
-    return "  ".join([first.strip().ljust(widths[0]), *others]).rstrip()
 
 
 def _numbers(work: Work) -> tuple:

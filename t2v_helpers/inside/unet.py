@@ -5,7 +5,7 @@
 
 It is ModelScopeT2V's network (Wang et al. 2023, arXiv 2308.06571, section 3): the UNet of latent diffusion (Rombach et
 al. 2022, arXiv 2112.10752), each convolution and each attention followed by one along time. Its parameters have the
-names of diffusers' UNet3DConditionModel, so its checkpoints load as they are.
+names of diffusers' UNet3DConditionModel, so its checkpoints load unchanged.
 
 Letters: b batch, c channels, f frames, h height, w width, n pixels (h w), t tokens of text, d a head's channels,
 e channels of the time embedding. Spatial layers read frames as images, [(b f) c h w]; temporal layers read each pixel
@@ -41,7 +41,7 @@ def sinusoidal(timesteps: Tensor, width: int) -> Tensor:
 
 
 class TimeEmbedding(nn.Module):
-    """e = W_2 silu(W_1 s): what every SpatialConv is told of the time (DDPM, Ho et al. 2020, arXiv 2006.11239)."""
+    """e = W_2 silu(W_1 s): the embedding of the time, an input of every SpatialConv (DDPM, arXiv 2006.11239)."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -49,13 +49,14 @@ class TimeEmbedding(nn.Module):
         self.linear_2 = nn.Linear(4 * width, 4 * width)
 
     def forward(self, s: Tensor) -> Tensor:
+        """The sinusoids s [b c] -> [b e]."""
         return self.linear_2(F.silu(self.linear_1(s)))  # [b e]
 
 
 class SpatialConv(nn.Module):
-    """x + conv(silu(norm(conv(silu(norm(x))) + W silu(e)))): a residual block on each frame, told the time.
+    """x + conv(silu(norm(conv(silu(norm(x))) + W silu(e)))): a residual block on each frame, given the time.
 
-    DDPM, arXiv 2006.11239, appendix B. Where it changes the channels, a 1x1 convolution takes x along.
+    DDPM, arXiv 2006.11239, appendix B. Where the channels change, a 1x1 convolution adapts x.
     """
 
     def __init__(self, channels: int, out: int, time: int, groups: int, eps: float):
@@ -69,6 +70,7 @@ class SpatialConv(nn.Module):
             self.conv_shortcut = nn.Conv2d(channels, out, 1)
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        """x [(b f) c h w] and the time [b e] -> [(b f) out h w]."""
         shift = self.time_emb_proj(F.silu(time)).repeat_interleave(len(x) // len(time), dim=0)  # [(b f) c]
         y = self.conv1(F.silu(self.norm1(x))) + shift[:, :, None, None]  # [(b f) c h w]
         y = self.conv2(F.silu(self.norm2(y)))  # [(b f) c h w]
@@ -78,14 +80,14 @@ class SpatialConv(nn.Module):
 class FrameConv(nn.Conv3d):
     """y_f = W_-1 x_(f-1) + W_0 x_f + W_1 x_(f+1) + bias for each pixel; frames outside the video count as zeros.
 
-    A Conv3d of kernel (3, 1, 1) never looks at a neighbouring pixel, so with the pixels in a row it is a Conv2d of
-    kernel (3, 1): the same sums over the same numbers, by a kernel that libraries have tuned more.
+    A Conv3d of kernel (3, 1, 1), computed as a Conv2d of kernel (3, 1) on pixels in a row: the same sums, faster.
     """
 
     def __init__(self, channels: int):
         super().__init__(channels, channels, (3, 1, 1), padding=(1, 0, 0))
 
     def forward(self, x: Tensor) -> Tensor:
+        """x [b c f n] -> the same shape."""
         return F.conv2d(x, self.weight.squeeze(-1), self.bias, padding=(1, 0))  # [b c f n]
 
 
@@ -105,6 +107,7 @@ class TemporalConv(nn.Module):
         nn.init.zeros_(self.conv4[-1].bias)
 
     def forward(self, x: Tensor, batch: int) -> Tensor:
+        """x [(b f) c h w] -> the same shape."""
         y = unfold_frames(x, batch).flatten(3)  # [b c f n]
         y = self.conv4(self.conv3(self.conv2(self.conv1(y))))  # [b c f n]
         return x + fold_frames(y.unflatten(3, x.shape[2:]))  # [(b f) c h w]
@@ -113,7 +116,7 @@ class TemporalConv(nn.Module):
 class Attention(nn.Module):
     """W_o softmax(q k^T / sqrt(d)) v with q = W_q x, k = W_k s, v = W_v s; s is x itself, or the text.
 
-    Vaswani et al. 2017, arXiv 1706.03762, section 3.2. Each of b texts is asked by all the frames of its video at once.
+    Vaswani et al. 2017, arXiv 1706.03762, section 3.2. All frames of a video query its text at once.
     """
 
     kept: tuple[Tensor, Tensor, Tensor] | None = None  # a text with its keys and values, see feature_reuse.text_kept
@@ -126,17 +129,20 @@ class Attention(nn.Module):
         self.to_out = nn.Sequential(nn.Linear(channels, channels))
 
     def forward(self, x: Tensor, text: Tensor | None = None) -> Tensor:
+        """x [(b f) n c] and text [b t d], or None for x itself -> the shape of x."""
         k, v = self.keys_and_values(x if text is None else text)  # [b heads t d]
         q = self.split(self.to_q(x).reshape(len(k), -1, x.shape[-1]))  # [b heads (f n) d]
         y = F.scaled_dot_product_attention(q, k, v)  # [b heads (f n) d]
         return self.to_out(y.transpose(1, 2).reshape(x.shape))  # [(b f) n c]
 
     def keys_and_values(self, s: Tensor) -> tuple[Tensor, Tensor]:
+        """k and v of s [b t d], each [b heads t d]; the kept ones if s is the kept text itself."""
         if self.kept and self.kept[0] is s:
             return self.kept[1:]
         return self.split(self.to_k(s)), self.split(self.to_v(s))  # [b heads t d]
 
     def split(self, x: Tensor) -> Tensor:
+        """[b t c] -> [b heads t d]."""
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # [b heads t d]
 
 
@@ -148,6 +154,7 @@ class GEGLU(nn.Module):
         self.proj = nn.Linear(channels, 2 * out)
 
     def forward(self, x: Tensor) -> Tensor:
+        """x [... c] -> [... out]."""
         x, gate = self.proj(x).chunk(2, dim=-1)
         return x * F.gelu(gate)
 
@@ -160,14 +167,12 @@ class FeedForward(nn.Module):
         self.net = nn.Sequential(GEGLU(channels, 4 * channels), nn.Identity(), nn.Linear(4 * channels, channels))
 
     def forward(self, x: Tensor) -> Tensor:
+        """x [... c] -> the same shape."""
         return self.net(x)
 
 
 class TransformerBlock(nn.Module):
-    """x += attn1(norm x); x += attn2(norm x, text); x += ff(norm x). Without text, attn2 reads x as attn1 does.
-
-    Latent diffusion, arXiv 2112.10752, section 3.3.
-    """
+    """x += attn1(norm x), attn2(norm x, text or x), ff(norm x) in turn (latent diffusion, arXiv 2112.10752, 3.3)."""
 
     def __init__(self, channels: int, heads: int, text: int | None = None):
         super().__init__()
@@ -177,6 +182,7 @@ class TransformerBlock(nn.Module):
         self.ff = FeedForward(channels)
 
     def forward(self, x: Tensor, text: Tensor | None = None) -> Tensor:
+        """x [b n c] and text [b t d] or None -> the shape of x."""
         x = x + self.attn1(self.norm1(x))
         x = x + self.attn2(self.norm2(x), text)
         return x + self.ff(self.norm3(x))
@@ -197,15 +203,17 @@ class SpatialTransformer(Transformer):
     """A sequence is the pixels of a frame: they read one another (attn1), then the text (attn2)."""
 
     def forward(self, x: Tensor, text: Tensor) -> Tensor:
+        """x [(b f) c h w] and text [b t d] -> the shape of x."""
         y = self.norm(x).flatten(2).transpose(1, 2)  # [(b f) n c]
         y = self.proj_out(self.transformer_blocks[0](self.proj_in(y), text))  # [(b f) n c]
         return x + y.transpose(1, 2).unflatten(2, x.shape[2:])  # [(b f) c h w]
 
 
 class TemporalTransformer(Transformer):
-    """A sequence is one pixel in all frames: it reads itself in the others, twice. No frame knows its number."""
+    """A sequence is one pixel in all frames: it reads itself in the others, twice. No positional encoding."""
 
     def forward(self, x: Tensor, batch: int) -> Tensor:
+        """x [(b f) c h w] -> the same shape."""
         y = self.norm(unfold_frames(x, batch)).permute(0, 3, 4, 2, 1)  # [b h w f c]
         z = self.proj_out(self.transformer_blocks[0](self.proj_in(y.flatten(0, 2))))  # [(b h w) f c]
         return x + fold_frames(z.view(y.shape).permute(0, 4, 3, 1, 2))  # [(b f) c h w]
@@ -219,6 +227,7 @@ class Resample(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, stride, padding=1)
 
     def forward(self, x: Tensor, size: tuple[int, int] | None = None) -> Tensor:
+        """x [(b f) c h w] -> half the height and width, or `size`."""
         return self.conv(x if size is None else F.interpolate(x, size=size, mode="nearest"))  # [(b f) c h w]
 
 
@@ -239,20 +248,23 @@ class Block(nn.Module):
         self.temp_attentions = nn.ModuleList(TemporalTransformer(*shape) for shape in shapes)
 
     def convolve(self, i: int, x: Tensor, time: Tensor) -> Tensor:
+        """The convolutions of layer i: x [(b f) c h w] and the time [b e] -> [(b f) c h w]."""
         return self.temp_convs[i](self.resnets[i](x, time), len(time))  # [(b f) c h w]
 
     def attend(self, i: int, x: Tensor, text: Tensor) -> Tensor:
+        """The attentions of layer i, if it has any: x [(b f) c h w] and text [b t d] -> the shape of x."""
         return self.temp_attentions[i](self.attentions[i](x, text), len(text)) if self.attentions else x
 
 
 class DownBlock(Block):
-    """Layers, then half the height and width, unless it is the lowest; what each gives is put on the pile of skips."""
+    """Layers, then half the height and width, unless it is the lowest; every output is pushed onto the skip stack."""
 
     def __init__(self, widths: list[tuple[int, int]], config: SimpleNamespace, attends: bool, last: bool):
         super().__init__(widths, config, attending=len(widths) * attends)
         self.downsamplers = nn.ModuleList([] if last else [Resample(widths[-1][1], stride=2)])
 
     def forward(self, x: Tensor, time: Tensor, text: Tensor, skips: list[Tensor]) -> Tensor:
+        """x [(b f) c h w], time [b e], text [b t d] -> the next x; pushes onto `skips`."""
         for i in range(len(self.resnets)):
             x = self.attend(i, self.convolve(i, x, time), text)  # [(b f) c h w]
             skips.append(x)
@@ -266,21 +278,20 @@ class MidBlock(Block):
     """Convolutions, attentions, convolutions, at the lowest resolution."""
 
     def forward(self, x: Tensor, time: Tensor, text: Tensor) -> Tensor:
+        """x [(b f) c h w], time [b e], text [b t d] -> the shape of x."""
         x = self.attend(0, self.convolve(0, x, time), text)
         return self.convolve(1, x, time)  # [(b f) c h w]
 
 
 class UpBlock(Block):
-    """Layers that read x beside the top of the pile of skips, then the size of the next skip, unless it is the last.
-
-    The skip connections of U-Net (Ronneberger et al. 2015, arXiv 1505.04597).
-    """
+    """Layers that read x with the top of the skip stack (U-Net, arXiv 1505.04597), then upsampling, unless last."""
 
     def __init__(self, widths: list[tuple[int, int]], config: SimpleNamespace, attends: bool, last: bool):
         super().__init__(widths, config, attending=len(widths) * attends)
         self.upsamplers = nn.ModuleList([] if last else [Resample(widths[-1][1], stride=1)])
 
     def forward(self, x: Tensor, time: Tensor, text: Tensor, skips: list[Tensor]) -> Tensor:
+        """x [(b f) c h w], time [b e], text [b t d] -> the next x; pops from `skips`."""
         for i in range(len(self.resnets)):
             x = self.attend(i, self.convolve(i, torch.cat([x, skips.pop()], dim=1), time), text)  # [(b f) c h w]
         for double in self.upsamplers:
@@ -327,13 +338,13 @@ class UNet3D(nn.Module):
         return Output(self.leave(x, len(sample)))
 
     def enter(self, sample: Tensor, timestep) -> tuple[Tensor, Tensor]:
-        """What comes before all blocks: the first features [(b f) c h w], and the embedding of the time [b e]."""
+        """Everything before the blocks: the first features [(b f) c h w], and the embedding of the time [b e]."""
         t = torch.as_tensor(timestep, device=sample.device).expand(len(sample))  # [b]
         time = self.time_embedding(sinusoidal(t, self.config.block_out_channels[0]).to(self.dtype))  # [b e]
         return self.transformer_in(self.conv_in(fold_frames(sample)), len(sample)), time
 
     def leave(self, x: Tensor, batch: int) -> Tensor:
-        """What comes after all blocks: the last features [(b f) c h w] become the noise [b c f h w]."""
+        """Everything after the blocks: the last features [(b f) c h w] become the noise [b c f h w]."""
         return unfold_frames(self.conv_out(F.silu(self.conv_norm_out(x))), batch)
 
     def _build_down(self, c: SimpleNamespace) -> list[int]:
@@ -347,7 +358,7 @@ class UNet3D(nn.Module):
         return skips
 
     def _build_up(self, c: SimpleNamespace, skips: list[int]) -> None:
-        """The up blocks: one layer more than on the way down, for the skip that the halving gave."""
+        """The up blocks: one layer more than on the way down, for the skip of the downsampling."""
         self.up_blocks, width = nn.ModuleList(), c.block_out_channels[-1]
         for out, kind in zip(c.block_out_channels[::-1], c.up_block_types, strict=True):
             widths = [(i + skips.pop(), out) for i in [width] + [out] * c.layers_per_block]
@@ -355,7 +366,7 @@ class UNet3D(nn.Module):
             width = out
 
     def _kept(self, text: Tensor) -> Tensor:
-        """The kept text itself where `text` says the same, so that an Attention knows it; else `text`."""
+        """The kept text itself if `text` equals it, so that an Attention recognizes it; else `text`."""
         kept = self.kept_text
         return kept if kept is not None and kept.dtype == text.dtype and torch.equal(kept, text) else text
 
@@ -366,7 +377,7 @@ class UNet3D(nn.Module):
         if text.ndim != 3 or (len(text), text.shape[2]) != (b, d):
             raise ValueError(f"encoder_hidden_states has shape {list(text.shape)}, but [{b} t {d}] is needed.")
         for name in (name for name, value in others.items() if value is not None):
-            raise ValueError(f"{name} is not known to UNet3D: leave it away, or take diffusers' UNet3DConditionModel.")
+            raise ValueError(f"{name} is not known to UNet3D: leave it out, or take diffusers' UNet3DConditionModel.")
 
 
 def from_diffusers(source: str | Path | nn.Module, variant: str | None = None) -> UNet3D:

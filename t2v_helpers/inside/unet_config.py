@@ -1,4 +1,4 @@
-"""A UNet's folder as diffusers saves it: config.json and weights, read, and held against what unet.py can express."""
+"""Read a UNet's folder as diffusers saves it, and check that unet.py can express its config.json and weights."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -8,19 +8,21 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from t2v_helpers.core import checking
+
 DOWN = ("DownBlock3D", "CrossAttnDownBlock3D")
 UP = ("UpBlock3D", "CrossAttnUpBlock3D")
 WHOLE = ("sample_size", "in_channels", "out_channels", "layers_per_block", "norm_num_groups", "cross_attention_dim",
          "attention_head_dim")  # fmt: skip
-OPTIONAL = {  # keys that a configuration may leave out, and have one value
+OPTIONAL = {  # keys that may be left out, and the one value they may have
     "downsample_padding": 1, "mid_block_scale_factor": 1, "num_attention_heads": None, "time_cond_proj_dim": None,
 }  # fmt: skip
 
 
 def read(folder: Path, variant: str | None = None) -> tuple[dict, dict[str, Tensor]]:
-    """Configuration and float32 weights of a UNet's folder; variant: "fp16" where the name of the weights has it.
+    """Configuration and float32 weights of a UNet's folder; variant: "fp16" if the weights' name has it.
 
-    Errors: FileNotFoundError (one of the two files is not there), ValueError (damaged, or no configuration).
+    Errors: FileNotFoundError (a file is missing), ValueError (damaged, or not a configuration).
     """
     paths = folder / "config.json", folder / f"diffusion_pytorch_model{f'.{variant}' if variant else ''}.safetensors"
     for path in paths:
@@ -36,21 +38,26 @@ def read(folder: Path, variant: str | None = None) -> tuple[dict, dict[str, Tens
 
 def check_config(config: Mapping) -> None:
     """ValueError for a configuration that UNet3D cannot express: the key, its value, and what is allowed."""
-    if not isinstance(config, Mapping):
-        raise ValueError(f"the configuration is a {type(config).__name__}, but keys with values are needed.")
+    checking.kind("the configuration", config, Mapping, "keys with values")
     for key, (_, allowed) in RULES.items():
         if key not in config and key not in OPTIONAL:
             raise ValueError(f"the configuration lacks {key}, which must be {allowed}.")
+    widths = config["block_out_channels"]
     for key in (key for key in config if not key.startswith("_")):
         fits, allowed = RULES.get(key, (_never, f"left out: known are {', '.join(RULES)}"))
         if not fits(config[key]):
             raise ValueError(f"the configuration has {key}={config[key]!r}, but it must be {allowed}.")
-    _check_lengths(config)
-    _check_widths(config)
+    for key in ("down_block_types", "up_block_types"):
+        if len(config[key]) != len(widths):
+            raise ValueError(f"{key} has {len(config[key])} entries, but block_out_channels has {len(widths)}.")
+    groups, least = config["norm_num_groups"], config["attention_head_dim"]
+    for width in (width for width in widths if width % groups or width < least):
+        allowed = f"a multiple of norm_num_groups={groups}, and no less than attention_head_dim={least}"
+        raise ValueError(f"the configuration has {width} in block_out_channels, but it must be {allowed}.")
 
 
 def check_weights(weights: Mapping[str, Tensor], needed: Mapping[str, Tensor]) -> None:
-    """ValueError that names the first tensor which is missing, has the wrong shape or has no place."""
+    """ValueError that names the first tensor that is missing, has the wrong shape or is not needed."""
     for key, x in needed.items():
         found = f"has shape {list(weights[key].shape)}" if key in weights else "is missing"
         if found != f"has shape {list(x.shape)}":
@@ -58,22 +65,6 @@ def check_weights(weights: Mapping[str, Tensor], needed: Mapping[str, Tensor]) -
     for key in weights.keys() - needed.keys():
         shape = list(weights[key].shape)
         raise ValueError(f"{key} of shape {shape} is in the weights, but the configuration has no place for it.")
-
-
-def _check_lengths(config: Mapping) -> None:
-    n = len(config["block_out_channels"])
-    for key in ("down_block_types", "up_block_types"):
-        if len(config[key]) != n:
-            given = f"{len(config[key])} entries in {key}"
-            raise ValueError(f"the configuration has {given}, but {n} in block_out_channels: they must be as many.")
-
-
-def _check_widths(config: Mapping) -> None:
-    groups, least = config["norm_num_groups"], config["attention_head_dim"]
-    for width in config["block_out_channels"]:
-        if width % groups or width < least:
-            allowed = f"a multiple of norm_num_groups={groups}, and no less than attention_head_dim={least}"
-            raise ValueError(f"the configuration has {width} in block_out_channels, but it must be {allowed}.")
 
 
 def _whole(value: object) -> bool:
@@ -88,7 +79,7 @@ def _never(value: object) -> bool:
     return False
 
 
-RULES = {  # a key of the configuration -> the test of its value, and in words what is allowed
+RULES = {  # key of the configuration -> test of its value, and what is allowed
     **{key: (_whole, "a whole number above 0") for key in WHOLE},
     **{key: (lambda value, only=only: value == only, repr(only)) for key, only in OPTIONAL.items()},
     "act_fn": (lambda value: value == "silu", "'silu'"),

@@ -100,7 +100,7 @@ def test_a_word_that_is_not_in_the_prompt_is_refused(made, toy_pipe, word):
 
 
 def test_what_was_not_recorded_is_said(made):
-    with pytest.raises(ValueError, match="was not recorded: there are 2 calls"):
+    with pytest.raises(ValueError, match=r"calls=\[7\] .*2 calls"):
         made[0].chosen("cross", calls=[7])
     with pytest.raises(ValueError, match="there are 0 calls of nothing"):
         attention_maps.Maps().between_frames()
@@ -122,7 +122,7 @@ def test_where_it_is_read_the_video_stays_bright():
         (torch.zeros(2, 8), 0.2, "one picture for 2 frames"),
         (torch.zeros(2, 0, 8), 0.2, "one picture for 2 frames"),
         (torch.full((2, 8, 8), torch.nan), 0.2, "finite numbers"),
-        (torch.zeros(2, 8, 8), 1, "shade=1 is out of range"),
+        (torch.zeros(2, 8, 8), 1, "shade=1 "),
     ],
 )
 def test_a_heat_of_another_video_is_refused(heat, shade, word):
@@ -156,7 +156,7 @@ def test_a_second_prompt_or_length_is_refused_before_it_is_computed(toy_pipe):
 def test_a_sample_that_is_not_in_the_batch_is_refused(made, toy_pipe):
     with pytest.raises(ValueError, match="sample=5 .*-2 to 1"):
         made[0].of_word(toy_pipe.tokenizer, SPEC.prompt, "dog", sample=5)
-    with pytest.raises(ValueError, match="sample=-3 is out of range"):
+    with pytest.raises(ValueError, match="sample=-3 "):
         made[0].between_frames(sample=-3)
 
 
@@ -168,13 +168,13 @@ def test_a_heat_may_be_an_array():
 @pytest.mark.parametrize(
     ("given", "word"),
     [
-        ({"calls": 3}, r"calls=3 is not allowed: give a list of numbers, as in \[3\]"),
-        ({"calls": "1"}, "calls='1' is not allowed: give a list"),
-        ({"calls": 1.5}, "calls=1.5 was not recorded: there are"),
-        ({"calls": [0, 99]}, r"calls=\[0, 99\] was not recorded: there are"),
-        ({"layers": None}, "layers=None is a NoneType, but a text is needed"),
-        ({"sample": 1.0}, "sample=1.0 is out of range"),
-        ({"sample": None}, "sample=None is out of range"),
+        ({"calls": 3}, "calls=3 "),
+        ({"calls": "1"}, "calls='1' "),
+        ({"calls": 1.5}, "calls=1.5 "),
+        ({"calls": [0, 99]}, r"calls=\[0, 99\] "),
+        ({"layers": None}, "layers .*NoneType.* text"),
+        ({"sample": 1.0}, "sample=1.0 "),
+        ({"sample": None}, "sample=None "),
     ],
 )
 def test_what_chooses_no_look_is_refused(made, toy_pipe, given, word):
@@ -188,9 +188,9 @@ def test_what_chooses_no_look_is_refused(made, toy_pipe, given, word):
 
 @pytest.mark.parametrize("word", [None, 3, ["dog"]])
 def test_a_word_and_a_prompt_are_texts(toy_pipe, word):
-    with pytest.raises(ValueError, match="word=.*text"):
+    with pytest.raises(ValueError, match="word .*text"):
         attention_maps.tokens_of(toy_pipe.tokenizer, SPEC.prompt, word)
-    with pytest.raises(ValueError, match=r"prompt=.* but a text is needed"):
+    with pytest.raises(ValueError, match="prompt .*text"):
         attention_maps.tokens_of(toy_pipe.tokenizer, word, "dog")
 
 
@@ -198,7 +198,7 @@ def test_only_a_pipeline_can_be_recorded(toy_pipe):
     for other in (None, "cartoon", toy_pipe.vae):
         with pytest.raises(ValueError, match="pipe .*without a unet"):
             attention_maps.recorded(other).__enter__()
-    with pytest.raises(ValueError, match=r"layers=\['mid'\] .*text"):
+    with pytest.raises(ValueError, match="layers .*list.*text"):
         attention_maps.recorded(toy_pipe, ["mid"]).__enter__()
 
 
@@ -207,7 +207,7 @@ def test_a_heat_is_an_array(heat):
     frames = np.zeros((2, 8, 8, 3), np.uint8)
     with pytest.raises(ValueError, match=r"heat .*\[f h w\]"):
         attention_maps.overlaid(frames, heat)
-    with pytest.raises(ValueError, match="shade=a is out of range"):
+    with pytest.raises(ValueError, match="shade='a'"):
         attention_maps.overlaid(frames, torch.zeros(2, 8, 8), "a")
 
 

@@ -367,7 +367,7 @@ BAD_CONFIGS = [
      r"down_block_types=\['DownBlockSpatioTemporal', .*it must be a list of DownBlock3D and CrossAttnDownBlock3D"),
     ({"up_block_types": ["UpBlock3D", "UpBlock2D"]}, "it must be a list of UpBlock3D and CrossAttnUpBlock3D"),
     ({"up_block_types": []}, r"up_block_types=\[\], but it must be a list"),
-    ({"up_block_types": ["UpBlock3D"]}, "has 1 entries in up_block_types, but 2 in block_out_channels"),
+    ({"up_block_types": ["UpBlock3D"]}, "up_block_types has 1 entries, but block_out_channels has 2"),
     ({"block_out_channels": [16, 33]}, "but it must be a list of even whole numbers"),
     ({"block_out_channels": [16, 30]}, "30 in block_out_channels, but it must be a multiple of norm_num_groups=4"),
     ({"attention_head_dim": 20}, "16 in block_out_channels, but .* no less than attention_head_dim=20"),

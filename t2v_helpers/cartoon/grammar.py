@@ -1,7 +1,7 @@
 """The language of the cartoon world: what can be said, and what each sentence means.
 
-A sentence names a subject, an action, a place and a style. A place that is not said is the empty room; a style
-that is not said is plain. The words are few on purpose: a small model can learn all of them well.
+A sentence names a subject, an action, a place and a style; without a place it means the empty room, without a style
+plain. The words are few, so that a small model can learn them all well.
 """
 
 import itertools
@@ -38,7 +38,7 @@ TEMPLATES = (
     "a video of {subject} that is {action} {place} {style}",
     "{style} {subject} {action} {place}",
 )
-KEYWORDS = {  # what decides each label
+KEYWORDS = {  # that decide each label
     "action": {**{a: a for a in ACTIONS[:6]}, "riding a horse": "riding a horse", "riding the horse": "riding a horse"},
     "place": {"times square": "times square", "lake": "lake", "beach": "beach", "moon": "moon", "forest": "forest",
               "woods": "forest", "room": "room"},
@@ -50,7 +50,7 @@ KEYWORDS = {  # what decides each label
 class Labels:
     """What a clip shows: one of SUBJECTS, ACTIONS, PLACES and STYLES each.
 
-    Raises ValueError for a word outside these lists, and for a rider that cannot sit on the horse.
+    ValueError: a word outside these lists, or a subject that cannot ride a horse.
     """
 
     subject: str
@@ -66,7 +66,7 @@ class Labels:
 
 
 def _held_out() -> tuple[tuple[str, str, str], ...]:
-    """Three (subject, action, place) for each subject, spread so that every word is still seen with others."""
+    """Three (subject, action, place) for each subject, spread so that training still shows every word with others."""
     spread = [(i, (i + 2 * k) % 6, (2 * i + i // 3 + 3 * k + k // 2) % 6) for i in range(8) for k in range(3)]
     return tuple((SUBJECTS[s], ACTIONS[a], PLACES[p]) for s, a, p in spread)
 
@@ -75,7 +75,7 @@ HELD_OUT = _held_out()
 
 
 def is_held_out(labels: Labels) -> bool:
-    """True for the combinations that training never shows, in any style."""
+    """Whether training never shows this combination, in any style."""
     return (labels.subject, labels.action, labels.place) in HELD_OUT
 
 
@@ -117,9 +117,9 @@ def vocabulary() -> list[str]:
 
 
 def unknown_words(text: str) -> list[str]:
-    """The words of `text` that the cartoon world has never heard, in order, each once; then signs, such as an emoji.
+    """The words of `text` that are not in the vocabulary, in order, each once; then symbols, such as an emoji.
 
-    Punctuation is passed over, unless it is all there is.
+    Punctuation is ignored, unless there is nothing else.
     """
     known, spoken = set(vocabulary()), words(text)
     signs = [c for c in text if unicodedata.category(c).startswith("S")]
@@ -130,7 +130,7 @@ def unknown_words(text: str) -> list[str]:
 def parse(text: str) -> Labels:
     """The labels that a sentence names, in any case and order.
 
-    Raises ValueError that says which word is unknown, what is missing or named twice, and what can be said instead.
+    ValueError: an unknown word, or a part that is missing or named twice; and what can be said instead.
     """
     strange = unknown_words(text)
     if strange:

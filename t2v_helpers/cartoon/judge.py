@@ -1,8 +1,8 @@
-"""The judge: a small network that reads subject, action, place and style off a video.
+"""The judge: a small network that reads subject, action, place and style from a video.
 
-It sees each frame and its difference to the next, first frame by frame, then along time. Channel counts are small:
-the weights take less than 1 MB and a clip is read in milliseconds on a CPU. It is trained on renders alone
-(t2v_helpers/training/judge.py), never on a model's output, so that it can judge a model that it does not know.
+It sees each frame and its difference to the next, first frame by frame, then along time. Its weights take less than
+1 MB, and it reads a clip in milliseconds on a CPU. It is trained on renders alone (training/judge.py), never on a
+model's output, so that it can judge any model.
 
 Input: float [b 3 f 64 64] in [-1, 1], any number of frames. Output: a dict of logits, each [b classes].
 """
@@ -40,7 +40,7 @@ class Judge(nn.Module):
         return {name: head(x) for name, head in self.heads.items()}
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
-        """x float [b 3 f 64 64] in [-1, 1] -> [b 2d]: what holds on average, and what happens at least once."""
+        """x float [b 3 f 64 64] in [-1, 1] -> [b 2d]: the mean and the maximum over time."""
         b, _, f, _, _ = x.shape
         x = with_differences(x)  # [b 6 f h w]
         x = layout.fold_frames(x).contiguous(memory_format=torch.channels_last)  # twice as fast on a CPU
@@ -100,9 +100,9 @@ def save(judge: Judge, path: Path, about: dict[str, str] | None = None) -> None:
 
 
 def load(path: Path = WEIGHTS) -> Judge:
-    """The judge of `path`, float32, in eval mode. Raises FileNotFoundError where it is not, ValueError for another."""
+    """The judge of `path`, float32, in eval mode. FileNotFoundError; ValueError: weights of another network."""
     if not Path(path).is_file():
-        raise FileNotFoundError(f"{path} holds no judge; train one with: t2v train judge")
+        raise FileNotFoundError(f"{path} does not exist; train a judge with: t2v train judge")
     judge = Judge()
     try:
         judge.load_state_dict(load_file(str(path)))
@@ -112,7 +112,7 @@ def load(path: Path = WEIGHTS) -> Judge:
 
 
 def about(path: Path = WEIGHTS) -> dict[str, str]:
-    """What the header of the weights says: steps, clips and seed of the training."""
+    """The header of the weights: steps, clips and seed of the training."""
     with safe_open(str(path), "pt") as file:
         return file.metadata() or {}
 

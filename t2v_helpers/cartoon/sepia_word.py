@@ -1,8 +1,7 @@
-"""A word that the model has never seen: a style, drawn by rule, and a rule that tells whether a video has it.
+"""A word that the model has never seen: the style "sepia", a rule that draws it and a rule that recognizes it.
 
-A sepia print has one ink: a pixel's colour follows from its brightness alone, on a straight line from a dark brown to
-a pale cream. That draws the clips to learn from (`clip`), and it measures (`distance`): how far, on average, a pixel is
-from the colour that a sepia print has at that brightness.
+A sepia print has one ink: a pixel's colour follows from its brightness alone, on a straight line from dark brown to
+pale cream. `clip` draws with it; `distance` measures how far, on average, a pixel is from the colour of its brightness.
 """
 
 from dataclasses import replace
@@ -14,7 +13,7 @@ from t2v_helpers.core.video import LUMA
 
 WORD = "sepia"
 DARK, LIGHT = np.array([45, 25, 12], np.float32), np.array([250, 228, 180], np.float32)  # RGB of black and of white
-LIMIT = 13.5  # grey levels: between what sepia drawings and old ones have after the autoencoder; see notebook 07
+LIMIT = 13.5  # grey levels: between sepia and other drawings after the autoencoder; see notebook 07
 
 
 def sepia(frames: np.ndarray) -> np.ndarray:
@@ -36,9 +35,9 @@ def is_sepia(frames: np.ndarray) -> bool:
 
 
 def clip(seed: int, index: int, frames: int = 8, split: str = "train") -> tuple[np.ndarray, str, cartoon.Labels]:
-    """Clip `index` of the stream `seed` in sepia: frames uint8 [f 64 64 3], a caption that says so, and the labels.
+    """Clip `index` of the stream `seed` in sepia: frames uint8 [f 64 64 3], a caption with the word, and the labels.
 
-    The labels are those of a plain drawing: subject, action and place are what the judge may still read.
+    The labels are those of a plain drawing: subject, action and place are what the judge can still read.
     """
     item = cartoon.item(seed, index, frames=1, split=split)
     labels = replace(item.labels, style="plain")

@@ -1,6 +1,6 @@
 """A CLIPTokenizer of the cartoon world: one token for each of its words, bytes for everything else.
 
-`vocabulary_of_size` fills it up to any size, the 49,408 tokens of OpenAI's CLIP say, where only the size matters.
+`vocabulary_of_size` extends it to any size, such as the 49,408 tokens of OpenAI's CLIP, where only the size matters.
 """
 
 import json
@@ -13,8 +13,9 @@ from tokenizers import pre_tokenizers
 from transformers import CLIPTokenizer
 
 from t2v_helpers.cartoon import vocabulary
+from t2v_helpers.core import checking
 
-MAX_TOKENS = 24  # the longest caption has 20 words, and two tokens mark start and end
+MAX_TOKENS = 24  # the longest caption has 20 words, and two tokens mark its start and end
 START, END = "<|startoftext|>", "<|endoftext|>"
 
 
@@ -39,8 +40,7 @@ def vocabulary_of_size(size: int) -> tuple[dict[str, int], list[str]]:
     least = 2 * len(alphabet) + 2
     known = _byte_pairs(vocabulary())[1]
     every = list(dict.fromkeys([*known, *(f"{a} {b}" for a in alphabet for b in alphabet)]))
-    if not least <= size <= least + len(alphabet) ** 2:
-        raise ValueError(f"size={size} is not allowed: use {least} to {least + len(alphabet) ** 2} tokens.")
+    checking.whole("size", size, least, least + len(alphabet) ** 2)
     made = dict.fromkeys([*alphabet, *(f"{letter}</w>" for letter in alphabet)])
     merges = []
     for merge in every:
@@ -68,7 +68,7 @@ def _byte_pairs(words: list[str]) -> tuple[dict[str, int], list[str]]:
 def _merges(words: list[list[str]]) -> list[tuple[str, str]]:
     """Join the most frequent pair of neighbours, the first in the alphabet where several are, until words are whole.
 
-    The trainer of the tokenizers library orders equal pairs by chance, so two runs would give two tokenizers.
+    The tokenizers library breaks ties at random, so two runs would give two tokenizers.
     """
     merges = []
     while pairs := Counter(pair for word in words for pair in pairwise(word)):

@@ -3,7 +3,7 @@
     steps=0 is not allowed: use a whole number from 1 to 1000.
     scheduler='ddin' is unknown: did you mean 'ddim'? Use one of: ddim, dpm++, lms, pndm.
 
-Each check gives the value back, so that it can stand where the value is used.
+Each check returns the value, so that it can be used in place.
 """
 
 import math
@@ -53,7 +53,7 @@ def one_of(name: str, value: Any, allowed: Iterable, hint: str = "", meant: str 
 
 
 def kind(name: str, value: Any, kinds: type | tuple[type, ...], needed: str) -> Any:
-    """`value`, where it is of one of `kinds`. ValueError: what it is, and what is `needed` ("a list of prompts")."""
+    """`value`, if it is of one of `kinds`. ValueError: its type, and what is `needed` ("a list of prompts")."""
     if not isinstance(value, kinds):
         raise ValueError(f"{name} is of type {type(value).__name__}: use {needed}.")
     return value
@@ -102,7 +102,7 @@ def room_on_disk(path: str | Path, needed: int, what: str) -> None:
 
 
 def replaceable(folder: str | Path, mark: str, what: str, *kept: Path) -> None:
-    """Know before a long computation that `what` may replace `folder`: a new or empty one, or one with `mark` in it.
+    """Check before a long computation that `what` may replace `folder`: a new or empty one, or one that holds `mark`.
 
     Errors: ValueError where it holds other files, the working folder, or one of `kept`; those of files.check_target.
     """

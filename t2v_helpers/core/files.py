@@ -1,4 +1,4 @@
-"""Files are written whole or not at all, and a folder of weights can be checked against its manifest."""
+"""Write files whole or not at all, and check a folder of weights against its manifest."""
 
 import errno
 import hashlib
@@ -17,10 +17,10 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def write_whole(path: str | Path, write: Callable[[Path], object]) -> Path:
-    """Call `write(temporary)` and then give the temporary file its name; after any failure nothing stays behind.
+    """Call `write(temporary)`, then rename the temporary file to `path`; a failure leaves nothing behind.
 
-    The temporary file stands in the same folder and has the same suffix. Missing folders are made. A reader sees the
-    old file or the new one, never half of one.
+    The temporary file is in the same folder and has the same suffix. Missing folders are made. A reader sees the old
+    file or the new one, never half of one.
     Errors: those of `check_target` before writing; OSError naming the path where the disk is full; whatever `write`
     raises.
     """
@@ -31,7 +31,7 @@ def write_whole(path: str | Path, write: Callable[[Path], object]) -> Path:
 
 
 def write_together(contents: Mapping[Path, bytes]) -> None:
-    """Write files that belong together: none gets its name before all are written. Errors: see `write_whole`."""
+    """Write files that belong together: none is renamed before all are written. Errors: see `write_whole`."""
     with _temporaries(list(contents)) as temporaries:
         for temporary, data in zip(temporaries, contents.values(), strict=True):
             temporary.write_bytes(data)
@@ -39,7 +39,7 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
 
 @contextmanager
 def _temporaries(paths: list[Path]) -> Iterator[list[Path]]:
-    """A temporary path for each of `paths`; when the block ends well, they get their names, in this order."""
+    """A temporary path for each of `paths`; they are renamed, in this order, when the block succeeds."""
     for path in paths:
         check_target(path)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,18 +61,18 @@ def _temporaries(paths: list[Path]) -> Iterator[list[Path]]:
 
 
 def replace_folder(folder: str | Path, write: Callable[[Path], object]) -> Path:
-    """Call `write(new)`, which makes the folder `new`, and put it in the place of `folder`: all of it or nothing."""
+    """Call `write(new)`, which makes the folder `new`, and replace `folder` by it: all of it or nothing."""
     folder = Path(folder).resolve()  # of a link, its target is replaced
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as beside:
-        new, old = Path(beside, "new"), Path(beside, "old")
+    with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
+        new, old = Path(scratch, "new"), Path(scratch, "old")
         write(new)
         _swap(new, folder, old)
     return folder
 
 
 def _swap(new: Path, folder: Path, old: Path) -> None:
-    """Rename `folder` to `old` and `new` to `folder`; a failure between puts back what stood there."""
+    """Rename `folder` to `old` and `new` to `folder`; a failure in between restores the old folder."""
     try:
         if folder.exists():
             folder.rename(old)
@@ -83,7 +83,7 @@ def _swap(new: Path, folder: Path, old: Path) -> None:
 
 
 def check_target(path: str | Path) -> None:
-    """Know before a long computation that a file can be written at `path`; nothing is left there.
+    """Check before a long computation that a file can be written at `path`; leaves nothing there.
 
     Errors: IsADirectoryError, NotADirectoryError, PermissionError; OSError where a name is too long.
     """
@@ -120,7 +120,7 @@ def sha256(path: str | Path) -> str:
 
 
 def write_manifest(folder: str | Path) -> Path:
-    """List every file below `folder` (hidden ones apart) with its size and SHA-256 in `folder/manifest.json`."""
+    """List every file below `folder`, except hidden ones, with size and SHA-256 in `folder/manifest.json`."""
     folder = Path(folder)
     names = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
     kept = [name for name in names if name != MANIFEST and not any(part.startswith(".") for part in name.split("/"))]
@@ -129,10 +129,9 @@ def write_manifest(folder: str | Path) -> Path:
 
 
 def check_manifest(folder: str | Path) -> None:
-    """Hold every file that `folder/manifest.json` lists against its size and SHA-256.
+    """Check the size and SHA-256 of every file that `folder/manifest.json` lists.
 
-    Errors: FileNotFoundError (no manifest, or a listed file is missing); ValueError naming the file, what was found
-    and what was expected.
+    Errors: FileNotFoundError (no manifest, or a file is missing); ValueError (the file, what was found and expected).
     """
     folder = Path(folder)
     for name, expected in _read_manifest(folder / MANIFEST).items():
@@ -158,7 +157,7 @@ def _read_manifest(path: Path) -> dict[str, dict]:
 def _check_file(path: Path, expected: dict) -> None:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing, but the manifest lists it: {_AGAIN}.")
-    size = path.stat().st_size  # compared first: it is free, and a file cut short is the commonest damage
+    size = path.stat().st_size  # first, for it costs nothing, and truncation is the most common damage
     if size != expected["bytes"]:
         raise ValueError(f"{path} has {size} bytes, but {expected['bytes']} are expected: {_AGAIN}.")
     found = sha256(path)
@@ -167,16 +166,16 @@ def _check_file(path: Path, expected: dict) -> None:
 
 
 def reason(error: Exception) -> str:
-    """What a library says of its error, as the inside of one sentence."""
+    """A library's error message as part of one sentence."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}".rstrip(" .:")
 
 
 def _flush(path: Path) -> None:
-    """Bring the bytes to the disk before the file gets its name, so that a power cut leaves no empty file."""
+    """Write the bytes to disk before the file is renamed, so that a power cut leaves no empty file."""
     with open(path, "r+b") as file:
         os.fsync(file.fileno())
 
 
 def disk_full(error: Exception) -> bool:
-    """Libraries wrap the system's error in their own (safetensors, ffmpeg), so the words are read too."""
+    """Whether the disk is full; by the message too, since safetensors and ffmpeg wrap the system's error."""
     return getattr(error, "errno", None) in _FULL or "No space left on device" in str(error)

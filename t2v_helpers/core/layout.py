@@ -1,4 +1,4 @@
-"""Every change of axes and of value range, in one place.
+"""All changes of axes and of value range.
 
 Models want videos as float [b c f h w] in [-1, 1]; files and screens want uint8 [b f h w c]. The letters are
 b batch, c channels, f frames, h height, w width.
@@ -10,15 +10,13 @@ from torch import Tensor
 
 def _require(axes: str, x: Tensor, name: str = "x") -> None:
     if x.ndim != len(axes.split()):
-        raise ValueError(
-            f"{name} has shape {list(x.shape)}, but [{axes}] is needed: add or remove axes before the call."
-        )
+        raise ValueError(f"{name} has shape {list(x.shape)}, but [{axes}] is needed: add or remove axes.")
 
 
 def fold_frames(x: Tensor) -> Tensor:
-    """Lay the frames of each video side by side in the batch: [b c f h w] -> [(b f) c h w].
+    """Move the frames of each video into the batch: [b c f h w] -> [(b f) c h w]. ValueError: not five axes.
 
-    This is how a network made for images (the VAE, a spatial convolution) reads a video. ValueError: not five axes.
+    A network made for images (the VAE, a spatial convolution) reads a video so.
     """
     _require("b c f h w", x)
     return x.transpose(1, 2).flatten(0, 1)  # [(b f) c h w]
@@ -36,13 +34,13 @@ def unfold_frames(x: Tensor, batch: int) -> Tensor:
 
 
 def to_uint8(x: Tensor) -> Tensor:
-    """From a model to the screen: float [b c f h w] in [-1, 1] -> uint8 [b f h w c]; what lies outside is clipped.
+    """From a model to the screen: float [b c f h w] in [-1, 1] -> uint8 [b f h w c]; values outside are clipped.
 
     ValueError: not five axes, or values that are not finite.
     """
     _require("b c f h w", x)
     if not torch.isfinite(x).all():
-        raise ValueError("x holds NaN or infinite values, so it is no video: try dtype float32, or less guidance.")
+        raise ValueError("x holds NaN or infinite values, so it is not a video: try dtype float32, or less guidance.")
     pixels = (x.float() / 2 + 0.5).clamp(0, 1) * 255
     return pixels.round().to(torch.uint8).permute(0, 2, 3, 4, 1)  # [b f h w c]
 

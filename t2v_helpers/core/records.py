@@ -1,6 +1,6 @@
 """What was asked (GenerationSpec), and what was asked and found (GenerationRecord), to and from JSON.
 
-A record stands beside the video it describes: `dog.mp4` has `dog.json`.
+A record is next to its video: `dog.mp4` has `dog.json`.
 """
 
 import hashlib
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from t2v_helpers.core import checking
 from t2v_helpers.core.files import write_text
 
 _WORDS = {str: "a text", int: "a whole number", float: "a number", dict: "a table", type(None): "None"}
@@ -18,10 +19,10 @@ _WORDS = {str: "a text", int: "a whole number", float: "a number", dict: "a tabl
 
 @dataclass(frozen=True)
 class GenerationSpec:
-    """What is asked of a model. None means the model's own default. ValueError: a value of the wrong type.
+    """What is asked of a model; None is the model's own default. ValueError: a value of the wrong type.
 
     height and width are in pixels, frames in frames; guidance is w in eps_u + w (eps_c - eps_u)
-    (Ho & Salimans 2022, "Classifier-free diffusion guidance", in the pipeline's convention: 1 is no guidance).
+    (Ho & Salimans 2022, "Classifier-free diffusion guidance", in the pipeline's convention: 1 means none).
     Ranges depend on the model and are checked by `validation.check`.
     """
 
@@ -44,7 +45,7 @@ class GenerationSpec:
 
     @classmethod
     def from_dict(cls, values: dict) -> "GenerationSpec":
-        """The spec of which `to_dict` gave `values`. ValueError: an unknown or missing key, or a wrong type."""
+        """The inverse of `to_dict`. ValueError: an unknown or missing key, or a wrong type."""
         return cls(**_known(cls, values))
 
 
@@ -72,12 +73,12 @@ class GenerationRecord:
             raise ValueError(f"spec leaves {', '.join(open_fields)} at None: fill in the model's defaults first.")
 
     def to_json(self) -> str:
-        """The record as indented JSON, ASCII only, so that any prompt survives any file system and terminal."""
+        """The record as indented JSON, ASCII only, so that any prompt survives any terminal."""
         return json.dumps(asdict(self), indent=2, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "GenerationRecord":
-        """The record of which `to_json` gave `text`. ValueError: not JSON, or not the JSON of a record."""
+        """The inverse of `to_json`. ValueError: not JSON, or not the JSON of a record."""
         try:
             values = json.loads(text)
         except json.JSONDecodeError as error:
@@ -86,7 +87,7 @@ class GenerationRecord:
         return cls(**values | {"spec": GenerationSpec.from_dict(values["spec"])})
 
     def save(self, path: str | Path) -> Path:
-        """Write the JSON beside the video at `path` (same name, .json) and give its path. Errors: files.write_whole."""
+        """Write the JSON next to the video at `path` and return its path. Errors: see files.write_whole."""
         return write_text(Path(path).with_suffix(".json"), self.to_json())
 
     @classmethod
@@ -94,7 +95,7 @@ class GenerationRecord:
         """Read the record of the video (or the JSON) at `path`. FileNotFoundError, or ValueError naming the file."""
         path = Path(path).with_suffix(".json")
         if not path.is_file():
-            raise FileNotFoundError(f"{path} does not exist: a video's record stands beside it, with the same name.")
+            raise FileNotFoundError(f"{path} does not exist: a video's record is next to it, with the same name.")
         try:
             return cls.from_json(path.read_text(encoding="utf-8"))
         except ValueError as error:
@@ -102,24 +103,18 @@ class GenerationRecord:
 
 
 def frames_hash(frames: np.ndarray) -> str:
-    """SHA-256 of a video's shape and pixels, uint8 [f h w c]: equal hashes mean equal videos.
-
-    ValueError: not uint8, or not four axes.
-    """
-    frames = np.ascontiguousarray(frames)
-    if frames.dtype != np.uint8 or frames.ndim != 4:
-        raise ValueError(f"frames are {frames.dtype} {list(frames.shape)}, but uint8 [f h w c] is needed.")
+    """SHA-256 of a video's shape and pixels, uint8 [f h w 3]: equal hashes mean equal videos. ValueError: frames."""
+    frames = np.ascontiguousarray(checking.frames(frames))
     return hashlib.sha256(str(frames.shape).encode() + frames.tobytes()).hexdigest()
 
 
 def _known(cls, values: dict) -> dict:
-    """`values` again, once its keys are known to fit the dataclass `cls`."""
-    if not isinstance(values, dict):
-        raise ValueError(f"a {cls.__name__} is read from a table of fields, but {type(values).__name__} was given.")
+    """`values`, if its keys fit the dataclass `cls`. ValueError."""
+    checking.kind(cls.__name__, values, dict, "a table of fields")
     names = [field.name for field in fields(cls)]
     unknown = [str(key) for key in values if key not in names]
     if unknown:
-        raise ValueError(f"{cls.__name__} has no {', '.join(unknown)}: it knows {', '.join(names)}.")
+        raise ValueError(f"{cls.__name__} has no {', '.join(unknown)}: it has {', '.join(names)}.")
     missing = [name for name in names if name not in values and not hasattr(cls, name)]
     if missing:
         raise ValueError(f"{cls.__name__} needs {', '.join(missing)}: add the missing fields.")
@@ -127,10 +122,7 @@ def _known(cls, values: dict) -> dict:
 
 
 def _check_types(record) -> None:
-    """Hold each field against its annotation; a whole number may stand for a number, True and False for neither.
-
-    A whole number of numpy's is stored as Python's own, which JSON can hold.
-    """
+    """Check each field's type. An int may be a float; a bool is neither; numpy's ints become Python's, for JSON."""
     for field in fields(record):
         value = getattr(record, field.name)
         kinds = getattr(field.type, "__args__", (field.type,))

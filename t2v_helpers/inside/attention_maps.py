@@ -131,7 +131,7 @@ def _enlarged(x: Tensor, size: tuple[int, int]) -> Tensor:
 
 @contextmanager
 def recorded(pipe, layers: str = "") -> Iterator[Maps]:
-    """Record cross- and temporal attention of every call of the pipeline's UNet, in layers whose name contains `layers`.
+    """Record cross- and temporal attention of every UNet call, in layers whose name contains `layers`.
 
     Weights are kept in float32 on the CPU: with the real model, name a layer, or they take many GiB. On exit, also
     after an error, the same processors are back and the hooks removed. ValueError: no such layer; later, a second

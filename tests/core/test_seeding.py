@@ -54,5 +54,5 @@ def test_no_seeds():
 
 @pytest.mark.parametrize("shape", [(4, 0), (-1,), (2.5,)])
 def test_bad_shapes(shape):
-    with pytest.raises(ValueError, match="size.*whole number"):
+    with pytest.raises(ValueError, match="shape=.*whole number"):
         seeding.noise([0], shape)

@@ -133,7 +133,7 @@ def test_a_tokenizer_of_clips_size_is_built(tmp_path):
 
 @pytest.mark.parametrize("size", [513, 66051])
 def test_a_vocabulary_out_of_range_is_refused(size):
-    with pytest.raises(ValueError, match=f"size={size} is not allowed: use 514 to 66050 tokens"):
+    with pytest.raises(ValueError, match=f"size={size} .*514 to 66050"):
         vocabulary_of_size(size)
 
 

@@ -1,10 +1,10 @@
-"""How much memory a model needs at one time beside its weights: its activations, traced without computing anything.
+"""The peak memory of a model's activations, traced without computing anything.
 
     parts = loading.skeleton("modelscope")
     activation_memory.peaks(parts, frames=16)     {"text_encoder": ..., "unet": ..., "vae": ...}, bytes
 
-On the meta device every operation makes a tensor without numbers. What such tensors would take is added up while they
-live, and the highest sum is kept. What a device takes on top of that (workspaces, memory kept for later) is not in it.
+On the meta device tensors have no numbers. Their sizes are added up while they live, and the highest sum is kept. What
+a device needs in addition (workspaces, cached memory) is not included.
 """
 
 import weakref
@@ -19,14 +19,14 @@ from torch.utils._pytree import tree_leaves
 
 
 def peak(model: nn.Module, *inputs, call: Callable | None = None, **kwargs) -> int:
-    """The most bytes that `model(*inputs, **kwargs)` holds at one time, its weights and its inputs apart.
+    """Peak bytes of `model(*inputs, **kwargs)`, without its weights and inputs.
 
-    call: what to run in place of the model itself, `vae.decode` say. An attention is one operation, as in today's
-    kernels: its table of scores never exists as a whole. ValueError: a model that is not on the meta device.
+    call: run this instead of the model itself, such as `vae.decode`. An attention is one operation, as in today's
+    kernels, which never hold all scores at once. ValueError: a model that is not on the meta device.
     """
     found = sorted({tensor.device.type for tensor in model.state_dict().values()})
     if found != ["meta"]:
-        raise ValueError(f"model is on {', '.join(found) or 'no device'}, but meta is needed: take loading.skeleton.")
+        raise ValueError(f"model is on {', '.join(found) or 'no device'}, but meta is needed: use loading.skeleton.")
     alive = _Alive([*model.parameters(), *model.buffers(), *tree_leaves((inputs, kwargs))])
     with torch.no_grad(), alive, _FusedAttention():
         (call or model)(*inputs, **kwargs)
@@ -47,9 +47,9 @@ def peaks(parts: Mapping[str, nn.Module], frames: int, latent_height: int, laten
 
 
 def inputs(parts: Mapping[str, nn.Module], frames: int, latent_height: int, latent_width: int) -> dict[str, tuple]:
-    """Part -> what it is given, all zeros on the UNet's device: one prompt, one guided step, the latents of all frames.
+    """Part -> its inputs, zeros on the UNet's device: one prompt, one guided step, the latents of all frames.
 
-    A guided step takes the video twice, with the prompt and without (b = 2).
+    A guided step takes the video twice, with and without the prompt (b = 2).
     """
     unet, vae, text = (parts[name] for name in ("unet", "vae", "text_encoder"))
     tokens, size = text.config.max_position_embeddings, (latent_height, latent_width)
@@ -62,7 +62,7 @@ def inputs(parts: Mapping[str, nn.Module], frames: int, latent_height: int, late
 
 
 class _Alive(TorchDispatchMode):
-    """Adds up the storages that operations make, as long as they live. `given`: tensors that are not to be counted."""
+    """Adds up the live storages that operations make. `given`: tensors that are not counted."""
 
     def __init__(self, given: list):
         super().__init__()
@@ -90,7 +90,7 @@ class _Alive(TorchDispatchMode):
 
 
 class _FusedAttention(TorchFunctionMode):
-    """Lets an attention make its result and nothing else."""
+    """Lets an attention allocate its result alone."""
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         if func is not scaled_dot_product_attention:

@@ -1,7 +1,7 @@
-"""The layers of a UNet3DConditionModel that join the frames: find them, silence them, compute them another way.
+"""The temporal layers of a UNet3DConditionModel: find them, switch them off, compute them another way.
 
-A temporal layer is a residual branch across frames; without it every frame is an image of its own. ModelScopeT2V starts
-training with the outputs of its temporal layers at zero (arXiv 2308.06571, section 3): an image model to begin with.
+A temporal layer is a residual branch across frames; without it every frame is an independent image. ModelScopeT2V
+starts training with the outputs of its temporal layers at zero (arXiv 2308.06571, section 3), as an image model.
 """
 
 from collections.abc import Iterator
@@ -13,6 +13,8 @@ from diffusers.models.resnet import TemporalConvLayer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from t2v_helpers.core import checking
+
 KINDS = {"convolution": TemporalConvLayer, "attention": TransformerTemporalModel}
 ALONG_TIME = {"kernel_size": (3, 1, 1), "padding": (1, 0, 0), "stride": (1, 1, 1), "dilation": (1, 1, 1)}
 
@@ -20,12 +22,9 @@ ALONG_TIME = {"kernel_size": (3, 1, 1), "padding": (1, 0, 0), "stride": (1, 1, 1
 def temporal_layers(unet: nn.Module, kinds: tuple[str, ...] = tuple(KINDS)) -> list[nn.Module]:
     """The temporal layers of these kinds, in the order of the module tree.
 
-    ValueError: a kind other than "convolution" and "attention"; a UNet without such layers, the course's own say.
+    ValueError: a kind other than "convolution" and "attention"; a UNet without such layers, such as the course's own.
     """
-    strange = [kind for kind in kinds if kind not in KINDS]
-    if strange:
-        raise ValueError(f"kinds has {strange[0]!r}, but allowed are: {', '.join(KINDS)}.")
-    wanted = tuple(KINDS[kind] for kind in kinds)
+    wanted = tuple(KINDS[checking.one_of("kinds", kind, KINDS)] for kind in kinds)
     found = [module for module in unet.modules() if isinstance(module, wanted)]
     if kinds and not found:
         raise ValueError(
@@ -44,17 +43,17 @@ def temporal_layers_off(unet: nn.Module, kinds: tuple[str, ...] = tuple(KINDS)) 
         yield
     finally:
         for layer in layers:
-            del layer.forward  # the class's own forward shows again
+            del layer.forward  # uncovers the class's own
 
 
 @contextmanager
 def conv2d_on_a_view(unet: nn.Module) -> Iterator[None]:
     """Within this context every Conv3d along time is computed as a Conv2d of the same weights; restored on exit.
 
-    A kernel of (3, 1, 1) never looks at a neighbouring pixel. So with the pixels in a row, a view that copies nothing,
-    a kernel of (3, 1) adds up the same products: the same sums, by kernels that libraries have tuned more. MIOpen is
-    reported to be slow with Conv3d (pytorch/pytorch#146998, sgl-project/sglang#22971); what it gains on a GPU,
-    `python -m t2v_helpers.studies.unet_speed` measures there. ValueError: the model has no such convolution.
+    A kernel of (3, 1, 1) never looks at a neighbouring pixel, so on a view with the pixels in a row a kernel of (3, 1)
+    makes the same sums, with kernels that libraries have tuned more. MIOpen is reported to be slow with Conv3d
+    (pytorch/pytorch#146998, sgl-project/sglang#22971); `python -m t2v_helpers.studies.unet_speed` measures the gain on
+    a GPU. ValueError: the model has no such convolution.
     """
     convs = [conv for conv in unet.modules() if isinstance(conv, nn.Conv3d) and _along_time(conv)]
     if not convs:
@@ -66,7 +65,7 @@ def conv2d_on_a_view(unet: nn.Module) -> Iterator[None]:
         yield
     finally:
         for conv, forward in zip(convs, before, strict=True):
-            del conv.forward  # the class's own shows again
+            del conv.forward  # uncovers the class's own
             if forward is not None:
                 conv.forward = forward
 

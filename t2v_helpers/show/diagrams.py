@@ -1,11 +1,11 @@
-"""Pictures of what is inside a text-to-video model, drawn from its traces, so that picture and code cannot part.
+"""Diagrams of a text-to-video model, drawn from its traces, so that they always agree with the code.
 
     parts = tracing.trace_parts(loading.skeleton("modelscope"), frames=20)
     diagrams.pipeline(parts)           diagrams.unet(parts["unet"])          diagrams.block(parts["unet"])
     diagrams.bars({"1.7B": parts["unet"], "cartoon": ...})                   diagrams.folding()
 
-Each gives a figure, which a notebook shows where it is the last value of a cell. One colour means one kind of layer in
-all of them: blues look at space, oranges at time, green at the text.
+Each returns a figure, which a notebook shows as the last value of a cell. A colour means one kind of layer in all of
+them: blue for space, orange for time, green for text.
 """
 
 import re
@@ -20,24 +20,24 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 from torch import Tensor
 
-from t2v_helpers.core import files
+from t2v_helpers.core import checking, files
 from t2v_helpers.core.layout import fold_frames
 from t2v_helpers.inside.tracing import Trace, si
 
-COLOURS = {  # after Okabe & Ito 2008: colour-blind readers tell blue from orange, and shades by their lightness
+COLOURS = {  # after Okabe & Ito 2008: colour-blind readers distinguish blue from orange, and shades by lightness
     "spatial conv": "#0072B2", "spatial self-attention": "#56B4E9", "spatial feed-forward": "#9CCBEE",
     "spatial projection": "#C6DFF2", "cross-attention": "#009E73", "temporal conv": "#C85200",
     "temporal attention": "#E69F00", "temporal feed-forward": "#F2C56B", "temporal projection": "#F8DFAE",
     "time embedding": "#CC79A7", "norm": "#8C8C8C", "the rest": "#CCCCCC",
 }  # fmt: skip
-LAYER = {  # part of a layer, in the order in which it runs -> its name, and what it looks at
+LAYER = {  # part of a layer, in running order -> its name, and what it looks at
     "resnets": ("spatial", "convolution", "3 × 3 pixels of one frame"),
     "temp_convs": ("temporal", "convolution", "3 frames of one pixel"),
     "attentions": ("spatial", "attention", "all pixels of one frame,\nand all words"),
     "temp_attentions": ("temporal", "attention", "all frames of one pixel"),
 }
 CHIPS = ("spatial conv", "temporal conv", "spatial self-attention", "cross-attention", "temporal attention")
-KERNELS = {"spatial conv": "3 × 3", "temporal conv": "3 × 1 × 1"}  # test_diagrams holds them against the modules
+KERNELS = {"spatial conv": "3 × 3", "temporal conv": "3 × 1 × 1"}  # test_diagrams compares them with the modules
 INK, LINE = "#222222", "#777777"
 TEXT, SMALL = 13, 11.5  # points
 DPI = 110
@@ -47,15 +47,14 @@ DPI = 110
 
 
 def pipeline(traces: Mapping[str, Trace], steps: int = 25) -> Figure:
-    """From words and noise to a video: the three parts with their shapes, sizes and work, and what a clip takes.
+    """From words and noise to a video: the three parts with shapes, sizes and work, and the work of a clip.
 
-    traces: of tracing.trace_parts. ValueError: a part that is missing, or fewer than 1 step.
+    traces: of tracing.trace_parts. ValueError: a missing part, or fewer than 1 step.
     """
     missing = [name for name in ("text_encoder", "unet", "vae") if name not in traces]
     if missing:
         raise ValueError(f"traces lack {', '.join(missing)}: give what tracing.trace_parts returns.")
-    if steps < 1:
-        raise ValueError(f"steps={steps} is out of range: use 1 or more.")
+    checking.whole("steps", steps)
     text, unet_, vae = (traces[name] for name in ("text_encoder", "unet", "vae"))
     latents, frame = unet_[""].input[1:], vae["decoder"].output  # [c f h w], [b c h w]
     figure, ax = _canvas(14.8, 5.9)
@@ -79,7 +78,7 @@ def pipeline(traces: Mapping[str, Trace], steps: int = 25) -> Figure:
 
 
 def _part(ax: Axes, x: float, name: str, kind: str, trace: Trace, unit: str, gives: str) -> None:
-    """A box of 3.1 x 2 inches: the part's name, its parameters, its work for one unit, and the shape that it gives."""
+    """A box of 3.1 x 2 inches: the part's name, its parameters, its work for one unit, and its output shape."""
     _box(ax, x, 2.9, 3.1, 2.0, COLOURS[kind])
     ink = _ink(COLOURS[kind])
     _note(ax, x + 1.55, 4.55, name, size=TEXT + 3, weight="bold", color=ink)
@@ -88,7 +87,7 @@ def _part(ax: Axes, x: float, name: str, kind: str, trace: Trace, unit: str, giv
 
 
 def _clip(ax: Axes, work: dict[str, tuple[int, str]]) -> None:
-    """A bar across the page: the FLOPs of a whole clip, and whose they are."""
+    """A bar across the page: the FLOPs of a clip, by part."""
     whole, x = sum(flops for flops, _ in work.values()), 0.3
     _note(ax, x, 1.3, f"one clip: {si(whole)}FLOP", weight="bold", ha="left", va="baseline")
     for (name, (flops, kind)), place in zip(work.items(), ("left", "center", "right"), strict=True):
@@ -151,7 +150,7 @@ def _chip(ax: Axes, x: float, y: float, kinds: list[str]) -> None:
 
 
 def _rescaling(ax: Axes, trace: Trace, x: float, y: float, name: str, sign: str) -> None:
-    """Say where a block halves or doubles height and width, beside the arrow that leaves it."""
+    """Note at the arrow that leaves a block whether it halves or doubles height and width."""
     if any(row.name == name for row in trace.rows):
         up = sign == "↑"
         _note(ax, x, y + (1.42 if up else -0.33), f"{sign} 2", ha="left")
@@ -161,9 +160,9 @@ def _rescaling(ax: Axes, trace: Trace, x: float, y: float, name: str, sign: str)
 
 
 def block(trace: Trace, name: str = "down_blocks.0", layer: int = 0) -> Figure:
-    """One spatio-temporal layer of a block: its four parts in the order in which they run, and what each is made of.
+    """One spatio-temporal layer of a block: its four parts in running order, and what each consists of.
 
-    ValueError: a block or layer that is not there, or one without attention.
+    ValueError: an unknown block or layer, or one without attention.
     """
     parts = next((layer_ for i, layer_ in enumerate(_sequence(trace, name)) if i == layer), [])
     if len(parts) != len(LAYER):
@@ -184,7 +183,7 @@ def block(trace: Trace, name: str = "down_blocks.0", layer: int = 0) -> Figure:
 
 
 def _column(ax: Axes, x: float, trace: Trace, part: str, whole: int) -> None:
-    """A part of a layer: title, how many of its convolutions or attentions, each as a bar, what it sees, its share."""
+    """A part of a layer: title, its convolutions or attentions as bars, what it looks at, its share of FLOPs."""
     side, what, seen = LAYER[part.split(".")[-2]]
     inner = [row for row in trace.rows if re.search(r"\.(conv\d|attn\d|ff)$", row.name)]
     count = sum(not row.name.endswith("ff") for row in inner)
@@ -212,12 +211,12 @@ def folding(
 ) -> Figure:
     """How a video [b c f h w] is folded for spatial layers, [(b f) c h w], and for temporal ones, [(b h w) f c].
 
-    Two videos of 4 frames of 2 x 3 pixels with 2 channels, one behind the other: each video has its colour, which is
-    lighter in each frame, and pixels are numbered. The picture shows what the two functions really return: give a wrong
-    one, and see what it mixes up. ValueError: a function that returns another shape.
+    Two videos of 4 frames of 2 x 3 pixels with 2 channels, one behind the other. Each video has a colour, lighter in
+    each frame, and pixels are numbered. The figure shows what the two functions really return: pass a wrong one to see
+    what it mixes up. ValueError: a function that returns another shape.
     """
     b, c, f, h, w = size = (2, 2, 4, 2, 3)
-    video = torch.arange(b * c * f * h * w).reshape(size)  # each element has a number of its own
+    video = torch.arange(b * c * f * h * w).reshape(size)  # a number for each element
     images = _folded("frames", frames(video), (b * f, c, h, w))
     sequences = _folded("pixels", pixels(video), (b * h * w, f, c))
     figure, ax = _canvas(14, 6.7)
@@ -275,10 +274,7 @@ def _origin(number: int, size: tuple[int, ...]) -> tuple[Tensor, str]:
 
 
 def bars(traces: Mapping[str, Trace]) -> Figure:
-    """Where parameters and FLOPs are, kind by kind, in percent; up to three models side by side, the first the boldest.
-
-    ValueError: no trace, or more than three.
-    """
+    """Parameters and FLOPs by kind of layer, in percent, of one to three models. ValueError: another number of them."""
     if not 1 <= len(traces) <= 3:
         raise ValueError(f"traces has {len(traces)} models: give one to three, such as {{'cartoon': trace}}.")
     kinds = [kind for kind in COLOURS if any(_percents(t, "flops").get(kind, 0) >= 0.05 for t in traces.values())]
@@ -330,7 +326,7 @@ def _parameters(trace: Trace) -> str:
 
 
 def _blocks(trace: Trace, side: str) -> list[str]:
-    """The names of the blocks on one side. ValueError: there are none."""
+    """The names of the blocks on one side. ValueError: none."""
     names = [row.name for row in trace.rows if re.fullmatch(rf"{side}\.\d+", row.name)]
     if not names:
         raise ValueError(f"the trace has no {side}: trace a UNet, pipe.unet or loading.skeleton(name)['unet'].")
@@ -342,7 +338,7 @@ def _layers(trace: Trace, block_: str, part: str) -> list[str]:
 
 
 def _sequence(trace: Trace, block_: str) -> list[list[str]]:
-    """The layers of a block: for each, the names of its parts in the order in which they run. ValueError: no block."""
+    """The layers of a block: for each, the names of its parts in running order. ValueError: no such block."""
     parts = [_layers(trace.part(block_), block_, part) for part in LAYER]
     return [[names[i] for names in parts if i < len(names)] for i in range(max(map(len, parts)))]
 
@@ -356,7 +352,7 @@ def save(figure: Figure, path: str | Path) -> Path:
 
 
 def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
-    """An empty page in inches, the origin at the lower left."""
+    """An empty page, measured in inches from the lower left."""
     figure = plt.figure(figsize=(width, height))
     ax = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(0, height))
     ax.set_axis_off()
@@ -385,7 +381,7 @@ def _legend(ax: Axes, x: float, y: float) -> None:
 
 
 def _ink(colour) -> str:
-    """Black or white, whichever is read better on the colour: WCAG 2's relative luminance, at equal contrast."""
+    """Black or white, whichever is more legible on the colour, by WCAG 2's relative luminance."""
     linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in colors.to_rgb(colour)]
     return INK if 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] > 0.2 else "white"
 

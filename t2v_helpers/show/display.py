@@ -1,7 +1,7 @@
-"""Shows videos, pictures and curves in a notebook page. The only module that plots.
+"""Shows videos, pictures and curves in a notebook page.
 
-A video plays in the page: H.264 inside of the HTML, no file beside the notebook. A filmstrip follows as a picture of
-its own, because some viewers (GitHub's among them) drop videos. Both are kept small: a notebook is at most 1 MiB.
+A video plays in the page: H.264 in the HTML, without a separate file. A filmstrip follows as a picture, because some
+viewers, such as GitHub's, drop videos. Both are kept small: a notebook has at most 1 MiB.
 """
 
 import math
@@ -19,23 +19,22 @@ from matplotlib.figure import Figure
 from t2v_helpers.core import checking, video
 from t2v_helpers.core.records import GenerationSpec
 
-PALETTE = (  # told apart by colour-blind readers: Okabe & Ito 2008, "Color Universal Design"; yellow last, on white
+PALETTE = (  # distinct for colour-blind readers: Okabe & Ito 2008, "Color Universal Design"; yellow last, on white
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#F0E442",
 )  # fmt: skip
-LINES = ("-", "--", "-.", ":") * 2  # and by their strokes, in print
+LINES = ("-", "--", "-.", ":") * 2  # distinct in print
 SHOWN_PIXELS = 256  # a smaller video is enlarged to about this width in the page
 STILL_PIXELS = 128  # the width of a frame in a filmstrip, about
 PAGE_PIXELS = 800
 STILLS = 8  # frames in a row of stills
-GRID_CRF = 26  # half the bytes of a single video's 18, at a size where the eye finds no difference
+GRID_CRF = 26  # half the bytes of video.CRF, at a size where the eye sees no difference
 
 
 def show_video(clip, title: str = "", fps: float = video.FPS, scale: int | None = None, autoplay: bool = False) -> None:
-    """Show a video that plays and loops in the page, its caption, and a filmstrip of 8 of its frames below.
+    """Show a video that loops in the page, its caption, and a filmstrip of 8 of its frames.
 
-    clip: uint8 [f h w 3], or a Generation, whose prompt, scheduler, steps, guidance and seed are the caption. scale:
-    enlarges by a whole number; None makes about 256 pixels of width. The poster is the middle frame.
-    Errors: ValueError (frames, scale, fps, an odd size: see video.write_mp4).
+    clip: uint8 [f h w 3], or a Generation, whose prompt and settings are the caption. scale: a whole number; None makes
+    it about 256 pixels wide. The poster is the middle frame. ValueError: frames, scale, fps, an odd size.
     """
     _show_html(video_html(clip, title, fps, scale, autoplay), _lines(title, caption(clip)))
     _show_picture(_stills(_frames(clip)), f"filmstrip: {_described(clip)}")
@@ -44,8 +43,8 @@ def show_video(clip, title: str = "", fps: float = video.FPS, scale: int | None 
 def show_filmstrip(clip, title: str = "", columns: int = STILLS, labels: Sequence[str] = ()) -> None:
     """Show every frame of a clip (uint8 [f h w 3] or a Generation) as a picture, `columns` in a row, and its caption.
 
-    labels: a text for each frame. Frames are enlarged or made smaller to about 128 pixels. Errors: ValueError (frames,
-    columns, another number of labels than of frames).
+    labels: a text for each frame. Frames are resized to about 128 pixels. ValueError: frames, columns, another number
+    of labels than of frames.
     """
     frames = _still_size(_frames(clip))
     if len(labels):
@@ -65,11 +64,10 @@ def show_grid(
     scale: int | None = None,
     columns: int | None = None,
 ) -> None:
-    """Show videos of one size side by side, in step, each under its title; and below, a filmstrip of each.
+    """Show videos of one size side by side, in step, each under its title, and a filmstrip of each.
 
-    clips: uint8 [f h w 3] or Generations. titles: None takes the prompts of Generations. The caption says in what the
-    Generations agree and differ. scale: None fills about 800 pixels. Errors: ValueError (see video.grid; another
-    number of titles than of clips).
+    clips: uint8 [f h w 3] or Generations. titles: None takes the prompts of Generations. The caption lists the settings
+    of all Generations. scale: None fills about 800 pixels. ValueError: see video.grid; another number of titles.
     """
     titles = _titles(clips, titles)
     frames = _tiles([_frames(clip) for clip in clips], titles, scale, columns)
@@ -81,20 +79,20 @@ def show_grid(
 
 
 def show_figure(figure: Figure, text: str) -> None:
-    """Show a figure as a picture of 256 colours, half the bytes of what a page would keep; text describes it."""
+    """Show a figure as a picture of 256 colours, half the usual bytes; text describes it."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     _show_picture(np.asarray(canvas.buffer_rgba())[..., :3], text)
 
 
 def axes(xlabel: str, ylabel: str, title: str = "", size: tuple[float, float] = (6.4, 3.6)) -> tuple[Figure, Axes]:
-    """A figure and its axes, with both labels (say the units), a light grid, and lines told apart by colour and stroke.
+    """A figure and its axes, with labels (including units), a light grid, and lines that differ in colour and stroke.
 
-    size is in inches. Errors: ValueError where a label is empty.
+    size: in inches. ValueError: an empty label.
     """
     for name, label in (("xlabel", xlabel), ("ylabel", ylabel)):
         if not label.strip():
-            raise ValueError(f"{name} is empty: say what the axis shows, and in which unit.")
+            raise ValueError(f"{name} is empty: name what the axis shows, and its unit.")
     figure, ax = plt.subplots(figsize=size, layout="constrained")
     ax.set_prop_cycle(color=PALETTE, linestyle=LINES)
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
@@ -104,9 +102,9 @@ def axes(xlabel: str, ylabel: str, title: str = "", size: tuple[float, float] = 
 
 
 def matrix(ax: Axes, values: np.ndarray, rows: Sequence[str], columns: Sequence[str], vmin: float, vmax: float) -> None:
-    """Draw a table of numbers as colours, from vmin (dark blue) to vmax (yellow), with the numbers written in.
+    """Draw a table of numbers as colours, from vmin (dark blue) to vmax (yellow), and print the numbers.
 
-    Errors: ValueError (values are not [rows columns]).
+    ValueError: values are not [rows columns].
     """
     if np.shape(values) != (len(rows), len(columns)):
         given, names = list(np.shape(values)), [len(rows), len(columns)]
@@ -120,10 +118,10 @@ def matrix(ax: Axes, values: np.ndarray, rows: Sequence[str], columns: Sequence[
 
 
 def show_maps(clip, maps: Mapping[str, np.ndarray], title: str) -> None:
-    """Show the frames of a clip in a row, and each map [f h w] in a row below, on its own scale, named with its mean.
+    """Show the frames of a clip in a row, and each map [f h w] in a row below, on its own scale, with its mean.
 
-    clip: uint8 [f h w 3] or a Generation. maps: name -> numbers, or a tensor on the CPU; bright is much.
-    Errors: ValueError (frames; a map of another number of frames).
+    clip: uint8 [f h w 3] or a Generation. maps: name -> an array, or a tensor on the CPU; bright is high.
+    ValueError: frames; a map of another number of frames.
     """
     frames = _frames(clip)
     if wrong := [name for name, one in maps.items() if np.ndim(one) != 3 or len(one) != len(frames)]:
@@ -147,13 +145,13 @@ def show_maps(clip, maps: Mapping[str, np.ndarray], title: str) -> None:
 
 
 def caption(clip) -> str:
-    """What was asked for a Generation, in two lines: the prompt, and the settings. Bare frames give ""."""
+    """The prompt and the settings of a Generation, in two lines; "" for bare frames."""
     spec = _spec(clip)
     return _lines(spec.prompt, settings(spec)) if spec else ""
 
 
 def settings(*specs: GenerationSpec) -> str:
-    """How videos were asked for: "dpm++, 25 steps, guidance 4, seed 0". Where the specs differ, it gives each value."""
+    """The settings of videos: "dpm++, 25 steps, guidance 4, seed 0"; every value, where the specs differ."""
 
     def each(name, shown=str):
         return ", ".join(dict.fromkeys(shown(getattr(spec, name)) for spec in specs))
@@ -163,7 +161,7 @@ def settings(*specs: GenerationSpec) -> str:
 
 
 def video_html(clip, title: str = "", fps: float = video.FPS, scale: int | None = None, autoplay: bool = False) -> str:
-    """The <figure> that `show_video` shows: the video as a data URI, its poster and its caption. Errors: see there."""
+    """The <figure> that `show_video` shows: the video as a data URI, its poster and caption. ValueError: see there."""
     frames = _frames(clip)
     frames = video.enlarge(frames, max(1, SHOWN_PIXELS // frames.shape[2]) if scale is None else scale)
     return _figure_html(frames, title, caption(clip), caption(clip) or title, fps, autoplay)
@@ -196,13 +194,13 @@ def _lines(*parts: str) -> str:
 
 
 def _shared(clips: Sequence, titles: Sequence[str]) -> str:
-    """For the Generations among the clips: the prompts that no title tells, and the settings of all."""
+    """For the Generations among the clips: the prompts that are not titles, and the settings of all."""
     specs = [spec for spec in map(_spec, clips) if spec]
     prompts = dict.fromkeys(spec.prompt for spec in specs if spec.prompt not in titles)
     return _lines(*prompts, settings(*specs)) if specs else ""
 
 
-# --- what is in a clip, and how it gets into the page
+# --- clips and the page
 
 
 def _frames(clip) -> np.ndarray:
@@ -232,7 +230,7 @@ def _label(pictures: np.ndarray, text: str) -> np.ndarray:
 
 
 def _tiles(videos: list[np.ndarray], titles: list[str], scale: int | None, columns: int | None) -> np.ndarray:
-    """One video of all, each enlarged and under its title: [f h w c]."""
+    """All videos in one, each enlarged and under its title: [f h w c]."""
     video.grid(videos)  # refuses what does not fit together
     if columns is None:
         columns = len(videos) if len(videos) <= 3 else math.ceil(math.sqrt(len(videos)))

@@ -3,8 +3,8 @@
     t2v figures              all of them
     t2v figures world.png    this one
 
-The shipped cartoon model makes the videos; diagrams are drawn from traces. No seed was picked by eye: each list counts
-from 0, or takes the blog's 1234.
+The shipped cartoon model makes the videos; diagrams are drawn from traces. No seed was picked by eye: seeds count
+from 0, or are the blog's 1234.
 """
 
 import json
@@ -70,11 +70,11 @@ def _filmstrips(videos: list[np.ndarray], path: Path) -> None:
 
 
 def world_sheet() -> np.ndarray:
-    """Drawings of the world, not videos of the model: each style a row, each subject a column, uint8 [h w c]."""
+    """Drawings of the cartoon world, a row for each style and a column for each subject: uint8 [h w c]."""
     tiles = []
     for row, style in enumerate(cartoon.STYLES):
         for column, subject in enumerate(cartoon.SUBJECTS):
-            action = cartoon.ACTIONS[(row + column) % 6]  # the seventh, riding, is not for everybody
+            action = cartoon.ACTIONS[(row + column) % 6]  # not all subjects can do the seventh, riding
             labels = cartoon.Labels(subject, action, cartoon.PLACES[(2 * row + column) % 6], style)
             tiles.append(cartoon.render(labels, seed=0, frames=4)[0][3:])  # [1 h w c]
     return video.enlarge(video.grid(tiles, columns=len(cartoon.SUBJECTS))[0], 2)
@@ -82,7 +82,7 @@ def world_sheet() -> np.ndarray:
 
 @cache
 def _unet_trace(name: str) -> tracing.Trace:
-    """A guided step, of as many frames as the blog makes: drawn from the configuration, without any weights."""
+    """A guided step of BLOG_FRAMES frames, traced from the configuration, without weights."""
     return tracing.trace_parts(loading.skeleton(name), frames=BLOG_FRAMES)["unet"]
 
 
@@ -129,7 +129,7 @@ def make(names: Sequence[str] = (), folder: str | Path = IMAGES, model: str | Pa
 
 
 def _videos(specs: set[GenerationSpec], model: str | Path) -> dict[GenerationSpec, np.ndarray]:
-    """Spec -> its video uint8 [f h w c]. One at a time, so that a video is the same whatever else is made."""
+    """Spec -> its video uint8 [f h w c]; one at a time, so that a video does not depend on the others."""
     if not specs:
         return {}
     pipe = loading.load(model)
@@ -138,7 +138,7 @@ def _videos(specs: set[GenerationSpec], model: str | Path) -> dict[GenerationSpe
 
 
 def _entries(folder: Path) -> dict[str, dict]:
-    """What the manifest of `folder` says of FIGURES; entries of what is no figure (any more) go. ValueError."""
+    """The entries of FIGURES in the manifest of `folder`; others are dropped. ValueError: damaged."""
     manifest = folder / files.MANIFEST
     if not manifest.is_file():
         return {}
@@ -150,7 +150,7 @@ def _entries(folder: Path) -> dict[str, dict]:
 
 
 def _enter(path: Path, figure: Figure) -> None:
-    """Write the figure's entry into the manifest of its folder."""
+    """Write the figure's entry into its folder's manifest."""
     entries = _entries(path.parent)
     entries[path.name] = {
         "bytes": path.stat().st_size,

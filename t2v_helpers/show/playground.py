@@ -2,7 +2,7 @@
 
     playground.show(loading.load("cartoon"))
 
-Where no page is live (a run of all notebooks, or a test) nobody can press anything: one still result is shown then.
+Without a live page (a run of all notebooks, or a test) nobody can press anything, so one still result is shown.
 """
 
 import os
@@ -25,7 +25,7 @@ NO_PAGE = "No live page here, so this is a still. `make lab` opens one; T2V_HEAD
 
 
 def show(pipe) -> None:
-    """Show the controls where a page is live, and else one still result, always the same. Errors: see `is_live`."""
+    """Show the controls in a live page, and otherwise one still result, always the same. ValueError: see `is_live`."""
     if is_live():
         show_in_page(Playground(pipe).page)
     else:
@@ -36,9 +36,8 @@ def show(pipe) -> None:
 def is_live() -> bool:
     """True where a browser or an editor shows this notebook, so that widgets can be used.
 
-    T2V_HEADLESS=1 says no and T2V_HEADLESS=0 yes. Without it: Jupyter's server names its session to the kernels that it
-    starts, VS Code and Colab leave their own marks, and nbclient and nbval (which only run cells) leave none.
-    Errors: ValueError where T2V_HEADLESS is something else.
+    T2V_HEADLESS=1 means no and T2V_HEADLESS=0 yes. Without it: Jupyter's server names its session to its kernels, VS
+    Code and Colab leave marks, and nbclient and nbval, which only run cells, leave none. ValueError: T2V_HEADLESS.
     """
     said = os.environ.get("T2V_HEADLESS", "")
     if said not in ("", "0", "1"):
@@ -50,14 +49,14 @@ def is_live() -> bool:
 
 
 def first_spec(pipe) -> GenerationSpec:
-    """What the playground asks for at first, with the model's own guidance."""
+    """The playground's first spec, with the model's own guidance."""
     return GenerationSpec(cartoon.caption(FIRST), guidance=loading.defaults(pipe).guidance)
 
 
 class Playground:
     """The controls, a message and a video. `page` is the widget to show; `generate` is what the button does.
 
-    The sentence is what counts: choosing words writes it (in the cartoon world only), and it may be changed by hand.
+    Choosing words (in the cartoon world only) writes the sentence, which may also be edited.
     """
 
     def __init__(self, pipe):
@@ -79,7 +78,7 @@ class Playground:
         self.page = self._lay_out()
 
     def spec(self) -> GenerationSpec:
-        """What the controls ask for. ValueError: words that the cartoon world does not know."""
+        """The spec of the controls. ValueError: words that the cartoon world does not know."""
         if self.words:
             validation.refuse_unknown_words(self.sentence.value)
         return GenerationSpec(
@@ -91,7 +90,7 @@ class Playground:
         )
 
     def generate(self, _button=None) -> None:
-        """Make the video and show it; what cannot be made is said in one sentence in the page."""
+        """Make the video and show it, or an error in one sentence."""
         self._ready()
         self.button.disabled = True
         self.progress.value, self.progress.layout.visibility = 0, "visible"

@@ -205,7 +205,7 @@ def test_a_block_that_is_not_there(small):
 def test_a_pipeline_without_all_parts(small):
     with pytest.raises(ValueError, match="traces .*vae.*trace_parts"):
         diagrams.pipeline({name: small[name] for name in ("unet", "text_encoder")})
-    with pytest.raises(ValueError, match="steps=0 is out of range: use 1 or more"):
+    with pytest.raises(ValueError, match="steps=0 "):
         diagrams.pipeline(small, steps=0)
 
 

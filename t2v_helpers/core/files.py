@@ -157,12 +157,22 @@ def _read_manifest(path: Path) -> dict[str, dict]:
 def _check_file(path: Path, expected: dict) -> None:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing, but the manifest lists it: {_AGAIN}.")
-    size = path.stat().st_size  # first, for it costs nothing, and truncation is the most common damage
-    if size != expected["bytes"]:
-        raise ValueError(f"{path} has {size} bytes, but {expected['bytes']} are expected: {_AGAIN}.")
+    if found := fault(path, expected):
+        raise ValueError(f"{found}: {_AGAIN}.")
+
+
+def fault(path: Path, expected: dict) -> str | None:
+    """How a file differs from its expected "bytes" and "sha256", as the start of a sentence; None if it does not."""
+    if found := size_fault(path, expected):  # first: it is free, and truncation is the most common damage
+        return found
     found = sha256(path)
-    if found != expected["sha256"]:
-        raise ValueError(f"{path} has SHA-256 {found}, but {expected['sha256']} is expected: {_AGAIN}.")
+    return None if found == expected["sha256"] else f"{path} has SHA-256 {found}, but {expected['sha256']} is expected"
+
+
+def size_fault(path: Path, expected: dict) -> str | None:
+    """How a file's size differs from the expected "bytes", as `fault` says it."""
+    size = path.stat().st_size
+    return None if size == expected["bytes"] else f"{path} has {size} bytes, but {expected['bytes']} are expected"
 
 
 def reason(error: Exception) -> str:

@@ -204,7 +204,7 @@ def test_a_changed_byte_in_the_shipped_model_is_found(copy, monkeypatch):
 
 
 def test_an_empty_folder_is_no_pipeline(tmp_path):
-    with pytest.raises(ValueError, match="is no pipeline, model_index.json is missing"):
+    with pytest.raises(ValueError, match="has no model_index.json"):
         loading.load(tmp_path)
 
 
@@ -288,7 +288,7 @@ def test_merges_cut_short_in_todays_file(bare):
     found = json.loads(path.read_text())
     found["model"]["merges"] = found["model"]["merges"][:20]
     path.write_text(json.dumps(found))
-    with pytest.raises(ValueError, match="tokenizer.json has no merge for .* cut short: copy or download the folder"):
+    with pytest.raises(ValueError, match="tokenizer.json is cut short.*: copy or download the folder"):
         loading.load(bare)
 
 

@@ -17,7 +17,7 @@ import torch
 from t2v_helpers.cartoon.tokenizer import END, START, vocabulary_of_size
 from t2v_helpers.core import checking, files
 from t2v_helpers.core.seeding import generator
-from t2v_helpers.model import byte_pairs, folder_checks, hub, loading
+from t2v_helpers.model import folder_checks, hub, loading
 
 MARK, README = "dry_run.json", "README.txt"
 TOKENIZER_FILES = ("merges.txt", "special_tokens_map.json", "tokenizer_config.json", "vocab.json")
@@ -223,6 +223,6 @@ def _read_tokenizer(folder: Path) -> tuple[dict[str, int], list[str]]:
         )
     folder_checks.check_tokenizer(folder)
     if older:
-        return folder_checks.read(vocabulary), byte_pairs.merge_lines(merges)
+        return folder_checks.read(vocabulary), folder_checks.merge_lines(merges)
     model = folder_checks.read(whole)["model"]
     return model["vocab"], [pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]]

@@ -1,4 +1,4 @@
-"""byte_pairs: tokenizers that are whole, and each way in which their files can be damaged."""
+"""folder_checks: tokenizers that are whole, and each way in which their files can be damaged."""
 
 import json
 import shutil
@@ -8,7 +8,7 @@ import pytest
 from transformers import CLIPTokenizer
 
 from t2v_helpers.course.dry_run import folder as dry_run
-from t2v_helpers.model import byte_pairs, hub, loading
+from t2v_helpers.model import folder_checks, hub, loading
 
 VOCABULARY = {"a": 0, "b": 1, "b</w>": 2, "ab</w>": 3, "aab</w>": 4, "<s>": 5, "<|endoftext|>": 6}
 MERGES = "#version: 0.2\na b</w>\na ab</w>\n"
@@ -26,28 +26,28 @@ def small(tmp_path):
 
 def test_tokenizers_that_are_whole(small, toy_folder, hub_folder):
     for folder in (small, loading.CARTOON / "tokenizer", toy_folder / "tokenizer", hub_folder / "tokenizer"):
-        byte_pairs.check(folder)
+        folder_checks.check_tokenizer(folder)
 
 
 @pytest.mark.parametrize("size", [514, 600, 49408])
 def test_tokenizers_of_a_dry_run_are_whole_in_the_files_of_then_and_of_today(tmp_path, size):
     for name, text in dry_run.built_tokenizer(size, hub.MODELSCOPE_SHAPES).items():
         (tmp_path / name).write_text(text, encoding="utf-8")
-    byte_pairs.check(tmp_path)
+    folder_checks.check_tokenizer(tmp_path)
     CLIPTokenizer.from_pretrained(tmp_path).save_pretrained(tmp_path / "today")
     assert [path.name for path in sorted((tmp_path / "today").iterdir())] == ["tokenizer.json", "tokenizer_config.json"]
-    byte_pairs.check(tmp_path / "today")
+    folder_checks.check_tokenizer(tmp_path / "today")
 
 
 def test_a_folder_without_a_tokenizer_is_left_to_the_library(tmp_path):
-    byte_pairs.check(tmp_path)
+    folder_checks.check_tokenizer(tmp_path)
 
 
 def test_the_two_marks_of_clip_need_no_config(small):
     (small / "tokenizer_config.json").unlink()
     vocabulary = {("<|startoftext|>" if token == "<s>" else token): i for token, i in VOCABULARY.items()}
     (small / "vocab.json").write_text(json.dumps(vocabulary))
-    byte_pairs.check(small)
+    folder_checks.check_tokenizer(small)
 
 
 @pytest.mark.parametrize(
@@ -56,20 +56,21 @@ def test_the_two_marks_of_clip_need_no_config(small):
         ("vocab.json", "{", "vocab.json cannot be read"),
         ("vocab.json", "\udcff", "vocab.json cannot be read"),
         ("vocab.json", None, "vocab.json cannot be read"),
-        ("vocab.json", "{}", "vocab.json holds no vocabulary, tokens with their numbers"),
-        ("vocab.json", "[1]", "vocab.json holds no vocabulary"),
+        ("vocab.json", "{}", "vocab.json holds no vocabulary"),
+        ("vocab.json", "[1]", "vocab.json holds a list"),
         ("vocab.json", '{"a": "b"}', "vocab.json holds no vocabulary"),
         ("vocab.json", '{"a": true}', "vocab.json holds no vocabulary"),
-        ("vocab.json", json.dumps(VOCABULARY | {"abb": 7}), "merges.txt has no merge for 1 tokens, 'abb' say, so"),
-        ("merges.txt", "zzz", "merges.txt has the merge 'zzz', which joins no two tokens to a third"),
-        ("merges.txt", MERGES + "b a\n", "merges.txt has the merge 'b a', which joins no two tokens"),
-        ("merges.txt", MERGES + "a a b\n", "merges.txt has the merge 'a a b', which joins no two tokens"),
+        ("vocab.json", json.dumps(VOCABULARY | {"abb": 7}), "merges.txt is cut short: 1 tokens, such as 'abb'"),
+        ("merges.txt", "zzz", "merges.txt has the merge 'zzz', which does not join two tokens"),
+        ("merges.txt", MERGES + "b a\n", "merges.txt has the merge 'b a', which does not join two tokens"),
+        ("merges.txt", MERGES + "a a b\n", "merges.txt has the merge 'a a b', which does not join two tokens"),
         ("merges.txt", "<html><p>log in</p></html>", "merges.txt has the merge '<html><p>log in"),
-        ("merges.txt", "", "merges.txt has no merge for 2 tokens, 'aab</w>' say, so it is cut short"),
-        ("merges.txt", MERGES[:-10], "merges.txt has no merge for 1 tokens, 'aab</w>' say, so it is cut short"),
+        ("merges.txt", "", "merges.txt is cut short: 2 tokens, such as 'aab</w>'"),
+        ("merges.txt", MERGES[:-10], "merges.txt is cut short: 1 tokens, such as 'aab</w>'"),
         ("merges.txt", None, "merges.txt cannot be read"),
         ("tokenizer_config.json", "{", "tokenizer_config.json cannot be read"),
-        ("tokenizer_config.json", "[]", "no merge for 1 tokens, '<s>' say"),
+        ("tokenizer_config.json", "{}", "merges.txt is cut short: 1 tokens, such as '<s>'"),
+        ("tokenizer_config.json", "[]", "tokenizer_config.json holds a list"),
     ],
 )
 def test_damage_to_the_files_of_2023(small, name, text, said):
@@ -77,21 +78,21 @@ def test_damage_to_the_files_of_2023(small, name, text, said):
     if text is not None:
         (small / name).write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(ValueError, match=said) as caught:
-        byte_pairs.check(small)
+        folder_checks.check_tokenizer(small)
     assert str(small) in str(caught.value) and "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
     "change, said",
     [
-        (lambda found: [], "tokenizer.json holds no vocabulary with merges"),
+        (lambda found: [], "tokenizer.json holds a list"),
         (lambda found: {"model": found["model"]}, "tokenizer.json holds no vocabulary with merges"),
         (lambda found: found | {"model": found["model"] | {"merges": 5}}, "holds no vocabulary with merges"),
         (lambda found: found | {"model": found["model"] | {"merges": [5]}}, "holds no vocabulary with merges"),
-        (lambda found: found | {"model": found["model"] | {"merges": [[5, 6]]}}, "has the merge '5 6', which joins no"),
-        (lambda found: found | {"model": found["model"] | {"vocab": {}}}, "tokenizer.json holds no vocabulary, tokens"),
+        (lambda found: found | {"model": found["model"] | {"merges": [[5, 6]]}}, "has the merge .5 6."),
+        (lambda found: found | {"model": found["model"] | {"vocab": {}}}, "tokenizer.json holds no vocabulary"),
         (lambda found: found | {"model": found["model"] | {"merges": found["model"]["merges"][:50]}},
-         "tokenizer.json has no merge for .* tokens, .* so it is cut short"),
+         "tokenizer.json is cut short: .* tokens"),
     ],
 )  # fmt: skip
 def test_damage_to_the_file_of_today(tmp_path, change, said):
@@ -99,7 +100,7 @@ def test_damage_to_the_file_of_today(tmp_path, change, said):
     path = Path(tmp_path, "tokenizer.json")
     path.write_text(json.dumps(change(json.loads(path.read_text(encoding="utf-8")))))
     with pytest.raises(ValueError, match=said):
-        byte_pairs.check(tmp_path)
+        folder_checks.check_tokenizer(tmp_path)
 
 
 def test_merges_may_be_texts_and_tokens_may_have_been_added(tmp_path):
@@ -107,4 +108,4 @@ def test_merges_may_be_texts_and_tokens_may_have_been_added(tmp_path):
     whole = {"model": {"vocab": VOCABULARY | {"a_word": 9}, "merges": merges}, "added_tokens": [{"content": "a_word"}]}
     (tmp_path / "tokenizer.json").write_text(json.dumps(whole))
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(CONFIG))
-    byte_pairs.check(tmp_path)
+    folder_checks.check_tokenizer(tmp_path)

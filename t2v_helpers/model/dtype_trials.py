@@ -1,9 +1,9 @@
-"""Tries on this device what the models do: their layers in each dtype, the attention, a first step of the cartoon.
+"""Try each dtype on this device: the models' kinds of layers, their attention, and a first step of the cartoon model.
 
     for trial in dtype_trials.run("cuda"): print(trial)
 
-What a table of versions cannot say, a second of computing does: a dtype may fail, an attention may fall back to the
-slow way without a word, and numbers may overflow to NaN (huggingface/diffusers#10314: on MI300X, in half precision).
+Versions do not tell whether a dtype works: layers may fail, attention may silently fall back to its slow backend, and
+values may overflow to NaN (huggingface/diffusers#10314: on MI300X, in half precision).
 """
 
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ from t2v_helpers.machine import probe, rocm
 from t2v_helpers.machine.device import DTYPES, pick_device
 from t2v_helpers.model import loading, memory_plan
 
-HEAD = 64  # channels of a head, as in ModelScope's attentions
+HEAD = 64  # channels per head, as in ModelScope
 ATTENTIONS = {"along a frame": (2, 5, 1024, HEAD), "along time": (64, 5, 16, HEAD)}  # [b heads n d], of 256x256 pixels
 BACKENDS = {  # what torch calls below scaled_dot_product_attention -> the backend's name
     "_scaled_dot_product_flash_attention": "flash",
@@ -30,14 +30,14 @@ BACKENDS = {  # what torch calls below scaled_dot_product_attention -> the backe
     "_scaled_dot_product_fused_attention_overrideable": "fused",
 }
 MATH = "math"
-NEAR = {"float32": 1e-3, "float16": 2e-2, "bfloat16": 1e-1}  # of the largest value; TF32 included
+NEAR = {"float32": 1e-3, "float16": 2e-2, "bfloat16": 1e-1}  # error over the largest value; TF32 included
+WORKS, NOT_FINITE = "works", "values that are not finite"
 PROMPT = "a robot is dancing"
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One dtype on one device: "works" or what is wrong, for the layers and for the first step; attention is where
-    it runs -> the backend, "flash" or "math" say."""
+    """One dtype on one device. layers, first_step: "works" or what is wrong; attention: where -> backend ("flash")."""
 
     dtype: str
     layers: str
@@ -50,58 +50,56 @@ class Trial:
 
 
 def run(device: str | torch.device = "auto") -> Iterator[Trial]:
-    """Try each of DTYPES, some seconds in all. A Trial tells what fails. ValueError: no such device."""
+    """Try each of DTYPES, which takes seconds; failures are reported in the Trial. ValueError: no such device."""
     device = pick_device(device)
     for name in DTYPES:
         dtype = getattr(torch, name)
-        layers = tell(lambda dtype=dtype: layers_in(dtype, device))
-        attention = {where: tell(lambda shape=shape, dtype=dtype: attention_backend(shape, dtype, device))
-                     for where, shape in ATTENTIONS.items()}  # fmt: skip
-        yield Trial(name, layers, attention, tell(lambda dtype=dtype: first_step(dtype, device)))
+        attention = {where: report(attention_backend, shape, dtype, device) for where, shape in ATTENTIONS.items()}
+        yield Trial(name, report(layers_in, dtype, device), attention, report(first_step, dtype, device))
 
 
 def advice(trials: list[Trial]) -> list[str]:
-    """What to do about what the trials found; nothing where all went well."""
-    said = []
-    bad = [t.dtype for t in trials if not t.first_step == t.layers == "works"]
+    """What to do about the failures and slow backends that were found."""
+    found = []
+    bad = [t.dtype for t in trials if not t.first_step == t.layers == WORKS]
     good = [t.dtype for t in trials if t.dtype not in bad]
     if bad:
         take = f"take dtype={good[-1]!r}" if good else "take device='cpu'"
-        said.append(f"{', '.join(bad)} cannot be relied on here: {take}.")
+        found.append(f"{', '.join(bad)} cannot be relied on here: {take}.")
     slow = [t.dtype for t in trials if MATH in t.attention.values() and t.dtype in good]
     if slow:
-        said.append(
+        found.append(
             f"Attention in {', '.join(slow)} runs by math: slow, and its memory grows with the square of the pixels. "
             "On a Radeon, set TORCH_ROCM_AOTRITON_ENABLE_EXPERIMENTAL=1 and try again."
         )
-    return said
+    return found
 
 
-def tell(trial: Callable[[], str]) -> str:
-    """What the trial says, or, in one line, the error that it ended with and what to do about it."""
+def report(trial: Callable[..., str], *arguments: object) -> str:
+    """The result of trial(*arguments) or, in one line, the error that it raised and what to do about it."""
     try:
-        return trial()
-    except (RuntimeError, MemoryError) as error:  # what torch makes of every failure of a device
+        return trial(*arguments)
+    except (RuntimeError, MemoryError) as error:  # torch raises these for all failures of a device
         advice = rocm.explain(str(error), probe.look_at_torch().gfx)
         return f"fails ({reason(error)})" + (f": {advice}" if advice else "")
 
 
 @torch.no_grad()
 def layers_in(dtype: torch.dtype, device: torch.device) -> str:
-    """ "works" where the kinds of layers that the models have give in `dtype` nearly what float32 gives on the CPU."""
+    """ "works" where the models' kinds of layers agree, within NEAR, with float32 on the CPU; else what is wrong."""
     net, x = _net(), torch.randn(2, 8, 4, 8, 8, generator=torch.Generator().manual_seed(0))  # [b c f h w]
     wanted = net(x)
     found = net.to(device, dtype)(x.to(device, dtype)).float().cpu()
     if not found.isfinite().all():
-        return "values that are not finite"
+        return NOT_FINITE
     off = float((found - wanted).abs().max() / wanted.abs().max())
     near = NEAR[str(dtype).removeprefix("torch.")]
-    return "works" if off < near else f"{off:.0%} off the CPU's float32"
+    return WORKS if off < near else f"{off:.0%} off the CPU's float32"
 
 
 @torch.no_grad()
 def attention_backend(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> str:
-    """The backend that torch takes for queries, keys and values [b heads n d]: seen while it runs, not asked for."""
+    """The backend that torch runs for queries, keys and values of shape [b heads n d], as recorded while it runs."""
     q, k, v = torch.zeros(3, *shape, dtype=dtype, device=device)
     with _Names() as seen:
         F.scaled_dot_product_attention(q, k, v)
@@ -110,18 +108,18 @@ def attention_backend(shape: tuple[int, ...], dtype: torch.dtype, device: torch.
 
 @torch.no_grad()
 def first_step(dtype: torch.dtype, device: torch.device) -> str:
-    """ "works" where the cartoon's first call of the UNet, on pure noise, is finite. Errors: of loading.load."""
-    way = memory_plan.MemoryOptions(str(dtype).removeprefix("torch."))
-    plain = memory_plan.Plan(0, 4, 64, 64, {way: 0})  # the dtype as it is tried, whatever T2V_MEMORY asks for
+    """ "works" where the cartoon model's first UNet call, on pure noise, is finite. Errors: those of loading.load."""
+    options = memory_plan.MemoryOptions(str(dtype).removeprefix("torch."))
+    plain = memory_plan.Plan(0, 4, 64, 64, {options: 0})  # this dtype, whatever T2V_MEMORY asks for
     pipe = loading.load("cartoon", device, dtype, quiet=True, memory=plain)
     ids = pipe.tokenizer(PROMPT, padding="max_length", return_tensors="pt").input_ids.to(device)  # [b t]
     x_T = seeding.noise([0], (loading.latent_channels(pipe), 4, 8, 8)).to(device, dtype)  # [b c f h w]
     eps = pipe.unet(x_T, 999, encoder_hidden_states=pipe.text_encoder(ids)[0]).sample
-    return "works" if eps.isfinite().all() else "values that are not finite"
+    return WORKS if eps.isfinite().all() else NOT_FINITE
 
 
 class _Net(nn.Module):
-    """The kinds of layers of a text-to-video UNet, one after the other."""
+    """The kinds of layers in a text-to-video UNet, in sequence."""
 
     def __init__(self):
         super().__init__()
@@ -142,7 +140,7 @@ def _net() -> _Net:
 
 
 class _Names(TorchDispatchMode):
-    """Notes the name of each operation."""
+    """Records the name of each operation."""
 
     def __enter__(self):
         self.names = []

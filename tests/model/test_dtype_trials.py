@@ -1,4 +1,4 @@
-"""trials: what a device can do is found by doing it, here on the CPU; failures are put in by hand."""
+"""dtype_trials: what a device can do is found by doing it, here on the CPU; failures are put in by hand."""
 
 import pytest
 import torch
@@ -84,7 +84,7 @@ def test_an_error_becomes_a_line_with_what_to_do(monkeypatch, error, said):
     def fail():
         raise error
 
-    line = dtype_trials.tell(fail)
+    line = dtype_trials.report(fail)
     assert line.startswith("fails (") and said in line and "\n" not in line
 
 

@@ -169,10 +169,10 @@ def test_a_tokenizer_that_does_not_fit_is_refused(cache, tmp_path, hub_folder):
 
 
 @pytest.mark.parametrize("name, damage, said", [
-    ("merges.txt", lambda text: "".join(text.splitlines(True)[:20]), "so it is cut short: copy or download"),
-    ("merges.txt", lambda text: text + "zz qq\n", "joins no two tokens to a third: copy or download"),
+    ("merges.txt", lambda text: "".join(text.splitlines(True)[:20]), "is cut short.*: copy or download"),
+    ("merges.txt", lambda text: text + "zz qq\n", "zz qq.*: copy or download"),
     ("vocab.json", lambda text: text[:100], "vocab.json cannot be read .*: copy or download"),
-    ("vocab.json", lambda text: "[]", "holds no vocabulary, tokens with their numbers: copy or download"),
+    ("vocab.json", lambda text: "[]", "vocab.json holds a list.*: copy or download"),
     ("tokenizer.json", lambda text: text.replace('"model": {', '"other": {'), "holds no vocabulary with merges"),
 ])  # fmt: skip
 def test_a_damaged_tokenizer_is_refused_before_a_library_opens_it(cache, tmp_path, hub_folder, name, damage, said):

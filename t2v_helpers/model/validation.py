@@ -80,7 +80,8 @@ def check_all(pipe: CoursePipeline, specs: Sequence[GenerationSpec], batch: int)
 
 
 def check_kinds(pipe: CoursePipeline, specs: Sequence[GenerationSpec]) -> None:
-    """ValueError unless the pipeline's predictor is a function, and specs a list of GenerationSpec."""
+    """ValueError unless pipe is a pipeline whose predictor is a function, and specs a list of GenerationSpec."""
+    pipe = course_pipeline(pipe)
     if not callable(pipe.predictor) or isinstance(pipe.predictor, type):
         raise ValueError(f"pipe.predictor={pipe.predictor!r} is not a predictor: give Shortcuts(reuse=3), for example.")
     for spec in checking.kind("specs", specs, Sequence, "a list of GenerationSpec"):

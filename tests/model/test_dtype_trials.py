@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from t2v_helpers.core.model_names import Model
 from t2v_helpers.machine import probe
 from t2v_helpers.machine.device import DTYPES
 from t2v_helpers.machine.probe import TorchFacts
@@ -53,7 +54,7 @@ def test_layers_that_are_far_off_or_not_finite(monkeypatch):
 
 
 def test_the_first_step_of_a_sound_model_and_of_a_broken_one(toy_folder, monkeypatch, capsys):
-    monkeypatch.setattr(loading, "CARTOON", toy_folder)
+    monkeypatch.setitem(loading.MODELS, "cartoon", Model("a laptop", toy_folder))
     for asked in ("", "bad", "1MiB"):  # what T2V_MEMORY asks for is another question
         monkeypatch.setenv("T2V_MEMORY", asked)
         assert dtype_trials.first_step(torch.bfloat16, CPU) == "works" and capsys.readouterr().err == ""

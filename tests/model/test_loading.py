@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from t2v_helpers import cartoon
 from t2v_helpers.core import files
+from t2v_helpers.core.model_names import Model
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.inside import activation_memory
 from t2v_helpers.machine import probe
@@ -23,6 +24,7 @@ from t2v_helpers.machine.probe import TorchFacts
 from t2v_helpers.model import hub, loading, memory_plan, validation
 from t2v_helpers.model.generate import generate
 from t2v_helpers.model.memory_plan import MemoryOptions
+from t2v_helpers.model.pipeline import course_pipeline
 
 TINY = GenerationSpec("a robot is dancing", steps=1, frames=1, height=64, width=64)
 
@@ -44,7 +46,7 @@ def bare(copy):
 
 
 def test_the_toy_is_an_ordinary_pipeline(toy_pipe):
-    assert type(toy_pipe) is TextToVideoSDPipeline
+    assert isinstance(toy_pipe, TextToVideoSDPipeline)
     for part in (toy_pipe.unet, toy_pipe.vae, toy_pipe.text_encoder):
         assert not part.training and part.dtype == torch.float32 and part.device == torch.device("cpu")
     assert toy_pipe.model_name == toy_pipe.name == "toy"
@@ -63,7 +65,7 @@ def test_any_script_opens_the_folder_without_our_code(toy_folder, toy_pipe):
     theirs = DiffusionPipeline.from_pretrained(toy_folder, dtype=torch.float32)
     ours = toy_pipe.unet.state_dict()
     assert all(torch.equal(weight, ours[name]) for name, weight in theirs.unet.state_dict().items())
-    assert theirs.name == "toy"
+    assert course_pipeline(theirs).name == "toy"
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", torch.float16])
@@ -190,7 +192,7 @@ def test_the_shipped_tokenizer_knows_every_word_of_the_world_as_one_token():
 
 
 def test_a_changed_byte_in_the_shipped_model_is_found(copy, monkeypatch):
-    monkeypatch.setattr(loading, "CARTOON", copy)
+    monkeypatch.setitem(loading.MODELS, "cartoon", Model("a laptop", copy))
     assert loading.load("cartoon", device="cpu").model_name == "cartoon"
     path = copy / "unet" / "diffusion_pytorch_model.safetensors"
     data = bytearray(path.read_bytes())

@@ -22,7 +22,7 @@ def namespace(**names) -> dict:
     """The notebook's functions, and the names that they look up."""
     here = {"np": np, "torch": torch, "GenerationSpec": GenerationSpec, "STEPS": 8, "FRAMES": 8, "IS_CARTOON": True}
     here["swapped_scheduler"] = swapping.swapped_scheduler
-    for module in (attention_maps, cartoon, generate, knowledge, layout, metrics, loading):
+    for module in (attention_maps, cartoon, denoising, generate, knowledge, layout, metrics, loading, validation):
         here[module.__name__.split(".")[-1]] = module
     here |= names
     exec(source(functions(NOTEBOOK)), here)  # the repository's own notebook

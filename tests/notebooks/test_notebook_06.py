@@ -14,7 +14,7 @@ from t2v_helpers import cartoon, checks, metrics
 from t2v_helpers.core import layout
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.diffusion import noise
-from t2v_helpers.model import denoising, generate, loading
+from t2v_helpers.model import denoising, loading
 from t2v_helpers.model.swapping import Adapted, check_parts, hidden, swapped_part
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "06_swapping_components.ipynb"
@@ -24,7 +24,7 @@ SPEC = GenerationSpec("a dog is dancing", steps=2, frames=2, height=32, width=32
 def namespace(pipe, **names) -> dict:
     """The notebook's functions for a pipeline, and the names that they look up."""
     here = {"np": np, "torch": torch, "copy": copy, "F": F, "N": 1, "pipe": pipe, "IS_CARTOON": True}
-    here |= {"cartoon": cartoon, "generate": generate, "layout": layout, "metrics": metrics, "loading": loading}
+    here |= {"cartoon": cartoon, "denoising": denoising, "layout": layout, "metrics": metrics, "loading": loading}
     here |= {"noise": noise, "Adapted": Adapted, "check_parts": check_parts, "hidden": hidden}
     here |= {"swapped_part": swapped_part, "GenerationSpec": GenerationSpec} | names
     here["own"] = {name: getattr(pipe, name) for name in ("vae", "unet", "text_encoder")}

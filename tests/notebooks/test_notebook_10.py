@@ -25,7 +25,14 @@ def cells() -> list:
 @pytest.fixture(scope="module")
 def here(toy_pipe) -> dict:
     """The notebook's functions, and the names that they look up."""
-    names = {"np": np, "torch": torch, "generate": generate, "feature_reuse": feature_reuse, "speedups": speedups}
+    names = {
+        "np": np,
+        "torch": torch,
+        "denoising": denoising,
+        "generate": generate,
+        "feature_reuse": feature_reuse,
+        "speedups": speedups,
+    }
     names |= {"time": __import__("time"), "F": torch.nn.functional, "pipe": toy_pipe, "spec": SPEC}
     exec(source(functions(NOTEBOOK)), names)  # the repository's own notebook
     return names
@@ -88,7 +95,7 @@ def test_its_deep_features_are_those_that_the_package_keeps(here, toy_pipe, net,
 def test_its_predictor_is_taken_off_again_also_after_an_error(here, toy_pipe):
     with pytest.raises(ZeroDivisionError):
         here["video_with"](lambda *given: 1 / 0)
-    assert not hasattr(toy_pipe, "predictor")
+    assert "predictor" not in vars(toy_pipe)
 
 
 def test_alike_is_the_cosine_of_neighbours(here):

@@ -123,9 +123,9 @@ GOOD = np.zeros((2, 32, 32, 3), np.uint8)
         ([GOOD, GOOD[:, :16]], r"clip 1 has shape \[2, 16, 32, 3\]"),
         ([GOOD.astype(float)], r"clip 0 is float64 \[2, 32, 32, 3\]"),
         ([GOOD[0]], r"clip 0 is uint8 \[32, 32, 3\]"),
-        (["a.mp4"], "clip 0 is str"),
+        (["a.mp4"], "clip 0 is"),
         ([GOOD[:, :20]], "20x32 pixels: use multiples of 16"),
-        ([GOOD[:0]], "0 frames"),
+        ([GOOD[:0]], r"clip 0 is uint8 \[0, 32, 32, 3\]"),
     ],
 )
 def test_clips_that_cannot_be_learned_from_are_refused(toy_pipe, clips, match):

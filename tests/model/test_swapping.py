@@ -1,4 +1,4 @@
-"""Another part in a pipeline for a while: it is used, the old one comes back, and what cannot fit is refused."""
+"""Swapped parts: the new one is used, the old one is restored, and what cannot fit is refused."""
 
 import copy
 
@@ -29,6 +29,10 @@ def reader(pipe, **changed) -> CLIPTextModel:
 
 def wide(pipe) -> CLIPTextModel:
     return reader(pipe, hidden_size=48)
+
+
+def flat_unet() -> UNet2DModel:
+    return UNet2DModel(block_out_channels=(32,), down_block_types=("DownBlock2D",), up_block_types=("UpBlock2D",))
 
 
 def narrow_unet(pipe) -> UNet3DConditionModel:
@@ -84,7 +88,7 @@ def test_the_text_half_of_a_clip_is_read(capfd):
 
 
 def test_a_part_without_a_folder_is_refused(toy_pipe):
-    with pytest.raises(FileNotFoundError, match="nowhere is no folder: give the one that a AutoencoderTiny was saved"):
+    with pytest.raises(FileNotFoundError, match="nowhere .* AutoencoderTiny"):
         read_part(AutoencoderTiny, "nowhere", like=toy_pipe.vae)
 
 
@@ -92,7 +96,7 @@ def test_a_damaged_part_is_refused(toy_pipe, tmp_path):
     tiny().save_pretrained(tmp_path)
     path = tmp_path / "diffusion_pytorch_model.safetensors"
     path.write_bytes(path.read_bytes()[:900])
-    with pytest.raises(ValueError, match="holds no whole AutoencoderTiny .*: copy or download it again"):
+    with pytest.raises(ValueError, match=f"{tmp_path} .* AutoencoderTiny"):
         read_part(AutoencoderTiny, tmp_path, like=toy_pipe.vae)
 
 
@@ -122,24 +126,21 @@ def test_an_adapter_may_read_several_layers(toy_pipe):
 @pytest.mark.parametrize(
     ("parts", "word"),
     [
-        (lambda pipe: {}, "no part is given: name one of text_encoder, unet, vae"),
-        (lambda pipe: {"decoder": tiny()}, "decoder is no part that can be swapped: name one of"),
-        (lambda pipe: {"scheduler": pipe.scheduler}, r"scheduler is no trained part: .*swapped_scheduler"),
-        (lambda pipe: {"vae": pipe.unet}, "vae is a UNet3DConditionModel, but must be AutoencoderKL or Auto"),
-        (lambda pipe: {"unet": UNet2DModel()}, "unet is a UNet2DModel, but must be UNet3DConditionModel"),
-        (lambda pipe: {"text_encoder": None}, "text_encoder is a NoneType: give a CLIPTextModel"),
-        (lambda pipe: {"text_encoder": nn.Linear(2, 2)}, "text_encoder is a Linear: give a CLIPTextModel"),
-        (lambda pipe: {"text_encoder": pipe.vae}, "text_encoder is a AutoencoderKL: give a CLIPTextModel"),
-        (lambda pipe: {"text_encoder": pipe.unet}, "text_encoder is a UNet3DConditionModel: give a CLIPTextModel"),
-        (lambda pipe: {"vae": tiny(4)}, "makes latents of 8 channels, but the VAE reads 4: take a VAE of 8"),
+        (lambda pipe: {}, "no part is given"),
+        (lambda pipe: {"decoder": tiny()}, "decoder is no part .*text_encoder, unet, vae"),
+        (lambda pipe: {"scheduler": pipe.scheduler}, "scheduler is no part .*swapped_scheduler"),
+        (lambda pipe: {"vae": pipe.unet}, "vae is a UNet3DConditionModel, .* AutoencoderKL or AutoencoderTiny"),
+        (lambda pipe: {"unet": flat_unet()}, "unet is a UNet2DModel, .* UNet3DConditionModel"),
+        (lambda pipe: {"text_encoder": None}, "text_encoder is a NoneType"),
+        (lambda pipe: {"text_encoder": nn.Linear(2, 2)}, "text_encoder is a Linear"),
+        (lambda pipe: {"text_encoder": pipe.vae}, "text_encoder is a AutoencoderKL"),
+        (lambda pipe: {"text_encoder": pipe.unet}, "text_encoder is a UNet3DConditionModel"),
+        (lambda pipe: {"vae": tiny(4)}, "makes latents of 8 channels, but the VAE reads 4"),
         (lambda pipe: {"unet": narrow_unet(pipe)}, "makes latents of 4 channels, but the VAE reads 8"),
-        (lambda pipe: {"text_encoder": wide(pipe)}, "gives 48 numbers a token, but the UNet reads 32: put an adapter"),
-        (lambda pipe: {"vae": tiny().half()}, r"vae is in float16 on cpu, but the pipeline's in float32 on cpu: move"),
-        (lambda pipe: {"vae": tiny().to("meta")}, r"vae is in float32 on meta, .* move it with \.to"),
-        (
-            lambda pipe: {"text_encoder": reader(pipe, vocab_size=100)},
-            r"knows 100 tokens, but the tokenizer makes \d+: take the tokenizer",
-        ),
+        (lambda pipe: {"text_encoder": wide(pipe)}, "gives 48 numbers a token, but the UNet reads 32"),
+        (lambda pipe: {"vae": tiny().half()}, "vae is in float16 on cpu, but the pipeline's in float32 on cpu"),
+        (lambda pipe: {"vae": tiny().to("meta")}, "vae is in float32 on meta"),
+        (lambda pipe: {"text_encoder": reader(pipe, vocab_size=100)}, r"has 100 tokens, but the tokenizer \d+"),
     ],
 )
 def test_what_cannot_fit_is_refused_and_changes_nothing(toy_pipe, parts, word):

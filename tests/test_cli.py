@@ -134,7 +134,7 @@ def test_generate_names_the_file_after_its_lora(t2v, toy_folder, tmp_path, sepia
 
 
 def test_generate_refuses_what_is_no_lora(generate, tmp_path):
-    assert "is no folder: give a folder that lora.save" in refused(generate(PROMPT, "--lora", tmp_path / "no"))
+    assert "is not a folder: give a folder that lora.save" in refused(generate(PROMPT, "--lora", tmp_path / "no"))
     assert "is no LoRA" in refused(generate(PROMPT, "--lora", tmp_path))
 
 

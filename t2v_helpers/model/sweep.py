@@ -1,4 +1,4 @@
-"""Grids of videos: every prompt with every scheduler, every number of steps, every seed; over any number of processes.
+"""Grids of videos: every combination of prompts, schedulers, steps, seeds and so on, made by any number of processes.
 
     specs = expand(GenerationSpec("a dog is dancing"), scheduler=["ddim", "dpm++"], steps=[10, 25], seed=range(64))
     table = run_sweep(load("cartoon"), specs, "outputs/grid")
@@ -7,11 +7,11 @@
     t2v sweep --prompt "a dog is dancing" --scheduler ddim dpm++ --seeds 64 --out outputs/grid
     accelerate launch -m t2v_helpers.cli sweep ...                                  one process for each GPU
     accelerate launch --multi_gpu --num_processes 2 -m t2v_helpers.cli sweep ...    two processes, also on the CPU
-                                                      (with --cpu, accelerate starts one process where there is no MPI)
+                                                      (with --cpu, accelerate starts one process unless there is MPI)
 
-The folder holds a video, a filmstrip and a record for each spec, named by its place in the grid, and table.jsonl with a
-line for each. Every file is written whole, the record last: a video with a record is done, and is not made again. So a
-sweep may be killed at any point, and started again with any number of processes and any batch size.
+The folder has a video, a filmstrip and a record for each spec, named by its index in the grid, and table.jsonl with a
+line for each. Every file is written whole, the record last, so a video with a record is done and is not made again. A
+sweep may be killed at any time, and continued with any number of processes and any batch size.
 """
 
 import argparse
@@ -19,13 +19,11 @@ import hashlib
 import json
 import math
 import re
-import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, fields, replace
 from datetime import timedelta
-from difflib import get_close_matches
 from itertools import islice, product
 from pathlib import Path
 
@@ -33,31 +31,31 @@ import torch
 from accelerate import PartialState
 from tqdm import tqdm
 
-from t2v_helpers.core import arguments, files, seeding, video
+from t2v_helpers.core import arguments, checking, files, seeding, video
 from t2v_helpers.core.records import GenerationRecord, GenerationSpec
 from t2v_helpers.diffusion import schedulers
 from t2v_helpers.machine.device import pick_device
 from t2v_helpers.model import generate, loading, validation
+from t2v_helpers.model.pipeline import course_pipeline
 
 AXES = tuple(field.name for field in fields(GenerationSpec))
-MAX_VIDEOS = 100_000  # of one sweep: a day or two of the cartoon model, and as many files as a folder bears
+MAX_VIDEOS = 100_000  # a day or two of the cartoon model, and about the most files that one folder handles well
 MANIFEST, TABLE = "sweep.json", "table.jsonl"
-SUFFIXES = (".mp4", ".png", ".json")  # what generate.save writes, the record last
-VARYING = ("seconds", "peak_memory_mib", "device")  # of a record: these may differ from run to run
-GROWTH = 1.1  # the table is written anew when it has grown by a tenth, so that all writing is linear in its length
-LONGEST_WAIT = timedelta(days=30)  # of a process that is done for those that are not
+SUFFIXES = (".mp4", ".png", ".json")  # written by generate.save, the record last
+VARYING = ("seconds", "peak_memory_mib", "device")  # fields of a record that differ between runs
+GROWTH = 1.1  # the table is rewritten when it has grown by a tenth, which keeps the total writing linear
+LONGEST_WAIT = timedelta(days=30)  # of a finished process for the others
 
 
 # --- the grid
 
 
 def expand(spec: GenerationSpec, **axes: Iterable) -> list[GenerationSpec]:
-    """The spec with every combination of the values in `axes`, by the names of its fields; the last varies fastest.
+    """The spec with every combination of the values in `axes`, named like its fields; the last axis varies fastest.
 
-    ValueError: an unknown name, no list, an empty one, more than MAX_VIDEOS, or a value of the wrong type.
+    ValueError: an unknown name, values that are not a list, none, more than MAX_VIDEOS, or a value of the wrong type.
     """
-    if not isinstance(spec, GenerationSpec):
-        raise ValueError(f'spec is a {type(spec).__name__}: give GenerationSpec("a dog is dancing").')
+    checking.kind("spec", spec, GenerationSpec, 'GenerationSpec("a dog is dancing")')
     values = [_axis(name, given) for name, given in axes.items()]
     sizes = " x ".join(f"{len(given)} {name}" for name, given in zip(axes, values, strict=True))
     _check_count(math.prod(map(len, values)), sizes)
@@ -65,13 +63,10 @@ def expand(spec: GenerationSpec, **axes: Iterable) -> list[GenerationSpec]:
 
 
 def _axis(name: str, values: Iterable) -> Sequence:
-    if name not in AXES:
-        meant = get_close_matches(name, AXES, n=1)
-        hint = f"did you mean {meant[0]!r}? " if meant else ""
-        raise ValueError(f"axis {name!r} is unknown: {hint}use one of {', '.join(AXES)}.")
+    checking.one_of("axis", name, AXES)
     if isinstance(values, str) or not isinstance(values, Iterable):
-        raise ValueError(f"{name}={values!r} is one value, but an axis is a list of them: use {name}=[{values!r}].")
-    if not isinstance(values, Sequence) or values[sys.maxsize :]:  # of more than that, len() has no number
+        raise ValueError(f"{name}={values!r} is a single value, but an axis is a list: use {name}=[{values!r}].")
+    if not isinstance(values, Sequence) or values[sys.maxsize :]:  # len() cannot count more than that
         values = list(islice(values, MAX_VIDEOS + 1))
     if not values:
         raise ValueError(f"{name} has no values, so the grid is empty: give at least one.")
@@ -81,8 +76,8 @@ def _axis(name: str, values: Iterable) -> Sequence:
 def _check_count(count: int, sizes: str) -> None:
     if count > MAX_VIDEOS:
         raise ValueError(
-            f"the grid has {count:,} videos ({sizes}), but a sweep holds at most {MAX_VIDEOS:,}: "
-            "take fewer values, or a folder for each part."
+            f"the grid has {count:,} videos ({sizes}), but a sweep may have at most {MAX_VIDEOS:,}: "
+            "use fewer values, or a folder for each part."
         )
 
 
@@ -96,31 +91,30 @@ def load(model: str | Path, device="auto", dtype="auto", offline: bool | None = 
 
 
 def processes(device: str | torch.device) -> PartialState:
-    """What accelerate knows of the processes: how many, which one this is. Without `accelerate launch`, one."""
+    """accelerate's state: how many processes there are, and which one this is. Without `accelerate launch`, one."""
     return PartialState(cpu=torch.device(device).type == "cpu", timeout=LONGEST_WAIT)
 
 
 def run_sweep(pipe, specs: Sequence[GenerationSpec], out: str | Path, batch_size: int = 4, quiet: bool = False) -> Path:
-    """Make a video for each spec in the folder `out`, apart from those that are there; give the path of the table.
+    """Make a video for each spec in the folder `out`, skip those that are done, and return the path of the table.
 
-    Processes share the batches; `batch_size` specs that differ in prompts and seed alone are made at once. One sweep at
-    a time in a folder. Rows are the same for any number of processes and any batch size: see `comparable`.
-    Errors, before anything is computed: ValueError (no specs, too many, the same twice, a folder of another sweep, a
-    record that is damaged or of another video, and those of validation.check), MemoryError, OSError (too little disk, a
-    folder where a file should be). What is done is kept when a later error ends it.
+    Processes share the batches of up to `batch_size` specs that differ only in prompts and seed. A folder takes one
+    sweep at a time. Rows are the same for any number of processes and any batch size: see `comparable`.
+    Errors, before anything is computed: ValueError (no specs, too many, duplicates, a folder of another sweep, a record
+    that is damaged or of another video, and those of validation.check), MemoryError, OSError (too little disk, a folder
+    in place of a file). Finished videos survive a later error.
     """
+    pipe = course_pipeline(pipe)
     validation.check_kinds(pipe, specs)
-    if not isinstance(out, str | Path):
-        raise ValueError(f"out is a {type(out).__name__}: give the path of a folder.")
-    out, state = Path(out), processes(pipe.device)
+    out, state = Path(checking.kind("out", out, (str, Path), "the path of a folder")), processes(pipe.device)
     specs = _checked(pipe, specs)
-    batches = _batches(specs, batch_size)
+    batches = _batches(specs, checking.whole("batch_size", batch_size))
     manifest = _manifest(pipe, specs)
     _check_folder(out, manifest)
     _check_done(out, specs, manifest["model"])
     _check_disk(out, [spec for i, spec in enumerate(specs) if not _done(out, i)])
     _main_alone(state, lambda: _claim(out, manifest))
-    own = batches[state.process_index :: state.num_processes]  # in turn, since neighbours cost about the same
+    own = batches[state.process_index :: state.num_processes]  # interleaved, since neighbours cost about the same
     with _bar(specs, own, out, quiet or not state.is_main_process) as bar:
         _make(pipe, specs, out, own, bar, state.is_main_process)
     _main_alone(state, lambda: _finish(out, len(specs)))
@@ -128,31 +122,27 @@ def run_sweep(pipe, specs: Sequence[GenerationSpec], out: str | Path, batch_size
 
 
 def _make(pipe, specs: list[GenerationSpec], out: Path, batches: list[list[int]], bar: tqdm, is_main: bool) -> None:
-    """Make and save this process's videos; the main process writes the table now and then."""
+    """Make and save this process's videos; the main process rewrites the table from time to time."""
+
+    def progress(step: generate.Step) -> None:
+        bar.update(step.latents.shape[0] * step.latents.shape[2])  # [b c f h w]
+
     fps, made, written = loading.defaults(pipe).fps, 0, 0
     for batch in batches:
         missing = [i for i in batch if not _done(out, i)]
-        for i, made_now in zip(missing, _generate(pipe, [specs[i] for i in missing], bar), strict=True):
+        if not missing:
+            continue
+        videos = generate.generate_batch(pipe, [specs[i] for i in missing], len(missing), progress)
+        for i, made_now in zip(missing, videos, strict=True):
             generate.save(made_now, _path(out, i), fps)
         made += len(missing)
-        if is_main and made >= max(1, GROWTH * written):
+        if is_main and made >= GROWTH * written:
             _write_table(out, len(specs))
             written = made
 
 
-def _generate(pipe, specs: list[GenerationSpec], bar: tqdm) -> list[generate.Generation]:
-    """All specs in one batch; none for none."""
-
-    def progress(step):
-        bar.update(step.latents.shape[0] * step.latents.shape[2])  # [b c f h w]
-
-    return generate.generate_batch(pipe, specs, len(specs), progress) if specs else []
-
-
 def _batches(specs: list[GenerationSpec], size: int) -> list[list[int]]:
-    """The places of the specs, in groups of at most `size` that one call can make. ValueError: a size below 1."""
-    if not isinstance(size, int) or size < 1:
-        raise ValueError(f"batch_size={size!r} is not allowed: use a whole number, 1 or more.")
+    """The indices of the specs, in groups of at most `size` that one call can make."""
     alike: dict[GenerationSpec, list[int]] = {}
     for i, spec in enumerate(specs):
         alike.setdefault(replace(spec, prompt="", negative_prompt="", seed=0), []).append(i)
@@ -160,8 +150,8 @@ def _batches(specs: list[GenerationSpec], size: int) -> list[list[int]]:
 
 
 def _bar(specs: list[GenerationSpec], batches: list[list[int]], out: Path, off: bool) -> tqdm:
-    """A bar of this process's share on stderr. It counts frames times calls of the UNet, so that its time left holds
-    where videos differ in length or steps."""
+    """A progress bar on stderr for this process's share. Its unit is a frame in one call of the UNet, so that the
+    remaining time is right for videos of different lengths and steps."""
     costs = {i: schedulers.unet_calls(specs[i].scheduler, specs[i].steps) * specs[i].frames for b in batches for i in b}
     done = sum(cost for i, cost in costs.items() if _done(out, i))
     name = f"{len(costs)} videos"
@@ -169,7 +159,7 @@ def _bar(specs: list[GenerationSpec], batches: list[list[int]], out: Path, off: 
 
 
 def _main_alone(state: PartialState, work) -> None:
-    """All wait for each other, the main process works, and all go on."""
+    """Wait for all processes, call `work` in the main one, and let all continue."""
     state.wait_for_everyone()
     if state.is_main_process:
         work()
@@ -180,30 +170,30 @@ def _main_alone(state: PartialState, work) -> None:
 
 
 def rows(table: str | Path) -> Iterator[dict]:
-    """The rows of a table: the record of each video as a dict, and under "video" its file. While a sweep runs, some.
+    """The rows of a table: the record of each finished video as a dict, with its file under "video".
 
-    Errors: FileNotFoundError; ValueError for a line that is not JSON.
+    Errors: FileNotFoundError; ValueError: a line is not JSON.
     """
     with open(table, encoding="utf-8") as lines:
         for n, line in enumerate(lines, 1):
             try:
                 yield dict(json.loads(line))
             except (ValueError, TypeError) as error:
-                again = "run the same sweep again, which writes the table anew"
+                again = "run the same sweep again, which rewrites the table"
                 raise ValueError(f"line {n} of {table} is damaged ({error}): {again}.") from error
 
 
 def comparable(row: dict) -> dict:
-    """What of a row is the same however its sweep ran: all but VARYING. The frames are compared by their hash.
+    """The part of a row that does not depend on how its sweep ran: all but VARYING, with the hash of the frames.
 
-    Other kernels (another GPU, another number of threads) may add in another order and move a value by one grey level,
-    and then the hash is another one: compare the frames.
+    Other kernels (another GPU, another number of threads) may add in another order and change a value by one grey
+    level, which changes the hash: then compare the frames.
     """
     return {name: value for name, value in row.items() if name not in VARYING}
 
 
 def fingerprint(pipe) -> str:
-    """16 digits that change when the model is trained on: a hash of every tensor's name, shape and first 64 values."""
+    """16 digits that identify the weights: a hash of every tensor's name, shape and first 64 values."""
     digest = hashlib.sha256()
     for part in loading.PARTS:
         for name, tensor in getattr(pipe, part).state_dict().items():
@@ -222,7 +212,7 @@ def _done(out: Path, i: int) -> bool:
 
 
 def _write_table(out: Path, count: int) -> None:
-    """A line for each video that is done, in the order of the grid, whole or not at all."""
+    """Write a line for each finished video, in the order of the grid."""
 
     def write(temporary):
         with open(temporary, "w", encoding="utf-8", newline="\n") as table:
@@ -234,7 +224,7 @@ def _write_table(out: Path, count: int) -> None:
 
 
 def _claim(out: Path, manifest: dict) -> None:
-    """Write what this sweep is, and remove the temporary files of one that was killed."""
+    """Write the manifest, and remove the temporary files of a sweep that was killed."""
     files.write_text(out / MANIFEST, json.dumps(manifest, indent=2) + "\n")
     _remove_temporary(out)
 
@@ -251,19 +241,19 @@ def _remove_temporary(out: Path) -> None:
 
 
 def _manifest(pipe, specs: list[GenerationSpec]) -> dict:
-    """What makes two sweeps the same: the model, every spec and their order; and the values of each field, to tell
-    how two differ."""
+    """What identifies a sweep: the model and a hash of all specs in order; with the values of each field, to say how
+    another sweep differs."""
     model = {"model": pipe.name, "dtype": str(pipe.unet.dtype)[6:], "weights": fingerprint(pipe)}
     values = {name: list(dict.fromkeys(getattr(spec, name) for spec in specs)) for name in AXES}
     digest = hashlib.sha256(json.dumps([spec.to_dict() for spec in specs]).encode()).hexdigest()
     return model | values | {"order": digest}
 
 
-# --- what is refused
+# --- checks
 
 
 def _checked(pipe, specs: Sequence[GenerationSpec]) -> list[GenerationSpec]:
-    """The specs with every default filled in, once each is known to be possible, and there but once."""
+    """The specs with every default filled in. ValueError, MemoryError: none, too many, duplicates, not possible."""
     if not specs:
         raise ValueError("the grid is empty: give at least one GenerationSpec.")
     _check_count(len(specs), "specs")
@@ -273,7 +263,7 @@ def _checked(pipe, specs: Sequence[GenerationSpec]) -> list[GenerationSpec]:
     for spec, times in Counter(specs).items():
         seeding.check_seed(spec.seed)
         if times > 1:
-            raise ValueError(f"the grid holds the same video {times} times ({spec}): ask for each once.")
+            raise ValueError(f"the grid has the same video {times} times ({spec}): ask for it once.")
     return specs
 
 
@@ -282,42 +272,43 @@ def _check_folder(out: Path, manifest: dict) -> None:
     files.check_target(path)
     if path.exists():
         there = _read(path)
-        differs = [name for name in manifest if there.get(name) != manifest[name]]
-        if differs:
-            how = f"its {differs[0]} is {_brief(there.get(differs[0]))}, and here it is {_brief(manifest[differs[0]])}"
-            raise ValueError(f"{out} holds another sweep ({how}): ask for the same again, or give another folder.")
+        for name, value in manifest.items():
+            if there.get(name) != value:
+                how = f"its {name} is {_brief(there.get(name))}, and here it is {_brief(value)}"
+                raise ValueError(f"{out} has another sweep ({how}): ask for the same again, or use another folder.")
     elif out.is_dir() and any(not path.name.startswith(".") for path in out.iterdir()):
-        raise ValueError(f"{out} holds files, but no sweep: give a new or an empty folder.")
+        raise ValueError(f"{out} has files, but no {MANIFEST}: use a new or an empty folder.")
 
 
 def _check_done(out: Path, specs: list[GenerationSpec], model: str) -> None:
-    """What is kept is whole and what was asked, and no folder stands where a file will be written."""
+    """ValueError: a finished video is damaged, or not the one asked for. IsADirectoryError: a folder is in the way."""
     for path in out.glob("*.*"):
         if path.is_dir() and path.suffix in (*SUFFIXES, Path(TABLE).suffix):
-            raise IsADirectoryError(f"{path} is a folder, and a sweep writes such files: move it away.")
+            raise IsADirectoryError(f"{path} is a folder, but a sweep writes a file of that kind: move it away.")
     for i in filter(lambda i: _done(out, i), range(len(specs))):
-        path = _path(out, i).with_suffix(".json")
+        again = "delete it, and it is made again"
+        path, *pictures = (_path(out, i).with_suffix(suffix) for suffix in reversed(SUFFIXES))
         try:
             record = GenerationRecord.from_json(path.read_text(encoding="utf-8"))
             found = (record.model, record.spec)
         except ValueError as error:
             found = error
         if found != (model, specs[i]):
-            raise ValueError(f"{path} is not this video's record ({found}): delete it, and the video is made again.")
-        for kept in map(_path(out, i).with_suffix, (".mp4", ".png")):
+            raise ValueError(f"{path} is not this video's record ({found}): {again}.")
+        for kept in pictures:
             if not video.is_whole(kept):
-                raise ValueError(f"{kept} is damaged: delete it, and it is made again.")
+                raise ValueError(f"{kept} is damaged: {again}.")
 
 
 def _read(manifest: Path) -> dict:
     try:
         return dict(json.loads(manifest.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
-        raise ValueError(f"{manifest} does not say what sweep this is ({error}): give another folder.") from error
+        raise ValueError(f"{manifest} is not the manifest of a sweep ({error}): use another folder.") from error
 
 
 def _brief(value) -> str:
-    """A value, or the ends of a list of them, in a few words."""
+    """A value, or the ends of a list."""
     if not isinstance(value, list):
         return repr(value)
     if len(value) <= 4:
@@ -326,21 +317,16 @@ def _brief(value) -> str:
 
 
 def _check_disk(out: Path, missing: list[GenerationSpec]) -> None:
-    """Video and filmstrip together stay below twice the frames, uncompressed; small ones have a record and headers."""
+    """A video and its filmstrip are smaller than twice the raw frames; 16 KiB are for headers and the record."""
     needed = sum(2 * spec.frames * spec.height * spec.width * 3 + 2**14 for spec in missing)
-    free = shutil.disk_usage(next(folder for folder in (out, *out.absolute().parents) if folder.exists())).free
-    if needed > free:
-        raise OSError(
-            f"{len(missing)} videos may take {needed / 1e6:,.1f} MB of disk, but {out} has {free / 1e6:,.1f} MB free: "
-            "take fewer values, or a folder on a larger disk."
-        )
+    checking.room_on_disk(out, needed, f"a sweep of {len(missing)} videos")
 
 
 # --- t2v sweep
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Expand the grid that the options name, run it, and say where the table is."""
+    """Run the sweep that the options describe, and print the path of its table."""
     options = add_options(arguments.Parser(prog="t2v sweep", description="Make a grid of videos.")).parse_args(argv)
     axes = {name: getattr(options, name) for name in AXES if hasattr(options, name)}
     specs = expand(GenerationSpec(options.prompt[0]), **axes, seed=range(options.seeds))
@@ -355,8 +341,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def add_options(p: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    """The words that `t2v sweep` understands."""
-    asked = {"nargs": "+", "default": argparse.SUPPRESS, "metavar": "VALUE"}  # what is not given is left to the spec
+    """The options of `t2v sweep`."""
+    asked = {"nargs": "+", "default": argparse.SUPPRESS, "metavar": "VALUE"}  # GenerationSpec has the defaults
     p.add_argument("--prompt", nargs="+", required=True, metavar="PROMPT", help="what to show, one or more")
     p.add_argument("--negative-prompt", **asked, help="what not to show, one or more (nothing)")
     p.add_argument("--scheduler", **asked, help=f"of {', '.join(schedulers.NAMES)} ({GenerationSpec.scheduler})")

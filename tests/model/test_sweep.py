@@ -1,4 +1,4 @@
-"""sweep: grids in order, the same rows however they are run, and nothing lost by SIGKILL at any point."""
+"""Sweeps: grids in order, the same rows however they are run, and nothing lost to SIGKILL at any point."""
 
 import json
 import multiprocessing
@@ -37,7 +37,7 @@ def comparable(table: Path) -> list[dict]:
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread():
-    """As many as each of two processes has: with other kernels, frames may differ by a grey level."""
+    """As in each of the two processes: with other kernels, frames may differ by a grey level."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -46,7 +46,7 @@ def one_thread():
 
 @pytest.fixture(scope="module")
 def reference(toy_pipe, tmp_path_factory) -> Path:
-    """The table of SPECS from one process that nobody disturbed, four at a time."""
+    """The table of SPECS from one undisturbed process, four at a time."""
     return sweep.run_sweep(toy_pipe, SPECS, tmp_path_factory.mktemp("reference") / "grid", quiet=True)
 
 
@@ -64,17 +64,17 @@ def test_expand_takes_every_combination_and_the_last_axis_varies_fastest():
 @pytest.mark.parametrize(
     ("axes", "words"),
     [
-        ({"step": [1]}, "axis 'step' is unknown: did you mean 'steps'[?] use one of prompt, negative_prompt, seed"),
-        ({"colour": ["red"]}, "axis 'colour' is unknown: use one of prompt"),
-        ({"seed": []}, "seed has no values, so the grid is empty: give at least one"),
+        ({"step": [1]}, "axis='step' .*did you mean 'steps'[?] .*prompt, negative_prompt, seed"),
+        ({"colour": ["red"]}, "axis='colour'"),
+        ({"seed": []}, "seed has no values"),
         ({"seed": range(0)}, "seed has no values"),
-        ({"scheduler": "ddim"}, r"scheduler='ddim' is one value, but .* use scheduler=\['ddim'\]"),
-        ({"steps": 4}, r"steps=4 is one value, but an axis is a list of them: use steps=\[4\]"),
-        ({"steps": [4, "many"]}, "steps='many' is a str, but a whole number is needed"),
-        ({"seed": range(10**30)}, "at most 100,000"),
-        ({"seed": range(10**6)}, r"1,000,000 videos \(1000000 seed\), but a sweep holds at most 100,000: take fewer"),
+        ({"scheduler": "ddim"}, r"scheduler=\['ddim'\]"),
+        ({"steps": 4}, r"steps=\[4\]"),
+        ({"steps": [4, "many"]}, "steps='many'"),
+        ({"seed": range(10**30)}, "100,000"),
+        ({"seed": range(10**6)}, r"1,000,000 videos \(1000000 seed\).* 100,000"),
         ({"steps": range(1, 1001), "seed": range(1000)}, r"1,000,000 videos \(1000 steps x 1000 seed\)"),
-        ({"seed": iter(int, 1)}, "at most 100,000"),
+        ({"seed": iter(int, 1)}, "100,000"),
     ],
 )
 def test_expand_refuses(axes, words):
@@ -82,6 +82,12 @@ def test_expand_refuses(axes, words):
     with pytest.raises(ValueError, match=words):
         sweep.expand(SPEC, **axes)
     assert time.perf_counter() - began < 1, "refused before it was built"
+
+
+@pytest.mark.parametrize("spec", [None, "a dog is dancing"])
+def test_expand_refuses_what_is_not_a_spec(spec):
+    with pytest.raises(ValueError, match=f"spec is .*{type(spec).__name__}"):
+        sweep.expand(spec, steps=[1])
 
 
 # --- what is made
@@ -189,7 +195,7 @@ def test_memory_does_not_grow_with_the_number_of_videos(toy_pipe, tmp_path):
     assert peak(16) < peak(8) + 4 * 64 * 64 * 3 * 4, "8 more videos took less than 4 videos' frames"
 
 
-# --- many processes, and processes that are killed
+# --- several processes, and killed ones
 
 
 def free_port() -> int:
@@ -199,14 +205,14 @@ def free_port() -> int:
 
 
 def work(pipe, out: Path, rank: int, port: int) -> None:
-    """One of two processes, told so as `accelerate launch` tells it."""
+    """One of two processes, with the environment that `accelerate launch` gives it."""
     place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "MASTER_PORT": port}
     os.environ.update({name: str(value) for name, value in place.items()} | {"MASTER_ADDR": "127.0.0.1"} | ONE_THREAD)
     sweep.run_sweep(pipe, SMALL, out, batch_size=2, quiet=True)
 
 
 def run_two(pipe, out: Path, seconds: float) -> bool:
-    """Run the sweep in two processes, and kill what still runs after `seconds`; tell whether anything did."""
+    """Run the sweep in two processes, and kill those that still run after `seconds`; return whether any did."""
     port, fork = free_port(), multiprocessing.get_context("fork")
     both = [fork.Process(target=work, args=(pipe, out, rank, port)) for rank in range(2)]
     for process in both:
@@ -222,7 +228,7 @@ def run_two(pipe, out: Path, seconds: float) -> bool:
 
 
 def check_whole(folder: Path, reference: Path) -> dict[Path, int]:
-    """Every file with a name is the one that an undisturbed run wrote; gives the videos that are done."""
+    """Compare every finished file with an undisturbed run's; return the records with their times."""
     expected = {row["video"]: row for row in comparable(reference)}
     for path in folder.glob("[!.]*"):
         if path.suffix in (".mp4", ".png"):
@@ -289,7 +295,7 @@ def test_accelerate_launch_gives_the_same_table_and_goes_on_where_it_was_killed(
     assert set(os.listdir(out)) == set(os.listdir(reference.parent))
 
 
-# --- what is refused, before anything is computed
+# --- what is refused before anything is computed
 
 
 @pytest.fixture
@@ -306,14 +312,17 @@ def no_computing(toy_pipe):
 @pytest.mark.parametrize(
     ("specs", "words"),
     [
-        ([], "the grid is empty: give at least one GenerationSpec"),
-        ([SPEC] * 100_001, "the grid has 100,001 videos .* but a sweep holds at most 100,000"),
-        ([SPEC, replace(SPEC, seed=1), SPEC], "the grid holds the same video 2 times .*seed=0.* ask for each once"),
-        ([SPEC, replace(SPEC, guidance=4.0)], "the grid holds the same video 2 times"),
-        ([SPEC, replace(SPEC, steps=1001)], "steps=1001 "),
-        ([SPEC, replace(SPEC, scheduler="dpm+")], "scheduler='dpm[+]' is unknown: did you mean 'dpm[+][+]'"),
+        ([], "the grid is empty"),
+        ([SPEC] * 100_001, "100,001 videos .* 100,000"),
+        ([SPEC, replace(SPEC, seed=1), SPEC], "same video 2 times .*seed=0"),
+        ([SPEC, replace(SPEC, guidance=4.0)], "same video 2 times"),
+        ([SPEC, replace(SPEC, steps=1001)], "steps=1001"),
+        ([SPEC, replace(SPEC, scheduler="dpm+")], "scheduler='dpm[+]' .*did you mean 'dpm[+][+]'"),
         ([SPEC, replace(SPEC, prompt="")], "prompt is empty"),
-        ([SPEC, replace(SPEC, seed=-1)], "seed=-1 is not allowed"),
+        ([SPEC, replace(SPEC, seed=-1)], "seed=-1"),
+        (SPEC, "specs is .*GenerationSpec"),
+        ([SPEC, None], "spec is .*NoneType"),
+        ("abc", "spec is .*str"),
     ],
 )
 def test_a_grid_that_cannot_be_made(no_computing, tmp_path, specs, words):
@@ -322,9 +331,21 @@ def test_a_grid_that_cannot_be_made(no_computing, tmp_path, specs, words):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_batch_of_no_size(no_computing, tmp_path):
-    with pytest.raises(ValueError, match="batch_size=0 is not allowed: use a whole number, 1 or more"):
-        sweep.run_sweep(no_computing, SPECS, tmp_path / "grid", batch_size=0)
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"pipe": "cartoon"}, "pipe is .*str"),
+        ({"out": None}, "out is .*NoneType"),
+        ({"out": 5}, "out is .*int"),
+        ({"batch_size": 0}, "batch_size=0"),
+        ({"batch_size": True}, "batch_size=True"),
+    ],
+)
+def test_arguments_that_are_refused(no_computing, tmp_path, arguments, words):
+    asked = {"pipe": no_computing, "specs": SMALL, "out": tmp_path / "grid"} | arguments
+    with pytest.raises(ValueError, match=words):
+        sweep.run_sweep(**asked)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -339,9 +360,7 @@ def test_a_batch_of_no_size(no_computing, tmp_path):
 )  # fmt: skip
 def test_a_folder_of_another_sweep(no_computing, reference, tmp_path, specs, words):
     folder = shutil.copytree(reference.parent, tmp_path / "grid")
-    with pytest.raises(
-        ValueError, match=rf"grid holds another sweep \({words}.*\): ask for the same again, or give an"
-    ):
+    with pytest.raises(ValueError, match=rf"another sweep \({words}"):
         sweep.run_sweep(no_computing, specs, folder)
     assert sorted(path.read_bytes() for path in folder.iterdir()) == sorted(
         path.read_bytes() for path in reference.parent.iterdir()
@@ -354,27 +373,24 @@ def test_a_folder_of_the_same_model_trained_on(toy_folder, reference, tmp_path):
     with torch.no_grad():
         pipe.unet.conv_in.bias[0] += 1e-3
     assert sweep.fingerprint(pipe) != before
-    with pytest.raises(ValueError, match=f"another sweep .its weights is '{before}', and here it is '"):
+    with pytest.raises(ValueError, match=f"its weights is '{before}'"):
         sweep.run_sweep(pipe, SPECS, reference.parent)
 
 
 def test_a_folder_of_another_dtype(toy_folder, reference):
     pipe = loading.load(toy_folder, device="cpu", dtype="bfloat16")
-    with pytest.raises(ValueError, match="its dtype is 'float32', and here it is 'bfloat16'"):
+    with pytest.raises(ValueError, match="its dtype is 'float32', .*'bfloat16'"):
         sweep.run_sweep(pipe, SPECS, reference.parent)
 
 
-def test_a_folder_of_something_else(no_computing, tmp_path):
-    (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(ValueError, match="holds files, but no sweep: give a new or an empty folder"):
+@pytest.mark.parametrize(
+    ("name", "text"), [("notes.txt", "mine"), ("sweep.json", "{"), ("sweep.json", "[1, 2]"), ("sweep.json", "3")]
+)
+def test_a_folder_of_something_else(no_computing, tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match="sweep.json"):
         sweep.run_sweep(no_computing, SPECS, tmp_path)
-
-
-@pytest.mark.parametrize("text", ["{", "[1, 2]", "3"])
-def test_a_folder_that_does_not_say_what_it_is(no_computing, tmp_path, text):
-    (tmp_path / "sweep.json").write_text(text)
-    with pytest.raises(ValueError, match="sweep.json does not say what sweep this is .*: give another folder"):
-        sweep.run_sweep(no_computing, SPECS, tmp_path)
+    assert (tmp_path / name).read_text() == text
 
 
 @pytest.mark.parametrize(
@@ -391,7 +407,15 @@ def test_a_record_that_is_damaged_or_of_another_video(no_computing, reference, t
     path = folder / "00000.json"
     path.write_bytes((folder / "00001.json").read_bytes() if text is None else text.encode("latin-1"))
     (folder / "00002.mp4").unlink()  # there is something to make
-    with pytest.raises(ValueError, match=f"00000.json is not this video's record .*{words}.*: delete it, and the vid"):
+    with pytest.raises(ValueError, match=f"00000.json is not this video's .*{words}"):
+        sweep.run_sweep(no_computing, SPECS, folder)
+
+
+@pytest.mark.parametrize("name", ["00000.mp4", "00001.png"])
+def test_a_video_that_was_damaged_is_named(no_computing, reference, tmp_path, name):
+    folder = shutil.copytree(reference.parent, tmp_path / "grid")
+    (folder / name).write_bytes((folder / name).read_bytes()[:-20])
+    with pytest.raises(ValueError, match=f"{name} is damaged"):
         sweep.run_sweep(no_computing, SPECS, folder)
 
 
@@ -413,7 +437,7 @@ def test_a_file_where_the_folder_should_be(no_computing, tmp_path):
 def test_a_disk_that_is_too_full(no_computing, tmp_path, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**9, 10**9, 3000))
-    with pytest.raises(OSError, match=r"12 videos may take 0.2 MB of disk, but .* has 0.0 MB free: take fewer values"):
+    with pytest.raises(OSError, match="12 videos needs .* GiB"):
         sweep.run_sweep(no_computing, SPECS, tmp_path / "grid")
     assert list(tmp_path.iterdir()) == []
 
@@ -444,15 +468,12 @@ def test_a_disk_that_fills_on_the_way_keeps_what_is_done(toy_pipe, reference, tm
         ((), "the following arguments are required: --prompt"),
         (("--prompt", "a unicorn"), "does not know 'unicorn'"),
         (("--prompt", "a dog", "--negative-prompt", "a cat", "a unicorn"), "does not know 'unicorn'"),
-        (
-            ("--prompt", "a dog", "--seeds", "0"),
-            "argument --seeds: '0' is not allowed: give a whole number from 1 to 1",
-        ),
-        (("--prompt", "a dog", "--seeds", "-4"), "argument --seeds: '-4' is not allowed"),
-        (("--prompt", "a dog", "--seeds", "1" + "0" * 30), "is not allowed: give a whole number from 1 to 100,000"),
+        (("--prompt", "a dog", "--seeds", "0"), "argument --seeds: '0'"),
+        (("--prompt", "a dog", "--seeds", "-4"), "argument --seeds: '-4'"),
+        (("--prompt", "a dog", "--seeds", "1" + "0" * 30), "100,000"),
         (("--prompt", "a dog", "--steps", "1", "2", "--seeds", "99999"), "the grid has 199,998 videos"),
-        (("--prompt", "a dog", "--scheduler", "ddim", "magic"), "scheduler='magic' is unknown"),
-        (("--prompt", "a dog", "--device", "toaster"), "device='toaster' is unknown"),
+        (("--prompt", "a dog", "--scheduler", "ddim", "magic"), "scheduler='magic'"),
+        (("--prompt", "a dog", "--device", "toaster"), "device='toaster'"),
     ],
 )
 def test_the_command_refuses_in_one_sentence(toy_folder, tmp_path, capsys, words, sentence):
@@ -476,42 +497,8 @@ def test_the_command_says_where_the_table_is(toy_folder, tmp_path, capsys):
     assert capsys.readouterr().out == f"{tmp_path / 'g' / 'table.jsonl'}: 2 videos\n"
 
 
-@pytest.mark.parametrize("name", ["00000.mp4", "00001.png"])
-def test_a_video_that_was_damaged_is_named(no_computing, reference, tmp_path, name):
-    folder = shutil.copytree(reference.parent, tmp_path / "grid")
-    (folder / name).write_bytes((folder / name).read_bytes()[:-20])
-    with pytest.raises(ValueError, match=f"{name} is damaged: delete it, and it is made again"):
-        sweep.run_sweep(no_computing, SPECS, folder)
-
-
-@pytest.mark.parametrize(
-    ("specs", "words"),
-    [(SPEC, "specs is a GenerationSpec: give a list"), ([SPEC, None], "spec is a NoneType"), ("abc", "spec is a str")],
-)
-def test_what_is_no_list_of_specs_is_refused(no_computing, tmp_path, specs, words):
-    with pytest.raises(ValueError, match=words):
-        sweep.run_sweep(no_computing, specs, tmp_path / "grid")
-
-
-def test_what_is_no_pipeline_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="pipe is a str: give a pipeline"):
-        sweep.run_sweep("cartoon", SPECS, tmp_path / "grid")
-
-
 @pytest.mark.parametrize("text", ["{}\n{", "{}\n3"])
 def test_a_damaged_row_is_named(tmp_path, text):
     (tmp_path / "table.jsonl").write_text(text)
-    with pytest.raises(ValueError, match="line 2 of .*table.jsonl is damaged .*: run the same sweep again"):
+    with pytest.raises(ValueError, match="line 2 of .*table.jsonl"):
         list(sweep.rows(tmp_path / "table.jsonl"))
-
-
-@pytest.mark.parametrize("spec", [None, "a dog is dancing"])
-def test_expanding_what_is_no_spec_is_refused(spec):
-    with pytest.raises(ValueError, match=f"spec is a {type(spec).__name__}: give GenerationSpec"):
-        sweep.expand(spec, steps=[1])
-
-
-@pytest.mark.parametrize("out", [None, 5])
-def test_what_is_no_folder_is_refused(no_computing, out):
-    with pytest.raises(ValueError, match=f"out is a {type(out).__name__}: give the path of a folder"):
-        sweep.run_sweep(no_computing, SMALL, out)

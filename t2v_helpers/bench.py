@@ -38,6 +38,7 @@ from t2v_helpers import (
 from t2v_helpers.cartoon import judge as judges
 from t2v_helpers.machine import in_threads
 from t2v_helpers.measures import Bar, Measure, of_ratios, of_share, of_times, of_values
+from t2v_helpers.metrics import sharpness_ratio
 from t2v_helpers.records import GenerationSpec
 
 PARTS = ("judge", "vae", "grammar", "held_out", "timings", "unet", "temporal")
@@ -123,12 +124,6 @@ def measure_prompts(pipe, prompts: int, split: str, batch_size: int = 8, steps: 
     found = {f"{part}/{x}": of_share(counted[x]) for x in (*metrics.LABELS, metrics.ALL_FOUR)}
     found |= {f"{part}/control": of_share(control[metrics.ALL_FOUR]), f"{part}/sharpness": of_ratios(ratios)}
     return found, by_word(seen, asked)
-
-
-def sharpness_ratio(video: np.ndarray, item: cartoon.Item) -> float:
-    """Sharpness of a generated video over that of a render of the same sentence, in the subject's usual region."""
-    region = metrics.usual_region(item.labels.subject, item.labels.action, len(video))
-    return max(metrics.sharpness(video, region), 1e-6) / metrics.sharpness(item.frames, region)
 
 
 def by_word(seen: list[cartoon.Labels], asked: list[cartoon.Labels]) -> dict[str, dict[str, list[int]]]:

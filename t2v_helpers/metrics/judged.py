@@ -95,7 +95,7 @@ def adherence(
     label (noise, flicker, beauty): the judge must answer with one of its words.
     ValueError: the lists are empty, differ in length, or hold something else than labels.
     """
-    seen, asked = _labels("seen", seen), _labels("asked", asked)
+    seen, asked = check_labels("seen", seen), check_labels("asked", asked)
     if len(seen) != len(asked) or not seen:
         raise ValueError(f"{len(seen)} videos were read and {len(asked)} were asked; give as many of each, at least 1.")
     right = [{x: getattr(s, x) == getattr(a, x) for x in LABELS} for s, a in zip(seen, asked, strict=True)]
@@ -110,7 +110,7 @@ def shuffled(asked: Sequence[cartoon.Labels], seed: int = 0) -> list[cartoon.Lab
     ValueError: fewer than two labels, or something else; a seed below 0.
     """
     check_whole("seed", seed, 0)
-    if len(asked := _labels("asked", asked)) < 2:
+    if len(asked := check_labels("asked", asked)) < 2:
         raise ValueError(f"asked holds the labels of {len(asked)} video, but 2 are needed: they change places.")
     ring = np.random.default_rng(seed).permutation(len(asked))
     mixed = list(asked)
@@ -164,8 +164,8 @@ def check_videos(videos: np.ndarray) -> None:
         )
 
 
-def _labels(name: str, labels: Sequence[cartoon.Labels]) -> list[cartoon.Labels]:
-    """The labels as a list. ValueError: it is none, or holds something else."""
+def check_labels(name: str, labels: Sequence[cartoon.Labels]) -> list[cartoon.Labels]:
+    """The labels as a list. ValueError: `labels` is no list, or holds something else."""
     if not isinstance(labels, Sequence | np.ndarray) or not all(isinstance(x, cartoon.Labels) for x in labels):
         kind = type(labels).__name__
         raise ValueError(f"{name} is a {kind} that holds no cartoon.Labels: list those of the items, or what was read.")

@@ -84,6 +84,15 @@ def usual_region(subject: str, action: str, frames: int = 16, renders: int = 12)
     return np.mean(masks, axis=0) > 0.5
 
 
+def sharpness_ratio(video: np.ndarray, item: cartoon.Item) -> float:
+    """Sharpness of a video uint8 [f 64 64 3] over that of the drawing `item`, in its subject's usual region.
+
+    1 is as sharp as drawn. Blind to what is drawn: noise counts as sharp. ValueError: other frames.
+    """
+    region = usual_region(item.labels.subject, item.labels.action, len(video))
+    return max(sharpness(video, region), 1e-6) / sharpness(item.frames, region)
+
+
 def direction(frames: np.ndarray) -> Motion:
     """Where the moving thing travels in a clip uint8 [f h w c], by OpenCV alone: no network, nothing learned.
 

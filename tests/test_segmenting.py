@@ -1,0 +1,121 @@
+"""The segmenter and its training: what it marks, what its batches hold, an exact resume, weights with their numbers."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from t2v_helpers import cartoon, metrics, segmenting, training
+from t2v_helpers.cartoon import segmenter as segmenters
+
+TOY = segmenting.SegmenterSettings(steps=4, batch=3)
+
+
+def test_it_gives_a_logit_for_every_pixel():
+    network = segmenters.Segmenter()
+    assert network(torch.zeros(2, 3, 64, 64)).shape == (2, 64, 64)
+    assert network(torch.zeros(1, 3, 32, 48)).shape == (1, 32, 48)
+
+
+def test_a_pixel_depends_on_what_is_near_and_its_own_place():
+    network, x = segmenters.Segmenter().eval(), torch.randn(1, 3, 64, 64, requires_grad=True)
+    network(x)[0, 32, 32].backward()
+    reach = x.grad.abs().sum(dim=(0, 1))  # [h w]
+    assert reach[32, 32] > 0 and reach[16, 32] > 0
+
+
+def test_weights_survive_a_file(tmp_path):
+    network, x = segmenters.Segmenter().eval(), torch.randn(1, 3, 64, 64)
+    segmenters.save(network, tmp_path / "s.safetensors", {"who": "a test"})
+    torch.testing.assert_close(segmenters.load(tmp_path / "s.safetensors")(x), network(x), atol=2e-2, rtol=0)
+    assert segmenters.about(tmp_path / "s.safetensors") == {"who": "a test"}
+
+
+def test_missing_and_strange_weights_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="holds no segmenter; train one with: t2v train segmenter"):
+        segmenters.load(tmp_path / "none.safetensors")
+    save_file({"x": torch.zeros(3)}, str(tmp_path / "other.safetensors"))
+    with pytest.raises(ValueError, match=r"other\.safetensors does not fit this segmenter"):
+        segmenters.load(tmp_path / "other.safetensors")
+
+
+def test_a_batch_follows_from_seed_and_step_alone():
+    (x, mask), again, other = (segmenting.SegmenterTask(TOY).batch(k) for k in (2, 2, 3))
+    assert torch.equal(x, again[0]) and torch.equal(mask, again[1]) and not torch.equal(x, other[0])
+    assert x.shape == (3, 3, 64, 64) and mask.shape == (3, 64, 64)
+    assert -1 <= x.min() and x.max() <= 1 and mask.min() == 0 and 0.9 < mask.max() <= 1
+
+
+def test_the_letter_z_of_a_sleeper_is_not_the_subject():
+    item = next(x for x in (cartoon.item(5, i) for i in range(100)) if x.labels.action == "sleeping")
+    masks = segmenting.subject_masks(item)
+    assert all(len(metrics.pieces(mask > 127)) == 2 for mask in item.mask)
+    assert all(len(metrics.pieces(mask > 127)) == 1 for mask in masks)
+    assert ((masks == item.mask) | (masks == 0)).all()
+
+
+def test_other_masks_are_left_alone():
+    item = next(x for x in (cartoon.item(5, i) for i in range(100)) if x.labels.action == "dancing")
+    assert np.array_equal(segmenting.subject_masks(item), item.mask)
+
+
+def test_a_moved_piece_is_the_same_in_picture_and_mask():
+    mask = np.zeros((64, 64), np.uint8)
+    mask[20:40, 20:40] = 255
+    frame = np.repeat(mask[..., None], 3, axis=2)
+    moved = [segmenting.piece_moved(frame, mask, np.random.default_rng(k)) for k in range(20)]
+    assert all(np.array_equal(new[..., 0], place) for new, place in moved)
+    assert sum(not np.array_equal(place, mask) for _, place in moved) > 15
+    assert np.array_equal(mask, frame[..., 0]) and mask.sum() == 400 * 255  # what was given stays
+
+
+def test_an_empty_mask_can_be_moved_too():
+    _, mask = segmenting.piece_moved(
+        *(np.zeros(s, np.uint8) for s in ((64, 64, 3), (64, 64))), np.random.default_rng(0)
+    )
+    assert not mask.any()
+
+
+def test_killed_and_started_again_ends_with_the_same_weights(tmp_path):
+    list(training.train(segmenting.SegmenterTask(TOY), tmp_path / "whole", save_every=2))
+    for step in training.train(segmenting.SegmenterTask(TOY), tmp_path / "killed", save_every=2):
+        if step.index == 3:
+            break
+    assert [s.index for s in training.train(segmenting.SegmenterTask(TOY), tmp_path / "killed", save_every=2)] == [3, 4]
+    a, b = (training.averaged(segmenting.SegmenterTask(TOY), tmp_path / x).state_dict() for x in ("whole", "killed"))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_learns(tmp_path):
+    task = segmenting.SegmenterTask(segmenting.SegmenterSettings(steps=30, batch=8, warm_up=3))
+    losses = [step.loss for step in training.train(task, tmp_path)]
+    assert np.mean(losses[-5:]) < 0.6 * losses[0]
+
+
+def test_ships_weights_with_their_accuracy(tmp_path):
+    path = tmp_path / "segmenter.safetensors"
+    found = segmenting.ship(segmenters.Segmenter().eval(), TOY, 4, path)
+    assert json.loads(segmenters.about(path)["accuracy"]) == found
+    assert set(found) == set(metrics.DISTURBANCES) and found["none"]["n"] == 4 and 0 <= found["none"]["value"] < 0.9
+
+
+def test_intersection_over_union_is_counted_by_hand():
+    a, b = torch.zeros(3, 4, 4, dtype=torch.bool), torch.zeros(3, 4, 4, dtype=torch.bool)
+    a[0, :2], b[0, 1:3] = True, True  # 4 of 12 pixels
+    a[1] = True  # nothing of all
+    assert segmenting._iou(a, b).tolist() == pytest.approx([1 / 3, 0, 1])
+
+
+@pytest.mark.parametrize(
+    "wrong, why",
+    [
+        ({"steps": 0}, "steps is 0, but must be at least 1"),
+        ({"batch": 0}, "batch is 0, but must be at least 1"),
+        ({"moved": 1.5}, "moved is 1.5, but must be a share"),
+    ],
+)
+def test_settings_out_of_range_are_named(wrong, why):
+    with pytest.raises(ValueError, match=why):
+        segmenting.SegmenterSettings(**wrong)

@@ -1,0 +1,113 @@
+"""Wholeness: pieces counted by hand, and drawings broken on purpose."""
+
+import numpy as np
+import pytest
+import torch
+
+from t2v_helpers import cartoon, metrics
+
+CAT = cartoon.Labels("cat", "jumping", "moon")
+
+
+class Seer(torch.nn.Module):
+    """Stands in for the segmenter: marks what is brighter than grey, so that a test draws what is seen."""
+
+    def forward(self, x):
+        return x.mean(dim=1)
+
+
+def video(*boxes: tuple[slice, slice], frames: int = 3) -> np.ndarray:
+    """A black video uint8 [1 f 64 64 3] with white boxes."""
+    clip = np.zeros((1, frames, 64, 64, 3), np.uint8)
+    for box in boxes:
+        clip[(slice(None), slice(None), *box)] = 255
+    return clip
+
+
+def square(y: int, x: int, side: int) -> tuple[slice, slice]:
+    return slice(y, y + side), slice(x, x + side)
+
+
+def usual_square() -> int:
+    """The side of a square as large as a jumping cat."""
+    low, high = metrics.usual_size("cat", "jumping")
+    return int(((low + high) / 2) ** 0.5)
+
+
+def test_pieces_are_counted_by_size():
+    mask = np.zeros((64, 64), bool)
+    for box in (square(2, 2, 5), square(20, 20, 9), square(50, 50, 2)):
+        mask[box] = True
+    assert metrics.pieces(mask) == [81, 25]  # the square of 4 pixels is a speck
+
+
+@pytest.mark.parametrize("gap, pieces", [(0, 1), (1, 1), (2, 1), (3, 2)])
+def test_a_line_of_ink_does_not_part_a_subject(gap, pieces):
+    mask = np.zeros((64, 64), bool)
+    mask[10:20, 10:20] = mask[10:20, 20 + gap : 30 + gap] = True
+    assert len(metrics.pieces(mask)) == pieces
+
+
+def test_the_largest_piece_is_kept_as_it_was():
+    mask = np.zeros((64, 64), bool)
+    mask[square(2, 2, 5)] = mask[square(20, 20, 9)] = True
+    largest = metrics.largest_piece(mask)
+    assert largest.sum() == 81 and largest[square(20, 20, 9)].all()
+    assert metrics.largest_piece(mask, rim=True).sum() == 121
+    assert not metrics.largest_piece(np.zeros((64, 64), bool)).any()
+
+
+def test_one_piece_of_a_usual_size_is_whole():
+    found = metrics.wholeness(video(square(10, 10, usual_square())), [CAT], Seer())
+    assert (found.share.k, found.broken.k, found.odd_sized.k) == (1, 0, 0)
+
+
+def test_a_head_apart_is_broken():
+    found = metrics.wholeness(video(square(10, 10, usual_square()), square(55, 55, 5)), [CAT], Seer())
+    assert (found.share.k, found.broken.k, found.odd_sized.k) == (0, 1, 0)
+
+
+def test_a_broken_frame_is_enough():
+    clip = video(square(10, 10, usual_square()))
+    clip[0, 1, 55:60, 55:60] = 255
+    assert metrics.wholeness(clip, [CAT], Seer()).broken.k == 1
+
+
+@pytest.mark.parametrize("side", [0, 8, 64])
+def test_nothing_too_little_and_too_much_are_of_no_usual_size(side):
+    found = metrics.wholeness(video(square(0, 0, side)), [CAT], Seer())
+    assert (found.share.k, found.broken.k, found.odd_sized.k) == (0, 0, 1)
+
+
+def test_the_usual_size_is_that_of_drawings():
+    low, high = metrics.usual_size("cat", "jumping")
+    sizes = [(mask > 127).sum() for seed in range(20, 30) for mask in cartoon.render(CAT, seed)[1]]
+    assert low < min(sizes) and max(sizes) < high < 3 * low
+
+
+def test_a_sleepers_letter_is_not_counted_to_its_size():
+    low, high = metrics.usual_size("dog", "sleeping")
+    masks = cartoon.render(cartoon.Labels("dog", "sleeping"), 3)[1] > 127
+    sizes = [metrics.pieces(mask) for mask in masks]
+    assert all(len(found) == 2 and low < found[0] < high for found in sizes)
+
+
+def test_a_share_is_told_as_a_part_of_the_drawings_own():
+    share = metrics.Share
+    found = metrics.Wholeness(share(6, 10), share(3, 10), share(1, 10), share(8, 10))
+    assert found.of_drawings == pytest.approx(0.75) and found.to_dict()["broken"]["k"] == 3
+    assert metrics.Wholeness(share(6, 10), share(3, 10), share(1, 10)).to_dict()["drawings"] is None
+    assert metrics.Wholeness(share(6, 10), share(3, 10), share(1, 10), share(0, 10)).of_drawings is None
+
+
+def test_bad_input_is_named():
+    with pytest.raises(ValueError, match="1 videos and 2 labels were given; give as many of each"):
+        metrics.wholeness(video(), [CAT, CAT], Seer())
+    with pytest.raises(ValueError, match="videos are float64"):
+        metrics.wholeness(np.zeros((1, 2, 64, 64, 3)), [CAT], Seer())
+    with pytest.raises(ValueError, match=r"the mask must be a bool array \[h w\]"):
+        metrics.pieces(np.zeros((4, 4), np.uint8))
+    with pytest.raises(ValueError, match="asked is empty: give the labels"):
+        metrics.wholeness_of_drawings([], segmenter=Seer())
+    with pytest.raises(ValueError, match="renders"):
+        metrics.usual_size("cat", "jumping", renders=0)

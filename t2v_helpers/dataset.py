@@ -15,6 +15,8 @@ from torch import Tensor
 
 from t2v_helpers import cartoon, files, layout
 
+LATENT_CHANNELS = 16
+
 
 def frames(seed: int, first: int, count: int) -> tuple[Tensor, Tensor]:
     """`count` frames of training clips [b 3 64 64] in [-1, 1] and their subjects' masks [b 1 64 64] in [0, 1]."""
@@ -24,7 +26,7 @@ def frames(seed: int, first: int, count: int) -> tuple[Tensor, Tensor]:
 
 
 def encode(vae: AutoencoderKL, seed: int, count: int, path: Path) -> Iterator[int]:
-    """Encode `count` training clips and write latents [n 8 16 8 8] and labels to `path`. Yields the clips done.
+    """Encode `count` training clips and write latents [n 16 16 8 8] and labels to `path`. Yields the clips done.
 
     The latents are the means, divided by their common standard deviation: the UNet wants numbers of size one.
     """
@@ -44,7 +46,9 @@ def encode(vae: AutoencoderKL, seed: int, count: int, path: Path) -> Iterator[in
 
 @dataclass(frozen=True)
 class Clips:
-    """Encoded clips: latents [n 8 16 8 8] of size one, their labels, and the scaling factor that made them so."""
+    """Encoded clips: latents [n 16 16 8 8] of size one, in half precision for there are many; their labels; and the
+    scaling factor that made them so.
+    """
 
     latents: Tensor
     labels: list[cartoon.Labels]
@@ -61,18 +65,19 @@ class Clips:
         except (SafetensorError, ValueError, TypeError, ArithmeticError) as error:
             why = str(error).rstrip(".")
             raise ValueError(f"{path} holds no whole latents ({why}): delete it and {again}.") from error
-        return cls(latents * factor, labels, factor)
+        return cls(latents.mul_(factor), labels, factor)
 
 
 def _read(path: Path) -> tuple[Tensor, list[cartoon.Labels], float]:
     """Latents as they were written, their labels and the scaling factor. The standard deviation tells of damage."""
     with safe_open(str(path), "pt") as file:
-        about, latents = file.metadata() or {}, file.get_tensor("latents").float()
+        about, latents = file.metadata() or {}, file.get_tensor("latents")
     if not about.keys() >= {"labels", "std"}:
         raise ValueError("its header does not say labels and std")
     labels, std = [cartoon.Labels(**entry) for entry in json.loads(about["labels"])], float(about["std"])
-    if latents.shape != (len(labels), 8, 16, 8, 8):
+    if latents.shape != (len(labels), LATENT_CHANNELS, 16, 8, 8):
         raise ValueError(f"its latents have shape {list(latents.shape)}, but it has {len(labels)} labels")
-    if not math.isclose(std, latents.std().item(), rel_tol=1e-3):
-        raise ValueError(f"its header says a standard deviation of {std}, but that of the latents is {latents.std():g}")
+    measured = latents.float().std().item()
+    if not math.isclose(std, measured, rel_tol=1e-3):
+        raise ValueError(f"its header says a standard deviation of {std}, but that of the latents is {measured:g}")
     return latents, labels, 1 / std

@@ -19,16 +19,15 @@ from t2v_helpers.losses import psnr, reconstruction
 from t2v_helpers.training import cosine, seeded
 
 FOLDER = Path(__file__).parent / "cartoon" / "tiny_vae"
-LATENT_CHANNELS = 8  # those of the cartoon model
 FIRST = 10**6  # the first clip: what the full one learned from stands far before
 
 
-def new_tiny() -> AutoencoderTiny:
-    """An untrained tiny autoencoder: frames [b 3 64 64] -> latents [b 8 8 8] of size one and back."""
+def new_tiny(channels: int = dataset.LATENT_CHANNELS) -> AutoencoderTiny:
+    """An untrained tiny autoencoder: frames [b 3 64 64] -> latents [b channels 8 8] of size one and back."""
     return AutoencoderTiny(
         encoder_block_out_channels=(24,) * 4,
         decoder_block_out_channels=(24,) * 4,
-        latent_channels=LATENT_CHANNELS,
+        latent_channels=channels,
         num_encoder_blocks=(1, 1, 1, 1),
         num_decoder_blocks=(3, 2, 1, 0),
     )
@@ -53,7 +52,7 @@ class TinyTask:
     name, ema = "tiny", 0.999
 
     def __init__(self, settings: TinySettings, vae: AutoencoderKL):
-        self.modules = seeded(settings.seed, new_tiny)
+        self.modules = seeded(settings.seed, lambda: new_tiny(vae.config.latent_channels))
         self.vae = vae.requires_grad_(False).eval()
         self.chosen, self.steps, self.settings = settings, settings.steps, asdict(settings)
 
@@ -61,7 +60,7 @@ class TinyTask:
         """Frames [b 3 64 64] in [-1, 1], masks [b 1 64 64], and what the full one makes: latents, and frames again."""
         x, mask = dataset.frames(self.chosen.seed, FIRST + k * self.chosen.batch, self.chosen.batch)
         with torch.inference_mode():
-            mean = self.vae.encode(x).latent_dist.mean  # [b 8 8 8]
+            mean = self.vae.encode(x).latent_dist.mean  # [b c 8 8]
             seen = self.vae.decode(mean).sample
         return x, mask, (mean * self.vae.config.scaling_factor).clone(), seen.clone()
 

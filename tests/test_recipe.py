@@ -117,13 +117,13 @@ def test_clips_are_of_size_one_and_keep_their_labels(tmp_path):
     path = tmp_path / "latents.safetensors"
     list(dataset.encode(recipe.seeded(0, recipe.new_vae).eval(), 5, 2, path))
     clips = dataset.Clips.load(path)
-    assert clips.latents.shape == (2, 8, 16, 8, 8)
-    assert clips.latents.std().item() == pytest.approx(1, abs=0.01)
+    assert clips.latents.shape == (2, 16, 16, 8, 8)
+    assert clips.latents.float().std().item() == pytest.approx(1, abs=0.01)
     assert clips.labels == [cartoon.item(5, i, frames=1).labels for i in range(2)]
 
 
 LABELS = json.dumps([{"subject": "dog", "action": "dancing"}])
-GOOD = torch.randn(1, 8, 16, 8, 8, generator=torch.Generator().manual_seed(0))
+GOOD = torch.randn(1, 16, 16, 8, 8, generator=torch.Generator().manual_seed(0))
 STD = str(GOOD.std().item())
 
 
@@ -134,7 +134,7 @@ STD = str(GOOD.std().item())
         (GOOD, {"labels": "[", "std": STD}, "Expecting value"),
         (GOOD, {"labels": "[1]", "std": STD}, "must be a mapping"),
         (GOOD, {"labels": LABELS.replace("dog", "gnu"), "std": STD}, "subject is 'gnu', but must be one of"),
-        (GOOD, {"labels": "[]", "std": STD}, r"latents have shape \[1, 8, 16, 8, 8\], but it has 0 labels"),
+        (GOOD, {"labels": "[]", "std": STD}, r"latents have shape \[1, 16, 16, 8, 8\], but it has 0 labels"),
         (GOOD[:, :4], {"labels": LABELS, "std": STD}, r"latents have shape \[1, 4, 16, 8, 8\], but it has 1 labels"),
         (GOOD, {"labels": LABELS, "std": "x"}, "could not convert string to float"),
         (

@@ -1,6 +1,6 @@
 """The recipe of the cartoon model: its sizes, and what each of its parts learns.
 
-    vae      single frames -> latents [8 8 8] -> the same frames
+    vae      single frames -> latents [16 8 8] -> the same frames
     decoder  the way back alone, for longer: the latents stay as they are, the frames get sharper
     latents  a set of training clips, encoded once
     unet     UNet and text encoder together: first single frames, then videos (and some frames still)
@@ -11,6 +11,7 @@ a loss of the autoencoder that looks more closely at the subject, and a text enc
 """
 
 import json
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, TextToVideoSDPipeline, UNet3DConditionModel
+from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
@@ -28,7 +30,7 @@ from t2v_helpers.seeding import generator
 from t2v_helpers.temporal import start_silent, temporal_layers_off
 from t2v_helpers.training import cosine, seeded
 
-LATENT_CHANNELS, TEXT_WIDTH = 8, 128
+LATENT_CHANNELS, TEXT_WIDTH = dataset.LATENT_CHANNELS, 128
 MODEL = Path(__file__).parent / "cartoon" / "model"
 MOST_BYTES = 20 * 2**20
 SCHEDULE = {  # the whole scheduler_config.json of ModelScopeT2V; other schedulers read their own fields in it
@@ -51,11 +53,11 @@ SCHEDULE = {  # the whole scheduler_config.json of ModelScopeT2V; other schedule
 
 
 def new_vae() -> AutoencoderKL:
-    """An untrained autoencoder: frames [b 3 64 64] -> latents [b 8 8 8] and back."""
+    """An untrained autoencoder: frames [b 3 64 64] -> latents [b 16 8 8] and back."""
     return AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
-        block_out_channels=(16, 32, 64, 96),
+        block_out_channels=(32, 64, 96, 96),
         layers_per_block=1,
         latent_channels=LATENT_CHANNELS,
         norm_num_groups=8,
@@ -68,13 +70,17 @@ class VaeSettings:
     """What decides the autoencoder's weights."""
 
     seed: int = 0
-    steps: int = 2000
+    steps: int = 3600
     batch: int = 16
     lr: float = 5e-3
     warm_up: int = 100
     subject_weight: float = 4.0  # a pixel of the subject counts 1 + this
     gradient_weight: float = 1.0  # of the differences between neighbouring pixels
-    kl_weight: float = 2e-4
+    laplacian_weight: float = 0.3
+    kl_weight: float = (
+        2e-3  # the noise in the latents that this allows costs about 2 % of the loss
+    )
+    bfloat16: bool = True  # convolutions in half precision: twice as fast where the processor has AMX
 
 
 class VaeTask:
@@ -87,19 +93,25 @@ class VaeTask:
         self.chosen, self.steps, self.settings = settings, settings.steps, asdict(settings)
 
     def batch(self, k: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Frames [b 3 64 64] in [-1, 1], the subject's masks [b 1 64 64] in [0, 1], noise for the latents [b 8 8 8]."""
+        """Frames [b 3 64 64] in [-1, 1], the subject's masks [b 1 64 64] in [0, 1], noise for latents [b 16 8 8]."""
         x, mask = dataset.frames(self.chosen.seed, k * self.chosen.batch, self.chosen.batch)
         return x, mask, torch.randn(len(x), LATENT_CHANNELS, 8, 8, generator=generator(k))
 
     def loss(self, batch: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, dict[str, float]]:
-        """L1 of pixels and of their differences, weighted to the subject, and a little KL."""
+        """L1 of pixels, of their differences and Laplacians, weighted to the subject, and a little KL."""
         x, mask, eps = batch
         weight = 1 + self.chosen.subject_weight * mask
-        latent = self.modules.encode(x).latent_dist
-        y = self.modules.decode(latent.mean + latent.std * eps).sample
-        kl = latent.kl().mean() / latent.mean[0].numel()
-        loss = reconstruction(x, y, weight, self.chosen.gradient_weight) + self.chosen.kl_weight * kl
-        return loss, {"psnr": psnr(x, y), "kl": kl.item()}
+        y, kl = self._through(x, eps)
+        loss = reconstruction(x, y, weight, self.chosen.gradient_weight, self.chosen.laplacian_weight)
+        return loss + self.chosen.kl_weight * kl, {"psnr": psnr(x, y), "kl": kl.item()}
+
+    def _through(self, x: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
+        """Frames through the autoencoder and back, float32, and the KL divergence in nats for each latent number."""
+        with torch.autocast("cpu", torch.bfloat16, self.chosen.bfloat16):  # each thread has its own
+            moments = self.modules.quant_conv(self.modules.encoder(x)).float()
+            latent = DiagonalGaussianDistribution(moments)
+            y = self.modules.decode(latent.mean + latent.std * eps).sample
+        return y.float(), latent.kl().mean() / latent.mean[0].numel()
 
     def within(self, k: int) -> nullcontext:
         """Nothing to set."""
@@ -134,7 +146,7 @@ class DecoderTask:
         self.settings = {"vae": asdict(trained)} | asdict(settings)
 
     def batch(self, k: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Frames [b 3 64 64] in [-1, 1], their masks [b 1 64 64] in [0, 1], their latents [b 8 8 8]."""
+        """Frames [b 3 64 64] in [-1, 1], their masks [b 1 64 64] in [0, 1], their latents [b 16 8 8]."""
         x, mask = dataset.frames(
             self.trained.seed, self.trained.steps * self.trained.batch + k * self.chosen.batch, self.chosen.batch
         )
@@ -177,7 +189,7 @@ def new_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
 
 
 def new_unet() -> UNet3DConditionModel:
-    """An untrained UNet: latents [b 8 f 8 8], timesteps [b], embeddings [b 24 128] -> noise [b 8 f 8 8]."""
+    """An untrained UNet: latents [b 16 f 8 8], timesteps [b], embeddings [b 24 128] -> noise [b 16 f 8 8]."""
     unet = UNet3DConditionModel(
         sample_size=cartoon.SIZE // 8,
         in_channels=LATENT_CHANNELS,
@@ -225,11 +237,15 @@ class Round:
 
 @dataclass(frozen=True)
 class UnetSettings:
-    """What decides the weights of the UNet and the text encoder."""
+    """What decides the weights of the UNet and the text encoder.
+
+    One long round: the rate stays as it is until the last fifth, so where to stop may be decided late (Hu et al. 2024,
+    arXiv 2404.06395, section 4: warm-up, stable, decay).
+    """
 
     seed: int = 0
-    phases: tuple[Phase, ...] = (Phase(1100, 1, 64), Phase(500, 8, 10), Phase(2000, 16, 5))
-    rounds: tuple[Round, ...] = (Round(2000, 3e-3, 0.25), Round(800, 2e-3, 0.6), Round(800, 2e-3, 0.6))
+    phases: tuple[Phase, ...] = (Phase(5000, 1, 64), Phase(5000, 8, 12), Phase(38000, 16, 6))
+    rounds: tuple[Round, ...] = (Round(48000, 2e-3, 0.2),)
     images_every: int = 8  # in the video phases every so many steps are images, as in ModelScopeT2V
     images: int = 64
     warm_up: int = 50  # steps, in each round
@@ -240,7 +256,7 @@ class UnetSettings:
 class UnetTask:
     """Learn to tell the noise from the clip, given the words. Settings: UnetSettings."""
 
-    name, ema = "unet", 0.997
+    name, ema = "unet", 0.9995
 
     def __init__(self, settings: UnetSettings, encoded: dataset.Clips, tokenizer: CLIPTokenizer):
         parts = {"unet": new_unet, "text_encoder": lambda: new_text_encoder(tokenizer)}
@@ -249,6 +265,10 @@ class UnetTask:
         self.steps, self.settings = sum(phase.steps for phase in settings.phases), asdict(settings)
         self.alphas_cumprod = new_scheduler().alphas_cumprod
 
+    def same_past(self, settings: dict, done: int) -> bool:
+        """Whether `settings` of another plan say the same of the first `done` steps: it may be longer, or shorter."""
+        return until(self.settings, done) == until(settings, done)
+
     def phase(self, k: int) -> Phase:
         """The phase of step k: an image step where its turn has come."""
         ends = np.cumsum([phase.steps for phase in self.chosen.phases])
@@ -256,11 +276,12 @@ class UnetTask:
         return Phase(1, 1, self.chosen.images) if k % self.chosen.images_every == 0 and phase.frames > 1 else phase
 
     def batch(self, k: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Latents x_0 [b 8 f 8 8], noise of the same shape, timesteps [b], tokens [b 24]."""
+        """Latents x_0 [b 16 f 8 8], noise of the same shape, timesteps [b], tokens [b 24]."""
         phase, rng = self.phase(k), np.random.default_rng([self.chosen.seed, k])
         chosen = rng.integers(len(self.clips.labels), size=phase.batch)
         firsts = rng.integers(0, self.clips.latents.shape[2] - phase.frames + 1, size=phase.batch)
-        x_0 = torch.stack([self.clips.latents[i, :, f : f + phase.frames] for i, f in zip(chosen, firsts, strict=True)])
+        cuts = [self.clips.latents[i, :, f : f + phase.frames] for i, f in zip(chosen, firsts, strict=True)]
+        x_0 = torch.stack(cuts).float()
         eps = torch.randn(x_0.shape, generator=generator(int(rng.integers(2**31))))
         spread = (np.arange(phase.batch) + rng.random(phase.batch)) / phase.batch  # one timestep from each slice
         captions = [self._caption(self.clips.labels[i], rng) for i in chosen]
@@ -293,6 +314,29 @@ class UnetTask:
             k -= stretch.steps
         left = (stretch.steps - k) / (stretch.cool_down * stretch.steps)
         return stretch.lr * max(0.0, min(1, (k + 1) / self.chosen.warm_up, left))
+
+
+def until(settings: dict, done: int) -> dict:
+    """What the plan in a UnetTask's `settings` says of its first `done` steps: phases and rounds are cut off there."""
+    return settings | {
+        "phases": [phase | {"steps": steps} for phase, steps in _begun(settings["phases"], done)],
+        "rounds": [_begun_round(stretch, steps) for stretch, steps in _begun(settings["rounds"], done)],
+    }
+
+
+def _begun(stretches: Sequence[dict], done: int) -> Iterator[tuple[dict, int]]:
+    """Each stretch that has begun after `done` steps, and how many of its steps are done."""
+    for stretch in stretches:
+        if done <= 0:
+            return
+        yield stretch, min(done, stretch["steps"])
+        done -= stretch["steps"]
+
+
+def _begun_round(stretch: dict, done: int) -> dict:
+    """A round of which `done` steps are done; of its end only what is seen by then."""
+    falls = stretch["steps"] * (1 - stretch["cool_down"])
+    return {"lr": stretch["lr"], "done": done} | (stretch if done > falls else {})
 
 
 def tokens(tokenizer: CLIPTokenizer, captions: list[str]) -> Tensor:

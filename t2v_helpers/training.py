@@ -185,7 +185,7 @@ def restore(task: Task, folder: Path) -> State:
         return state
     try:
         about, tensors = _read(path)
-        same = json.loads(about["settings"]) == json.loads(json.dumps(task.settings))
+        same = _same(task, json.loads(about["settings"]), about["done"])
         if same:
             _load(task, state, about["done"], tensors)
     except (SafetensorError, ValueError) as error:
@@ -194,6 +194,14 @@ def restore(task: Task, folder: Path) -> State:
     if not same:
         raise ValueError(f"{path} is of other settings: {about['settings']}; use these, or another folder.")
     return state
+
+
+def _same(task: Task, settings: dict, done: str) -> bool:
+    """Whether a checkpoint's settings are the task's, or those of another plan with the same past."""
+    if settings == json.loads(json.dumps(task.settings)):
+        return True
+    told = hasattr(task, "same_past") and settings.keys() == task.settings.keys() and done.isdecimal()
+    return told and task.same_past(settings, int(done))
 
 
 def save(task: Task, state: State, folder: Path) -> None:

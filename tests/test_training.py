@@ -140,3 +140,36 @@ def test_a_loss_that_is_not_finite_stops_the_training(clips, tmp_path):
     with pytest.raises(FloatingPointError, match="the loss of vae is nan at step 0"):
         next(training.train(task, tmp_path))
     assert not (tmp_path / "checkpoint.safetensors").exists()
+
+
+def planned(clips, steps, lr=1e-3, stretch=100, images=2):
+    """A UNet's task of `steps` steps of video after `images` of pictures, at a rate that falls in the last half."""
+    phases, rounds = (recipe.Phase(images, 1, 2), recipe.Phase(steps, 3, 1)), (recipe.Round(stretch, lr, 0.5),)
+    settings = recipe.UnetSettings(phases=phases, rounds=rounds, images=2, images_every=3, warm_up=2)
+    return recipe.UnetTask(settings, clips, words.new_tokenizer())
+
+
+def test_a_plan_may_be_made_longer_on_the_way(clips, tmp_path):
+    torch.set_num_threads(1)
+    list(training.train(planned(clips, 2), tmp_path / "changed"))
+    assert [x.index for x in training.train(planned(clips, 4, stretch=50), tmp_path / "changed")] == [5, 6]
+    list(training.train(planned(clips, 4), tmp_path / "never"))
+    changed, never = (load_file(tmp_path / x / "checkpoint.safetensors") for x in ("changed", "never"))
+    assert all(torch.equal(changed[name], never[name]) for name in never)
+
+
+@pytest.mark.parametrize("other", [{"lr": 2e-3}, {"stretch": 6}, {"images": 1}])
+def test_a_plan_with_another_past_is_refused(clips, tmp_path, other):
+    list(training.train(planned(clips, 2), tmp_path))
+    with pytest.raises(ValueError, match="checkpoint.safetensors is of other settings"):
+        next(training.train(planned(clips, 4, **other), tmp_path))
+
+
+def test_what_lies_ahead_is_cut_off_from_a_plan():
+    stretches = [{"steps": 2, "lr": 1.0, "cool_down": 0.5}, {"steps": 4, "lr": 2.0, "cool_down": 0.5}]
+    plan = {"seed": 1, "phases": [{"steps": 4, "frames": 1}, {"steps": 9, "frames": 8}], "rounds": stretches}
+    assert recipe.until(plan, 0) == {"seed": 1, "phases": [], "rounds": []}
+    assert recipe.until(plan, 4)["phases"] == [{"steps": 4, "frames": 1}]
+    assert recipe.until(plan, 5)["phases"] == [{"steps": 4, "frames": 1}, {"steps": 1, "frames": 8}]
+    assert recipe.until(plan, 4)["rounds"] == [stretches[0] | {"done": 2}, {"lr": 2.0, "done": 2}]
+    assert recipe.until(plan, 5)["rounds"][1] == stretches[1] | {"done": 3}

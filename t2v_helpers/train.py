@@ -1,20 +1,20 @@
 """Make the cartoon model again from nothing, and go on where a killed training stopped.
 
-The stages run in order: judge, clip, vae, decoder, latents, tiny, unet, ship. A stage that learns keeps its checkpoint
-and its log in its own folder below --runs, latents are one file there, and what is finished is not learned again. The
-stages judge, clip and tiny replace the judge, the small CLIP and the tiny autoencoder in the package, and ship the
-model in the package, or the one at --out. With --quick all files are kept below --runs/quick, and the package stays as
-it is. A log (log.jsonl) has a line for every hundredth step, and for every thousandth of the UNet how many of a few
-prompts were shown as asked.
+The stages run in order: judge, clip, segmenter, vae, decoder, latents, tiny, unet, ship. A stage that learns keeps its
+checkpoint and its log in its own folder below --runs, latents are one file there, and what is finished is not learned
+again. The stages judge, clip, segmenter and tiny replace the judge, the small CLIP, the segmenter and the tiny
+autoencoder in the package, and ship the model in the package, or the one at --out. With --quick all files are kept
+below --runs/quick, and the package stays as it is. A log (log.jsonl) has a line for every hundredth step, and for every
+thousandth of the UNet what a few videos look like: how many show what was asked, how sharp and how whole they are.
 """
 
 import argparse
 import json
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -28,14 +28,17 @@ from t2v_helpers import (
     judging,
     metrics,
     recipe,
+    segmenting,
     training,
     words,
 )
 from t2v_helpers.cartoon import judge as judges
+from t2v_helpers.cartoon import segmenter as segmenters
 from t2v_helpers.generate import generate_batch
+from t2v_helpers.measures import of_ratios
 from t2v_helpers.records import GenerationSpec
 
-STAGES = ("judge", "clip", "vae", "decoder", "latents", "tiny", "unet", "ship")
+STAGES = ("judge", "clip", "segmenter", "vae", "decoder", "latents", "tiny", "unet", "ship")
 LOG_EVERY, MEASURE_EVERY = 100, 1000
 
 
@@ -48,15 +51,17 @@ class Plan:
     judge_out: Path = judges.WEIGHTS
     clip_out: Path = contrastive.FOLDER
     tiny_out: Path = distilling.FOLDER
+    segmenter_out: Path = segmenters.WEIGHTS
     judge: judging.JudgeSettings = field(default_factory=judging.JudgeSettings)
     clip: contrastive.ClipSettings = field(default_factory=contrastive.ClipSettings)
+    segmenter: segmenting.SegmenterSettings = field(default_factory=segmenting.SegmenterSettings)
     vae: recipe.VaeSettings = field(default_factory=recipe.VaeSettings)
     decoder: recipe.DecoderSettings = field(default_factory=recipe.DecoderSettings)
     tiny: distilling.TinySettings = field(default_factory=distilling.TinySettings)
     unet: recipe.UnetSettings = field(default_factory=recipe.UnetSettings)
-    clips: int = 3000
-    probes: int = 16  # prompts that are made and read while the UNet learns
-    renders: int = 1000  # fresh renders on which the judge is measured, each way
+    clips: int = 12_000
+    probes: int = 24  # prompts that are made and read while the UNet learns
+    renders: int = 1000  # fresh renders on which the judge and the segmenter are measured, each way
 
     @classmethod
     def quick(cls, runs: Path, out: Path) -> "Plan":
@@ -68,8 +73,10 @@ class Plan:
             runs / "judge.safetensors",
             runs / "clip_model",
             runs / "tiny_vae",
+            runs / "segmenter.safetensors",
             judging.JudgeSettings(steps=2, batch=2, pool=4),
             contrastive.ClipSettings(steps=2, batch=4, pool=8),
+            segmenting.SegmenterSettings(steps=2, batch=4),
             recipe.VaeSettings(steps=4, batch=2),
             recipe.DecoderSettings(steps=2, batch=2),
             distilling.TinySettings(steps=2, batch=2),
@@ -84,7 +91,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the asked stages one after the other. Bad words are refused before the first."""
     options = add_options(arguments.Parser(prog="t2v train", description=__doc__)).parse_args(argv)
     plan = _plan(options)
-    done_by = (train_judge, train_clip, train_vae, train_decoder, encode, train_tiny, train_unet, ship)
+    done_by = (train_judge, train_clip, train_segmenter, train_vae, train_decoder, encode, train_tiny, train_unet, ship)
     work = dict(zip(STAGES, done_by, strict=True))
     for stage in options.stages or STAGES:
         work[stage](plan)
@@ -132,6 +139,13 @@ def train_clip(plan: Plan) -> None:
     task = contrastive.ClipTask(plan.clip, words.new_tokenizer())
     _follow(task, plan.runs / "clip")
     contrastive.ship(training.averaged(task, plan.runs / "clip"), task.tokenizer, plan.clip_out)
+
+
+def train_segmenter(plan: Plan) -> None:
+    """Stage segmenter: its checkpoint in runs/segmenter; its weights, with its accuracy, in the package."""
+    task = segmenting.SegmenterTask(plan.segmenter)
+    _follow(task, plan.runs / "segmenter")
+    segmenting.ship(training.averaged(task, plan.runs / "segmenter"), plan.segmenter, plan.renders, plan.segmenter_out)
 
 
 def train_vae(plan: Plan) -> None:
@@ -187,13 +201,29 @@ def assemble(plan: Plan, finished: bool = True):
 
 
 def probe(plan: Plan) -> dict:
-    """Videos of a few captions made with the averaged weights, read by the judge: the shares that are right."""
-    items = [cartoon.item(1, i, frames=1, split="all") for i in range(plan.probes)]
+    """Videos of a few captions made with the averaged weights: the shares that are right, how sharp, how many whole.
+
+    Sharpness is that of drawings of the same captions at the same places, their geometric mean. Wholeness is left out
+    where no segmenter is trained yet.
+    """
+    items = [cartoon.item(1, i, split="all") for i in range(plan.probes)]
     specs = [GenerationSpec(item.caption, seed=i, steps=12, guidance=4.0) for i, item in enumerate(items)]
     pipe = assemble(plan, finished=False)
-    videos = torch.stack([torch.from_numpy(made.frames) for made in generate_batch(pipe, specs)])
-    right = metrics.adherence(metrics.read(videos.numpy()), [item.labels for item in items])
-    return {"adherence": right.to_dict()}
+    videos = np.stack([made.frames for made in generate_batch(pipe, specs)])
+    right = metrics.adherence(metrics.read(videos), [item.labels for item in items])
+    return {"adherence": right.to_dict(), "sharpness": _sharpness(videos, items)} | _wholeness(plan, videos, items)
+
+
+def _sharpness(videos: np.ndarray, items: list[cartoon.Item]) -> float:
+    ratios = [metrics.sharpness_ratio(video, item) for video, item in zip(videos, items, strict=True)]
+    return of_ratios(ratios).value
+
+
+def _wholeness(plan: Plan, videos: np.ndarray, items: list[cartoon.Item]) -> dict:
+    if not plan.segmenter_out.is_file():
+        return {}
+    whole = metrics.wholeness(videos, [item.labels for item in items], segmenters.load(plan.segmenter_out))
+    return {"wholeness": whole.to_dict()}
 
 
 def _unet_task(plan: Plan) -> recipe.UnetTask:
@@ -213,24 +243,38 @@ def _vae(plan: Plan) -> torch.nn.Module:
 
 
 def _follow(task: training.Task, folder: Path, measure: Callable[[], dict] | None = None) -> None:
-    """Train to the end with a progress bar, and log every LOG_EVERY steps."""
+    """Train to the end with a progress bar, and log every LOG_EVERY steps; now and then with what `measure` says."""
     folder.mkdir(parents=True, exist_ok=True)
     with tqdm(total=task.steps, desc=task.name, unit="step") as bar:
         for line in _lines(training.train(task, folder), bar):
             if measure and line["step"] % MEASURE_EVERY == 0:
                 line |= measure()
             with open(folder / "log.jsonl", "a", encoding="utf-8") as log:
-                log.write(json.dumps(line) + "\n")
+                log.write(json.dumps({"stage": task.name} | line) + "\n")
 
 
 def _lines(steps: Iterator[training.Step], bar: tqdm) -> Iterator[dict]:
-    """A line of the log for every LOG_EVERY steps: the mean loss, what was shown last, seconds since the start."""
-    losses, start = [], time.monotonic()
+    """A line of the log for every LOG_EVERY steps: the mean loss, means of what is shown, seconds these steps took."""
+    found: list[training.Step] = []
     for step in steps:
         bar.update(step.index - bar.n)
         bar.set_postfix(loss=f"{step.loss:.3f}", **{name: f"{x:.3g}" for name, x in step.shown.items()})
-        losses.append(step.loss)
+        found.append(step)
         if step.index % LOG_EVERY == 0 or step.index == step.total:
-            mean, seconds = sum(losses) / len(losses), time.monotonic() - start
-            yield {"step": step.index, "loss": mean, **step.shown, "seconds": seconds}
-            losses = []
+            yield _line(found)
+            found = []
+
+
+def _line(found: list[training.Step]) -> dict:
+    """The steps as one line: the last one's number and frames, means of the others, and how fast they were."""
+    seconds = sum(step.seconds for step in found)
+    names = [name for name in found[-1].shown if all(name in step.shown for step in found)]
+    shown = {name: sum(step.shown[name] for step in found) / len(found) for name in names}
+    loss = sum(step.loss for step in found) / len(found)
+    return {
+        "step": found[-1].index,
+        "loss": loss,
+        **shown,
+        "seconds": seconds,
+        "steps_per_second": len(found) / seconds,
+    }

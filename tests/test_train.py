@@ -110,5 +110,7 @@ def test_the_full_plan_replaces_the_shipped_model():
 
 
 def test_an_unknown_stage_is_refused():
-    with pytest.raises(ValueError, match="stage 'gan' is unknown; stages are: judge, clip, vae, decoder, latents"):
+    with pytest.raises(
+        ValueError, match="stage 'gan' is unknown; stages are: judge, clip, segmenter, vae, decoder"
+    ):
         train.main(["gan"])

@@ -153,7 +153,8 @@ def _step(task: Task, state: State, parameters: list[nn.Parameter]) -> None:
     for optimizer in state.optimizers:
         for group in optimizer.param_groups:
             group["lr"] = task.lr(state.done)
-        optimizer.step()
+        with _one_thread_each():
+            optimizer.step()
     _average(task, state)
     state.done += 1
 

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -30,18 +31,24 @@ def encode(vae: AutoencoderKL, seed: int, count: int, path: Path) -> Iterator[in
 
     The latents are the means, divided by their common standard deviation: the UNet wants numbers of size one.
     """
-    done, labels = [], []
-    for index in range(count):
-        clip = cartoon.item(seed, index)
-        labels.append(json.dumps(asdict(clip.labels)))
-        x = layout.to_float(torch.from_numpy(clip.frames[None]))
-        with torch.inference_mode():
-            mean = vae.encode(layout.fold_frames(x)).latent_dist.mean
-        done.append(layout.unfold_frames(mean, 1).half())
-        yield index + 1
+    labels, done = [], []
+    with ThreadPoolExecutor(2) as workers:  # each draws and encodes clips of its own
+        for words, clip in workers.map(lambda index: _encoded(vae, seed, index), range(count)):
+            labels.append(words)
+            done.append(clip)
+            yield len(done)
     latents = torch.cat(done).contiguous()
     about = {"labels": f"[{','.join(labels)}]", "std": str(latents.float().std().item())}
     files.write_whole(path, lambda p: save_file({"latents": latents}, str(p), metadata=about))
+
+
+def _encoded(vae: AutoencoderKL, seed: int, index: int) -> tuple[str, Tensor]:
+    """The labels of a training clip as JSON, and its latents [1 16 16 8 8]."""
+    clip = cartoon.item(seed, index)
+    x = layout.to_float(torch.from_numpy(clip.frames[None]))
+    with torch.inference_mode():  # here, for each thread has a setting of its own
+        mean = vae.encode(layout.fold_frames(x)).latent_dist.mean
+    return json.dumps(asdict(clip.labels)), layout.unfold_frames(mean, 1).half()
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,13 @@ class Clips:
     latents: Tensor
     labels: list[cartoon.Labels]
     scaling_factor: float
+
+    def cuts(self, count: int, frames: int, rng: np.random.Generator) -> tuple[Tensor, list[cartoon.Labels]]:
+        """`count` clips drawn from `rng`, `frames` in a row of each: float32 [b 16 f 8 8], and their labels."""
+        chosen = rng.integers(len(self.labels), size=count)
+        firsts = rng.integers(0, self.latents.shape[2] - frames + 1, size=count)
+        x_0 = torch.stack([self.latents[i, :, k : k + frames] for i, k in zip(chosen, firsts, strict=True)])
+        return x_0.float(), [self.labels[i] for i in chosen]
 
     @classmethod
     def load(cls, path: Path) -> "Clips":
@@ -66,6 +80,17 @@ class Clips:
             why = str(error).rstrip(".")
             raise ValueError(f"{path} holds no whole latents ({why}): delete it and {again}.") from error
         return cls(latents.mul_(factor), labels, factor)
+
+
+def worded(labels: cartoon.Labels, rng: np.random.Generator, empty: float) -> str:
+    """A caption of these labels in some wording, or, in this share of the cases, an empty one."""
+    wording = (int(k) for k in rng.integers(0, 60, size=3))
+    return "" if rng.random() < empty else cartoon.caption(labels, *wording)
+
+
+def tokens(tokenizer, captions: list[str]) -> Tensor:
+    """Captions as tokens [b 24], the way the pipeline makes them."""
+    return tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
 
 
 def _read(path: Path) -> tuple[Tensor, list[cartoon.Labels], float]:

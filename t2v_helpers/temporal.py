@@ -87,6 +87,14 @@ def start_silent(unet: UNet3DConditionModel) -> None:
         nn.init.zeros_(layer.proj_out.bias)
 
 
+def without_dropout(module: nn.Module) -> nn.Module:
+    """The module itself, its dropouts set to 0; diffusers' temporal convolutions come with 0.1, whatever the config."""
+    for part in module.modules():
+        if isinstance(part, nn.Dropout):
+            part.p = 0.0
+    return module
+
+
 def _pass_on(hidden_states, num_frames=1):
     return hidden_states
 

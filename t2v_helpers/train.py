@@ -5,7 +5,8 @@ checkpoint and its log in its own folder below --runs, latents are one file ther
 again. The stages judge, clip, segmenter and tiny replace the judge, the small CLIP, the segmenter and the tiny
 autoencoder in the package, and ship the model in the package, or the one at --out. With --quick all files are kept
 below --runs/quick, and the package stays as it is. A log (log.jsonl) has a line for every hundredth step, and for every
-thousandth of the UNet what a few videos look like: how many show what was asked, how sharp and how whole they are.
+thousandth of the UNet what a few videos look like: how many show what was asked, how sharp and how whole they are. The
+stage ship gathers all logs in benchmarks/training.jsonl.
 """
 
 import argparse
@@ -52,6 +53,7 @@ class Plan:
     clip_out: Path = contrastive.FOLDER
     tiny_out: Path = distilling.FOLDER
     segmenter_out: Path = segmenters.WEIGHTS
+    curve_out: Path = Path(__file__).resolve().parents[1] / "benchmarks" / "training.jsonl"
     judge: judging.JudgeSettings = field(default_factory=judging.JudgeSettings)
     clip: contrastive.ClipSettings = field(default_factory=contrastive.ClipSettings)
     segmenter: segmenting.SegmenterSettings = field(default_factory=segmenting.SegmenterSettings)
@@ -74,6 +76,7 @@ class Plan:
             runs / "clip_model",
             runs / "tiny_vae",
             runs / "segmenter.safetensors",
+            runs / "training.jsonl",
             judging.JudgeSettings(steps=2, batch=2, pool=4),
             contrastive.ClipSettings(steps=2, batch=4, pool=8),
             segmenting.SegmenterSettings(steps=2, batch=4),
@@ -164,7 +167,7 @@ def encode(plan: Plan) -> None:
     if path.exists():
         dataset.Clips.load(path)  # refuses a damaged file
     else:
-        done = dataset.encode(_vae(plan), plan.unet.seed, plan.clips, path)
+        done = dataset.encode(_encoder(plan), plan.unet.seed, plan.clips, path)
         for _ in tqdm(done, total=plan.clips, desc="latents", unit="clip"):
             pass
 
@@ -180,24 +183,46 @@ def train_tiny(plan: Plan) -> None:
 
 def train_unet(plan: Plan) -> None:
     """Stage unet: the checkpoint of UNet and text encoder in runs/unet; now and then a few videos are judged."""
-    _vae(plan)  # the probe needs it, so it is asked for now and not after a thousand steps
+    _encoder(plan)  # the probe needs it, so it is asked for now and not after a thousand steps
     _follow(_unet_task(plan), plan.runs / "unet", lambda: probe(plan))
 
 
 def ship(plan: Plan) -> None:
-    """Stage ship: the averaged weights as a pipeline folder, by default inside the package."""
+    """Stage ship: the averaged weights as a pipeline folder, by default inside the package; and the logs as one."""
     recipe.ship(assemble(plan), plan.out)
+    if plan.curve_out.parent.is_dir():  # an installed package has no benchmarks beside it
+        files.write_text(plan.curve_out, "".join(json.dumps(line) + "\n" for line in curve(plan.runs)))
+
+
+def curve(runs: Path) -> Iterator[dict]:
+    """The lines of all logs below `runs`, stage by stage, each step once: where it was done again, as it was last."""
+    for stage in STAGES:
+        log = runs / stage / "log.jsonl"
+        lines = log.read_text(encoding="utf-8").splitlines() if log.is_file() else []
+        by_step = {line["step"]: line for line in map(json.loads, lines)}
+        yield from (_rounded(by_step[step]) for step in sorted(by_step))
+
+
+def _rounded(thing):
+    """A line of a log, or a part of it, with five digits of each number."""
+    if isinstance(thing, dict):
+        return {name: _rounded(part) for name, part in thing.items()}
+    if isinstance(thing, list):
+        return [_rounded(part) for part in thing]
+    return float(f"{thing:.5g}") if isinstance(thing, float) else thing
 
 
 def assemble(plan: Plan, finished: bool = True):
     """The TextToVideoSDPipeline of the checkpoints in the plan's runs, with the averaged weights, in float32.
 
-    Errors: a stage is not finished (with `finished=False` the UNet need not be), or its file is damaged.
+    Errors: a stage is not finished (with `finished=False` UNet and decoder need not be), or its file is damaged.
     """
-    vae, task = _vae(plan), _unet_task(plan)
+    vae, task = _vae(plan, finished), _unet_task(plan)
     parts = training.averaged(task, plan.runs / "unet", finished)
     words_of = {"text_encoder": parts["text_encoder"], "tokenizer": task.tokenizer}
-    return recipe.pipeline(vae, parts["unet"], **words_of, scaling_factor=task.clips.scaling_factor)
+    return recipe.pipeline(
+        vae, recipe.for_diffusers(parts["unet"]), **words_of, scaling_factor=task.clips.scaling_factor
+    )
 
 
 def probe(plan: Plan) -> dict:
@@ -231,14 +256,19 @@ def _unet_task(plan: Plan) -> recipe.UnetTask:
     return recipe.UnetTask(plan.unet, encoded, words.new_tokenizer())
 
 
+def _encoder(plan: Plan) -> torch.nn.Module:
+    """The autoencoder without the decoder's own training: all that latents need."""
+    return training.averaged(recipe.VaeTask(plan.vae), plan.runs / "vae")
+
+
 def _decoder_task(plan: Plan) -> recipe.DecoderTask:
-    vae = training.averaged(recipe.VaeTask(plan.vae), plan.runs / "vae")
-    return recipe.DecoderTask(plan.decoder, plan.vae, vae)
+    return recipe.DecoderTask(plan.decoder, plan.vae, _encoder(plan))
 
 
-def _vae(plan: Plan) -> torch.nn.Module:
+def _vae(plan: Plan, finished: bool = True) -> torch.nn.Module:
+    """The autoencoder; its decoder may be half trained where `finished` is False."""
     task = _decoder_task(plan)
-    training.averaged(task, plan.runs / "decoder")
+    training.averaged(task, plan.runs / "decoder", finished)
     return task.vae
 
 

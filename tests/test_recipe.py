@@ -10,6 +10,7 @@ from diffusers import DDIMScheduler, DiffusionPipeline, DPMSolverMultistepSchedu
 from safetensors.torch import save_file
 
 from t2v_helpers import cartoon, dataset, files, recipe, words
+from t2v_helpers.temporal import temporal_layers_off
 
 
 @pytest.fixture(scope="module")
@@ -170,3 +171,17 @@ def test_latents_that_are_no_such_file_or_not_there_are_refused(tmp_path):
     save_file({"other": GOOD}, path, metadata={"labels": LABELS, "std": STD})
     with pytest.raises(ValueError, match="holds no whole latents .*latents.*: delete it and run `t2v train latents`"):
         dataset.Clips.load(path)
+
+
+def test_the_courses_unet_learns_in_the_place_of_diffusers():
+    ours, x = recipe.seeded(3, recipe.new_course_unet).eval(), torch.randn(2, 16, 3, 8, 8)
+    for p in ours.parameters():
+        torch.nn.init.normal_(p, std=0.05)  # the layers along time are silent at the start
+    there, words, t = recipe.for_diffusers(ours), torch.randn(2, 24, 128), torch.tensor([10, 900])
+    with torch.no_grad():
+        torch.testing.assert_close(ours(x, t, words).sample, there(x, t, words).sample, atol=1e-4, rtol=1e-4)
+        with recipe.frames_alone(ours), temporal_layers_off(there):
+            alone = ours(x, t, words).sample
+            torch.testing.assert_close(alone, there(x, t, words).sample, atol=1e-4, rtol=1e-4)
+        assert not torch.allclose(alone, ours(x, t, words).sample, atol=1e-2)
+    assert {part.p for part in ours.modules() if isinstance(part, torch.nn.Dropout)} == {0.0}

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -25,6 +26,20 @@ def test_every_stage_leaves_its_part(runs):
     assert log[-1]["step"] == 8 and log[-1]["loss"] > 0
 
 
+def test_all_logs_are_gathered_in_one_file(runs):
+    lines = [json.loads(line) for line in (runs / "training.jsonl").read_text().splitlines()]
+    learned = [stage for stage in train.STAGES if stage not in ("latents", "ship")]
+    assert list(dict.fromkeys(line["stage"] for line in lines)) == learned
+    assert all(line["steps_per_second"] > 0 and line["seconds"] > 0 for line in lines)
+
+
+def test_a_step_done_again_is_told_once(tmp_path):
+    (tmp_path / "unet").mkdir()
+    told = [{"step": 200, "loss": 1.0}, {"step": 300, "loss": 2.0}, {"step": 300, "loss": 0.123456789}]
+    (tmp_path / "unet" / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in told))
+    assert list(train.curve(tmp_path)) == [told[0], {"step": 300, "loss": 0.12346}]
+
+
 def test_the_model_opens_and_makes_a_video(runs):
     pipe = DiffusionPipeline.from_pretrained(runs / "model", dtype=torch.float32)
     frames = pipe("a fish is sleeping", num_frames=2, num_inference_steps=2, output_type="np").frames[0]
@@ -40,6 +55,13 @@ def test_a_finished_training_is_not_done_again(runs):
 def test_the_probe_judges_a_few_videos(runs):
     found = train.probe(train.Plan.quick(runs, runs / "model"))["adherence"]
     assert found["all four"]["n"] == 2
+
+
+def test_the_probe_tells_how_sharp_and_how_whole(runs):
+    plan = train.Plan.quick(runs, runs / "model")
+    found = train.probe(plan)
+    assert found["sharpness"] > 0 and found["wholeness"]["share"]["n"] == 2
+    assert "wholeness" not in train.probe(replace(plan, segmenter_out=runs / "none.safetensors"))
 
 
 def test_a_stage_waits_for_those_before_it(tmp_path):
@@ -110,7 +132,5 @@ def test_the_full_plan_replaces_the_shipped_model():
 
 
 def test_an_unknown_stage_is_refused():
-    with pytest.raises(
-        ValueError, match="stage 'gan' is unknown; stages are: judge, clip, segmenter, vae, decoder"
-    ):
+    with pytest.raises(ValueError, match="stage 'gan' is unknown; stages are: judge, clip, segmenter, vae, decoder"):
         train.main(["gan"])

@@ -12,6 +12,7 @@ Floors are numbered, and an import goes down at least one floor, never sideways,
     floor 3  verbs            generate checks recipe judging speed tables contrastive distilling trials
     floor 2  new words        newword
     floor 3  wholeness        segmenting
+    floor 3  few steps        student
     floor 3  new words        lora tuning
     floor 3  swaps            swapping
     floor 4  roof             cli course bench playground figures costs train sweep comparison knobs ledger dry_run

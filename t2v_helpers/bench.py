@@ -46,7 +46,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
 CARDS = tuple(Path(cartoon.__file__).with_name(name) for name in ("MODEL_CARD.md", "DATA_CARD.md"))
 FULL = {"prompts": 512, "held_out": 128, "renders": 1000, "clips": 256, "seeds": 32}
 QUICK = {"prompts": 32, "held_out": 16, "renders": 200, "clips": 32, "seeds": 4}
-SEED = 20_261  # of the sentences and renders; training uses other streams
+SEED = metrics.STREAM  # of the sentences and renders; training uses other streams
 CLOCK = "a robot is dancing in times square"
 TEMPORAL = {  # the four variants: which temporal layers are off
     "on": (),
@@ -59,6 +59,7 @@ BARS = {
     **{f"judge/{way}": Bar(f"judge on fresh renders, {way}: weakest label", "%", 0.99)
        for way in metrics.DISTURBANCES},
     "vae/psnr": Bar("VAE on fresh renders: PSNR", "dB", 25, 29),
+    "vae/sharpness": Bar("VAE on fresh renders: sharpness of the subject, against renders", "x"),
     **{f"vae/{x}": Bar(f"judge on reconstructions: {x}", "%", 0.97, 0.99) for x in metrics.LABELS},
     "grammar/subject": Bar("prompts from the grammar: subject", "%", 0.90, 0.98),
     "grammar/action": Bar("prompts from the grammar: action", "%", 0.85, 0.95),
@@ -68,6 +69,11 @@ BARS = {
     "held_out/all four": Bar("held-out combinations: all four", "%", 0.60, 0.85),
     "grammar/control": Bar("shuffled captions, the control: all four", "%", 0.02, below=True),
     "grammar/sharpness": Bar("sharpness of the subject, against renders", "x", 0.5, 0.9),
+    "grammar/whole": Bar("subject whole in every frame", "%"),
+    "grammar/whole drawings": Bar("subject whole in every frame, of drawings of the same sentences", "%"),
+    "grammar/wholeness": Bar("subject whole in every frame, as a part of the drawings' own share", "%"),
+    "grammar/frechet": Bar("Fréchet distance to drawings of the same sentences", "x"),
+    "grammar/frechet floor": Bar("Fréchet distance of other drawings to these", "x"),
     "timings/video": Bar("a video of 16 frames in 25 steps", "s", 8, below=True),
     "timings/first video": Bar("first video, from the start of Python", "s", 15, below=True),
     "timings/import": Bar("import t2v_helpers", "s", 0.1, below=True),
@@ -89,16 +95,18 @@ def measure_judge(renders: int) -> dict[str, Measure]:
 
 
 def measure_vae(vae, clips: int, seed: int = SEED) -> dict[str, Measure]:
-    """Fresh renders through the VAE and back: PSNR of each clip, and what the judge reads off the result."""
-    ratios, seen, asked = [], [], []
+    """Fresh renders through the VAE and back: PSNR and sharpness of each clip, and what the judge reads off it."""
+    noise, ratios, seen, asked = [], [], [], []
     for items in _chunks([cartoon.item(seed, i, split="all") for i in range(clips)], 8, "VAE"):
         frames = np.stack([item.frames for item in items])
         back = reconstruct(vae, frames)
-        ratios += [metrics.psnr(a, b) for a, b in zip(frames, back, strict=True)]
+        noise += [metrics.psnr(a, b) for a, b in zip(frames, back, strict=True)]
+        ratios += [sharpness_ratio(video, item) for video, item in zip(back, items, strict=True)]
         seen += metrics.read(back)
         asked += [item.labels for item in items]
     counted = metrics.adherence(seen, asked)
-    return {"vae/psnr": of_values(ratios), **{f"vae/{x}": of_share(counted[x]) for x in (*metrics.LABELS, "all four")}}
+    shares = {f"vae/{x}": of_share(counted[x]) for x in (*metrics.LABELS, metrics.ALL_FOUR)}
+    return {"vae/psnr": of_values(noise), "vae/sharpness": of_ratios(ratios), **shares}
 
 
 @torch.inference_mode()
@@ -113,17 +121,35 @@ def measure_prompts(pipe, prompts: int, split: str, batch_size: int = 8, steps: 
     """Videos of `prompts` sentences of a split, read by the judge: (measures, right answers word by word)."""
     part = "held_out" if split == "held_out" else "grammar"
     items = [cartoon.item(SEED, i, split=split) for i in range(prompts)]
-    seen, ratios = [], []
+    made = []
     for chunk in _chunks(list(enumerate(items)), batch_size, part):
         specs = [GenerationSpec(prompt=item.caption, seed=i, scheduler="dpm++", steps=steps) for i, item in chunk]
-        videos = [made.frames for made in generate.generate_batch(pipe, specs, batch_size)]
-        seen += metrics.read(np.stack(videos))
-        ratios += [sharpness_ratio(video, item) for video, (_, item) in zip(videos, chunk, strict=True)]
-    asked = [item.labels for item in items]
+        made += [video.frames for video in generate.generate_batch(pipe, specs, batch_size)]
+    videos, asked = np.stack(made), [item.labels for item in items]
+    seen = metrics.read(videos)
+    ratios = [sharpness_ratio(video, item) for video, item in zip(videos, items, strict=True)]
     counted, control = metrics.adherence(seen, asked), metrics.adherence(seen, metrics.shuffled(asked))
     found = {f"{part}/{x}": of_share(counted[x]) for x in (*metrics.LABELS, metrics.ALL_FOUR)}
     found |= {f"{part}/control": of_share(control[metrics.ALL_FOUR]), f"{part}/sharpness": of_ratios(ratios)}
-    return found, by_word(seen, asked)
+    looks = measure_looks(videos, items)
+    return found | {f"{part}/{name}": m for name, m in looks.items()}, by_word(seen, asked)
+
+
+def measure_looks(videos: np.ndarray, items: list[cartoon.Item]) -> dict[str, Measure]:
+    """What no label tells of videos uint8 [b f 64 64 3]: how many are whole, and how far they are from drawings.
+
+    Both beside drawings of the same sentences; the Frechet distance also by label and word, "frechet/subject/dog".
+    """
+    asked = [item.labels for item in items]
+    whole = metrics.wholeness(videos, asked).share
+    drawn = metrics.wholeness(np.stack([item.frames for item in items]), asked).share
+    found = {"whole": of_share(whole), "whole drawings": of_share(drawn)}
+    if drawn.k:
+        found["wholeness"] = Measure(*(x / drawn.share for x in (whole.share, *whole.interval)), whole.n)
+    for name, gap in metrics.frechet_to_drawings(videos, asked, SEED).items():
+        end = "" if name == "all" else f"/{name}"
+        found |= {f"frechet{end}": gap.distance, f"frechet floor{end}": gap.floor}
+    return found
 
 
 def by_word(seen: list[cartoon.Labels], asked: list[cartoon.Labels]) -> dict[str, dict[str, list[int]]]:

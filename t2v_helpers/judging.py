@@ -22,8 +22,6 @@ from t2v_helpers import arguments, cartoon, files, layout, metrics, seeding, tra
 from t2v_helpers.cartoon import judge as judges
 from t2v_helpers.training import cosine, seeded
 
-FRESH_SEED = 1_000_003  # a stream of renders that no training draws from
-
 
 @dataclass(frozen=True)
 class JudgeSettings:
@@ -108,7 +106,7 @@ def disturbed_cut(frames: np.ndarray, f: int, settings: JudgeSettings, rng: np.r
 
 def ship(judge: judges.Judge, settings: JudgeSettings, renders: int, path: Path = judges.WEIGHTS) -> dict:
     """Measure the judge on fresh renders, write it to `path` with these numbers in its header, and return them."""
-    accuracy = {w: metrics.judge_accuracy(renders, FRESH_SEED, w, judge).to_dict() for w in metrics.DISTURBANCES}
+    accuracy = {w: metrics.judge_accuracy(renders, metrics.STREAM, w, judge).to_dict() for w in metrics.DISTURBANCES}
     about = {"settings": json.dumps(asdict(settings)), "accuracy": json.dumps(accuracy)}
     files.write_whole(path, lambda temporary: judges.save(judge, temporary, about))
     return accuracy

@@ -123,6 +123,7 @@ def test_judge_is_measured_in_every_way():
 def test_vae_is_measured_on_fresh_renders(toy_pipe):
     found = bench.measure_vae(toy_pipe.vae, 3)
     assert 0 < found["vae/psnr"].value < 25 and found["vae/place"].n == 3  # the toy is not trained
+    assert found["vae/sharpness"].n == 3 and not 0.8 < found["vae/sharpness"].value < 1.2
 
 
 def test_reconstruction_of_every_video_is_its_own(toy_pipe):
@@ -135,6 +136,7 @@ def test_reconstruction_of_every_video_is_its_own(toy_pipe):
 def test_prompts_are_measured_and_counted(toy_pipe):
     found, words = bench.measure_prompts(toy_pipe, 3, "held_out", batch_size=2, steps=2)
     assert found["held_out/all four"].n == 3 and found["held_out/sharpness"].value > 0
+    assert found["held_out/whole"].n == 3 and found["held_out/frechet"].value > found["held_out/frechet floor"].value
     assert sum(asked for _, asked in words["subject"].values()) == 3
 
 
@@ -143,6 +145,14 @@ def test_sharpness_of_renders_against_renders_is_about_one():
     items = [cartoon.Item(clip(labels, i), "", labels, np.empty(0)) for i, labels in enumerate(dogs)]
     ratios = [bench.sharpness_ratio(clip(item.labels, 900 + i), item) for i, item in enumerate(items)]
     assert bench.of_ratios(ratios).value == pytest.approx(1, abs=0.1)
+
+
+def test_looks_of_drawings_are_those_of_drawings():
+    items = [cartoon.item(bench.SEED, i, frames=4, split="all") for i in range(16)]
+    found = bench.measure_looks(np.stack([item.frames for item in items]), items)
+    assert found["whole"] == found["whole drawings"] and found["wholeness"].value == 1
+    assert found["frechet"].value < 2 * found["frechet floor"].value
+    assert found["frechet/style/plain"].n < found["frechet"].n == 16
 
 
 def test_times_are_measured(toy_pipe, toy_folder):

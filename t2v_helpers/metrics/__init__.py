@@ -12,6 +12,7 @@ from t2v_helpers.metrics.judged import (
     ALL_FOUR,
     DISTURBANCES,
     LABELS,
+    STREAM,
     Adherence,
     adherence,
     check_videos,
@@ -50,8 +51,8 @@ from t2v_helpers.metrics.wholeness import (
 )
 
 __all__ = [
-    "ALL_FOUR", "CARTOON", "DISTURBANCES", "FEATURES", "LABELS", "SLOWEST", "SPECK", "Adherence", "Clip", "Gap",
-    "Measure", "Motion", "Share", "Wholeness", "adherence", "bootstrap", "check_videos", "clip_similarity",
+    "ALL_FOUR", "CARTOON", "DISTURBANCES", "FEATURES", "LABELS", "SLOWEST", "SPECK", "STREAM", "Adherence", "Clip",
+    "Gap", "Measure", "Motion", "Share", "Wholeness", "adherence", "bootstrap", "check_videos", "clip_similarity",
     "direction", "disturbed", "dominant_colours", "drawings", "features", "flicker", "flow", "frame_similarity",
     "frechet_distance", "frechet_to_drawings", "judge_about", "judge_accuracy", "judge_share", "largest_piece",
     "load_clip", "load_judge", "load_segmenter", "marked", "pieces", "psnr", "read", "sharpness", "sharpness_ratio",

@@ -14,6 +14,7 @@ from t2v_helpers.metrics.intervals import Share, check_whole
 
 LABELS = ("subject", "action", "place", "style")
 ALL_FOUR = "all four"
+STREAM = 20_261  # of the fresh drawings on which the judge is measured: here, in its weights, and in the benchmarks
 DISTURBANCES = {  # small changes that must not change what the judge reads; pixels, and parts of [-1, 1]
     "none": {},
     "blur": {"blur": 1.0},

@@ -148,11 +148,11 @@ def test_sharpness_of_renders_against_renders_is_about_one():
 
 
 def test_looks_of_drawings_are_those_of_drawings():
-    items = [cartoon.item(bench.SEED, i, frames=4, split="all") for i in range(16)]
+    items = [cartoon.item(bench.SEED, i, frames=4, split="all") for i in range(32)]
     found = bench.measure_looks(np.stack([item.frames for item in items]), items)
     assert found["whole"] == found["whole drawings"] and found["wholeness"].value == 1
     assert found["frechet"].value < 2 * found["frechet floor"].value
-    assert found["frechet/style/plain"].n < found["frechet"].n == 16
+    assert found["frechet/style/plain"].n < found["frechet"].n == 32
 
 
 def test_times_are_measured(toy_pipe, toy_folder):
@@ -278,6 +278,12 @@ def results() -> dict:
 def test_every_part_was_measured_on_the_weights_that_ship(part):
     assert part in results(), f"{part} is not measured: run `t2v bench --only {part}`"
     assert results()[part]["weights"] == bench.weights(part), f"measure again: `{results()[part]['command']}`"
+
+
+def test_the_judges_weights_and_the_benchmark_tell_one_accuracy():
+    measured = {name: m.value for name, m in bench.recorded("judge").items() if name.startswith("judge/none/")}
+    told = {f"judge/none/{name}": metrics.judge_share(name).share for name in metrics.LABELS}
+    assert told == measured and metrics.judge_share("subject").n == bench.recorded("judge")["judge/none/subject"].n
 
 
 def test_the_committed_page_is_made_of_the_committed_results():

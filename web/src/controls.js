@@ -1,0 +1,123 @@
+// The controls of one setting: a sentence, written or chosen, steps, guidance and sampler.
+
+import { LIMITS } from "./settings.js";
+import { SAMPLERS } from "./sampler.js";
+import { complaint, parts, sentence, suggestions, unknownWords } from "./words.js";
+
+export function element(tag, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...children);
+  return made;
+}
+
+export const button = (textContent, onclick) => element("button", { type: "button", textContent, onclick });
+
+const LISTS = ["subject", "action", "place", "style"];
+const options = (names) => names.map((name) => element("option", { value: name, textContent: name }));
+
+export class Controls {
+  /** Fill the page's places "first-words", "first-choices", "first-numbers", or those of "second". */
+  constructor(name, known, tokenizer) {
+    Object.assign(this, { known, tokenizer });
+    this.places = ["words", "choices", "numbers"].map((kind) => {
+      const place = document.getElementById(`${name}-${kind}`);
+      place.replaceChildren(document.getElementById(`${kind}-template`).content.cloneNode(true));
+      return place;
+    });
+    this.complaint = this.find(".complaint");
+    this.nearest = this.find(".nearest");
+    this.fillLists();
+    this.field("prompt").addEventListener("input", () => this.check());
+    for (const number of ["steps", "guidance"]) this.field(number).addEventListener("input", () => this.showNumbers());
+  }
+
+  find(selector) {
+    return this.places.map((place) => place.querySelector(selector)).find(Boolean);
+  }
+
+  field(name) {
+    return this.find(`[name="${name}"]`);
+  }
+
+  fillLists() {
+    const { subjects, actions, places, styles } = this.known.world;
+    const lists = { subject: subjects, action: actions, place: Object.keys(places), style: Object.keys(styles) };
+    for (const [name, list] of Object.entries(lists)) {
+      this.field(name).replaceChildren(...options(list));
+      this.field(name).addEventListener("change", () => this.choose());
+    }
+    this.field("sampler").replaceChildren(
+      ...this.known.samplers.map((value) => element("option", { value, textContent: SAMPLERS[value].title })),
+    );
+    for (const name of ["steps", "guidance"]) Object.assign(this.field(name), LIMITS[name]);
+    this.find(".guidance").hidden = !this.known.guidance;
+  }
+
+  /** Write the sentence that the four lists say; an animal that cannot ride gets on no horse. */
+  choose() {
+    const chosen = Object.fromEntries(LISTS.map((name) => [name, this.field(name).value]));
+    if (chosen.action === "riding a horse" && !this.known.world.riders.includes(chosen.subject)) {
+      this.say(`A ${chosen.subject} cannot ride a horse here: choose ${this.known.world.riders.join(", ")}.`);
+      return;
+    }
+    this.write(sentence(chosen, this.known.world));
+  }
+
+  /** Let the four lists say what the sentence says. */
+  follow() {
+    const said = parts(this.field("prompt").value, this.known.world);
+    for (const [name, value] of Object.entries(said)) this.field(name).value = value;
+  }
+
+  write(text) {
+    this.field("prompt").value = text;
+    this.check();
+  }
+
+  add(word) {
+    this.write(`${this.field("prompt").value.trim()} ${word}`.trim());
+  }
+
+  get value() {
+    const number = (name) => Number(this.field(name).value);
+    return {
+      prompt: this.field("prompt").value.trim().replace(/\s+/g, " "),
+      steps: number("steps"),
+      guidance: this.known.guidance ? number("guidance") : 1,
+      sampler: this.field("sampler").value,
+    };
+  }
+
+  set value(setting) {
+    for (const name of ["prompt", "steps", "guidance", "sampler"]) this.field(name).value = setting[name];
+    this.showNumbers();
+    this.check();
+  }
+
+  showNumbers() {
+    for (const name of ["steps", "guidance"]) this.field(name).nextElementSibling.textContent = this.field(name).value;
+  }
+
+  /** Say what is wrong with the sentence, and offer words that are nearly spelt so; "" where nothing is. */
+  check() {
+    const text = this.field("prompt").value;
+    const { world } = this.known;
+    const [unknown] = unknownWords(text, world.vocabulary);
+    const near = unknown ? suggestions(unknown.toLowerCase(), world.vocabulary) : [];
+    this.nearest.hidden = !near.length;
+    this.nearest.replaceChildren("Did you mean", ...near.map((word) => this.replacement(unknown, word)));
+    this.follow();
+    return this.say(complaint(text, world, this.tokenizer));
+  }
+
+  replacement(unknown, word) {
+    const whole = new RegExp(`(?<![\\p{L}\\p{N}])${unknown}(?![\\p{L}\\p{N}])`, "iu");
+    return button(word, () => this.write(this.field("prompt").value.replace(whole, word)));
+  }
+
+  say(text) {
+    this.complaint.textContent = text;
+    this.field("prompt").setAttribute("aria-invalid", String(Boolean(text)));
+    return text;
+  }
+}

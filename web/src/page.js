@@ -1,0 +1,227 @@
+// The page: controls on one side, the stage on the other, and the worker that computes behind both.
+
+import { Controls, button, element } from "./controls.js";
+import { canRecord, fileName, saveFrames, saveGif, saveWebm } from "./save.js";
+import { EXAMPLES, LIMITS, fromHash, toHash, wrongNumber } from "./settings.js";
+import { Stage } from "./stage.js";
+import { Tokenizer } from "./tokens.js";
+import { missing } from "./unpack.js";
+
+const byId = (id) => document.getElementById(id);
+const PARTS = ["known", "runtime", "text", "unet", "sketch", "decoder"];
+
+const known = JSON.parse(byId("known").textContent);
+const tokenizer = new Tokenizer(known.tokenizer, known.tokens);
+const first = new Controls("first", known, tokenizer);
+const second = new Controls("second", known, tokenizer);
+const stage = new Stage(known, tokenizer);
+let worker;
+let request = 0;
+let busy = false;
+let threads = 1;
+let ready = false;
+
+// --- what the reader asks
+
+function settings() {
+  const seed = Number(byId("seed").value.trim() || NaN);
+  const asked = byId("compare").checked ? [first, second] : [first];
+  return asked.map((controls) => ({ ...controls.value, seed }));
+}
+
+/** Say what cannot be made, at its sentence or above the button, and go there; true if there is anything. */
+function refused(asked) {
+  const wrong = [first, second].slice(0, asked.length).find((controls) => controls.check());
+  const problem = asked.map((one) => wrongNumber(one, known)).find(Boolean);
+  if (problem) byId("problem").textContent = problem;
+  wrong?.field("prompt").focus();
+  return Boolean(wrong || problem);
+}
+
+function show({ settings: [one, two], problems }) {
+  byId("seed").value = one.seed;
+  first.value = one;
+  second.value = two ?? one;
+  byId("compare").checked = Boolean(two);
+  showSecond();
+  byId("problem").textContent = problems.join(" ");
+}
+
+function showSecond() {
+  byId("second").hidden = !byId("compare").checked;
+}
+
+function make() {
+  const asked = settings();
+  if (refused(asked) || !ready) return;
+  history.replaceState(null, "", toHash(asked));
+  stage.begin(asked);
+  setBusy(true);
+  worker.postMessage({ make: { id: ++request, settings: asked } });
+}
+
+/** Where the screen is below the window, as on a phone, go there. */
+function bringIntoView() {
+  const { top, bottom } = byId("stage").getBoundingClientRect();
+  if (busy && (top > innerHeight * 0.6 || bottom < innerHeight * 0.3)) byId("stage").scrollIntoView({ block: "start" });
+}
+
+function setBusy(yes, text) {
+  busy = yes;
+  byId("make").textContent = yes ? "Stop" : "Make the video";
+  byId("status").textContent = text ?? (yes ? "Drawing noise…" : "");
+  if (yes) byId("progress").value = 0;
+  for (const button of byId("keep").children) button.disabled = yes;
+}
+
+function stop() {
+  worker.postMessage({ stop: true });
+  request++;
+  setBusy(false, "Stopped.");
+  byId("progress").value = 0;
+}
+
+// --- what the worker answers
+
+function receive({ data }) {
+  if (data.opened) return opened(data);
+  if (data.problem) return fail(data.problem);
+  if (data.id !== request) return;
+  if (data.done) {
+    stage.end();
+    const shared = threads > 1 ? ` with ${threads} threads` : "";
+    setBusy(false, `Done in ${(data.done / 1000).toFixed(1)} seconds, on this device${shared}.`);
+    return;
+  }
+  stage.add(data.video, data);
+  const { index, total, video } = data;
+  const videos = stage.takes.length;
+  byId("progress").value = (video + (index + 1) / total) / videos;
+  const which = videos > 1 ? `, video ${video + 1}` : "";
+  byId("status").textContent = index < 0 ? "This is the noise." : `Call ${index + 1} of ${total}${which}`;
+}
+
+function opened(data) {
+  ready = true;
+  threads = data.threads;
+  byId("make").disabled = false;
+  byId("status").textContent = "Ready.";
+  make();
+}
+
+/** Say what went wrong; the page stays. */
+function fail(text) {
+  byId("problem").textContent = text;
+  setBusy(false, "");
+  byId("make").disabled = byId("stage").hidden = !ready;
+}
+
+// --- to begin with
+
+/** The texts of the parts, taken out of the page so that their memory can be freed. Error: one is missing. */
+function takeParts() {
+  return Object.fromEntries(
+    PARTS.map((name) => {
+      const part = byId(`part-${name}`);
+      const text = part?.textContent;
+      if (!text) throw new Error(`This copy of the page is damaged (its part “${name}” is missing): get it again.`);
+      part.remove();
+      return [name, text];
+    }),
+  );
+}
+
+function wake() {
+  const problem = missing();
+  if (problem) return fail(problem);
+  const source = new Blob([byId("worker").textContent], { type: "text/javascript" });
+  worker = new Worker(URL.createObjectURL(source));
+  worker.onmessage = receive;
+  worker.onerror = ({ message }) =>
+    fail(`The model could not start (${message || "nobody knows why"}): load the page again.`);
+  try {
+    worker.postMessage({ open: takeParts() });
+  } catch (error) {
+    fail(error.message);
+  }
+}
+
+function listen() {
+  byId("form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (busy) return stop();
+    byId("problem").textContent = "";
+    make();
+    bringIntoView();
+  });
+  for (const controls of [first, second]) {
+    controls.field("prompt").addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+      event.preventDefault();
+      byId("form").requestSubmit();
+    });
+  }
+  byId("compare").addEventListener("change", () => {
+    if (byId("compare").checked) second.value = first.value;
+    showSecond();
+  });
+  byId("dice").addEventListener(
+    "click",
+    () => (byId("seed").value = Math.floor(Math.random() * (LIMITS.seed.max + 1))),
+  );
+  addEventListener("hashchange", () => {
+    show(fromHash(location.hash, known));
+    if (busy) stop();
+    if (ready) make();
+  });
+  listenToKeep();
+}
+
+function listenToKeep() {
+  const size = () => stage.size;
+  const name = () => fileName(stage.takes[0].setting);
+  const keep = (id, said, action) =>
+    byId(id).addEventListener("click", async () => {
+      if (!stage.done) return;
+      byId("kept").textContent = (await action()) ?? said;
+    });
+  keep("gif", "The GIF is among your downloads.", () => saveGif(stage.videos, size(), known.fps, name()));
+  keep("webm", "The WebM is among your downloads.", () => saveWebm(stage.videos, size(), known.fps, name()));
+  keep("png", "The frames are among your downloads.", () => saveFrames(stage.videos, size(), name()));
+  keep("link", "The link is on your clipboard: it holds the whole setting.", copyLink);
+  byId("webm").hidden = !canRecord();
+}
+
+async function copyLink() {
+  try {
+    await navigator.clipboard.writeText(location.href);
+  } catch {
+    return `The browser does not let this page copy. The link: ${location.href}`;
+  }
+}
+
+function tryOut(sentence) {
+  first.write(sentence);
+  if (!busy) byId("form").requestSubmit();
+}
+
+function fill() {
+  byId("examples").append(
+    ...EXAMPLES.map((text) =>
+      element(
+        "li",
+        {},
+        button(text, () => tryOut(text)),
+      ),
+    ),
+  );
+  byId("vocabulary").append(...known.world.vocabulary.map((word) => button(word, () => first.add(word))));
+}
+
+fill();
+show(fromHash(location.hash, known));
+listen();
+stage.begin(settings());
+setBusy(false, "Waking the model…");
+byId("make").disabled = true;
+wake();

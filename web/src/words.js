@@ -1,0 +1,86 @@
+// What may be said: the words of the model's world, and one plain sentence about a prompt that cannot be made.
+// unknownWords does what unknown_words of t2v_helpers/cartoon/grammar.py does.
+
+const SHOWN = 5; // unknown words named before "and 7 more"
+
+const unique = (list) => [...new Set(list)];
+const spoken = (text) => text.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? [];
+
+/** Words of a text outside the vocabulary, each once, then symbols such as an emoji; or punctuation, if it is all. */
+export function unknownWords(text, vocabulary) {
+  const words = spoken(text);
+  const signs = text.match(/\p{S}/gu) ?? [];
+  if (!words.length && !signs.length) return text.split(/\s+/).filter(Boolean);
+  return unique([...words.filter((word) => !vocabulary.includes(word)), ...signs]);
+}
+
+/** How many letters must be put in, taken out, changed or swapped with their neighbour (Damerau & Levenshtein). */
+export function distance(a, b) {
+  const rows = [Array.from({ length: b.length + 1 }, (_, j) => j)];
+  for (let i = 1; i <= a.length; i++) {
+    rows[i] = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const changed = rows[i - 1][j - 1] + (a[i - 1] !== b[j - 1]);
+      rows[i][j] = Math.min(rows[i - 1][j] + 1, rows[i][j - 1] + 1, changed);
+      if (a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) rows[i][j] = Math.min(rows[i][j], rows[i - 2][j - 2] + 1);
+    }
+  }
+  return rows[a.length][b.length];
+}
+
+/** Up to three words that are spelt nearly like this one, or begin like it; the nearest first. */
+export function suggestions(word, vocabulary) {
+  if (word.length < 2 || word.length > 20) return [];
+  const begins = (known) => word.length > 2 && known.startsWith(word.slice(0, 3));
+  const near = vocabulary
+    .map((known) => ({
+      known,
+      far: Math.min(distance(word, known), begins(known) ? 1.5 : Infinity),
+      longer: Math.abs(known.length - word.length),
+    }))
+    .filter(({ known, far }) => far <= Math.max(1.5, known.length / 3) && known.length > 1);
+  return near
+    .sort((a, b) => a.far - b.far || a.longer - b.longer)
+    .slice(0, 3)
+    .map(({ known }) => known);
+}
+
+const quoted = (words) => words.map((word) => `“${word.slice(0, 24)}${word.length > 24 ? "…" : ""}”`).join(", ");
+
+function listed(words) {
+  const rest = words.length - SHOWN;
+  return quoted(words.slice(0, SHOWN)) + (rest > 0 ? ` and ${rest} more` : "");
+}
+
+/** Why a prompt cannot be made, in a sentence, or "" where it can. */
+export function complaint(prompt, { vocabulary }, tokenizer) {
+  if (!prompt.trim()) return "The sentence is empty: say what to show, for example “a robot is dancing on the moon”.";
+  if (/\p{Cs}/u.test(prompt)) return "The sentence has half a character in it: type it again.";
+  const unknown = unknownWords(prompt, vocabulary);
+  if (unknown.length) return `The model does not know ${listed(unknown)}: it has only seen a small world of cartoons.`;
+  const words = tokenizer.words(prompt);
+  const room = tokenizer.room - 2;
+  let count = 0;
+  const lost = words.filter((word) => (count += word.tokens.length) > room).map((word) => word.text);
+  return lost.length ? `The sentence has ${count} words, and ${room} fit: leave out ${listed(lost)}.` : "";
+}
+
+/** A sentence for a subject, an action, a place and a style, as caption() of grammar.py writes it. */
+export function sentence({ subject, action, place, style }, { places, styles }) {
+  const article = "aeiou".includes(subject[0]) ? "an" : "a";
+  return `${article} ${subject} is ${action} ${places[place]} ${styles[style]}`.trim().replace(/ +/g, " ");
+}
+
+/** The parts that a sentence names, as parse() of grammar.py finds them; a part that it leaves out is missing. */
+export function parts(text, { subjects, keywords }) {
+  const said = ` ${spoken(text).join(" ")} `;
+  const found = { place: "room", style: "plain" };
+  for (const [kind, labels] of Object.entries(keywords)) {
+    for (const [key, label] of Object.entries(labels)) if (said.includes(` ${key} `)) found[kind] = label;
+  }
+  const named = said
+    .replace(/ riding (a|the) horse /, " ")
+    .split(" ")
+    .find((word) => subjects.includes(word));
+  return named ? { ...found, subject: named } : found;
+}

@@ -1,0 +1,70 @@
+// The worker: opens the model once, then makes one video at a time, so that the page never waits.
+//
+// In:  { open: { name: text of a part } }, { make: { id, settings } }, { stop: true }
+// Out: { opened: true, threads: number }, { id, video, index, total, pixels, maps }, { id, done: milliseconds }, { id, problem }
+
+import * as ort from "onnxruntime-web/wasm";
+import { Model } from "./model.js";
+import { unpack } from "./unpack.js";
+
+// Threads share memory, which a browser allows where the page is isolated: served with two headers, and never from a file.
+const MOST_THREADS = 4; // the model is too small to keep more busy
+const threads = self.crossOriginIsolated ? Math.min(MOST_THREADS, navigator.hardwareConcurrency) : 1;
+
+let model;
+let wanted; // the request that is being answered
+let queue = Promise.resolve(); // one thing at a time
+
+const turn = () => new Promise((resolve) => setTimeout(resolve)); // lets a message in
+
+async function open(texts) {
+  const parts = {};
+  for (const [name, text] of Object.entries(texts)) parts[name] = await unpack(name, text);
+  ort.env.wasm.wasmBinary = parts.runtime;
+  ort.env.wasm.numThreads = threads;
+  ort.env.logLevel = "error";
+  model = await Model.open(ort, JSON.parse(new TextDecoder().decode(parts.known)), parts);
+  postMessage({ opened: true, threads });
+}
+
+/** All videos of a request, one after the other. Pixels are sent after every call; first, those of the noise. */
+async function make({ id, settings }) {
+  const started = performance.now();
+  for (const [video, setting] of settings.entries()) {
+    for await (const step of model.make(setting)) {
+      await turn();
+      if (wanted !== id) return;
+      const { index, total, maps } = step;
+      const last = index === total - 1;
+      const pixels = await (last ? model.decode(step.x) : model.decode(step.x0, "sketch"));
+      postMessage({ id, video, index, total, pixels, maps });
+    }
+  }
+  postMessage({ id, done: performance.now() - started });
+}
+
+/** A sentence about an error, for the reader. */
+function sentence(error) {
+  const text = error?.message ?? String(error);
+  if (error instanceof RangeError || /memory|allocat/i.test(text)) {
+    return "The browser has too little memory for the model: close other tabs, then load the page again.";
+  }
+  return error?.cause ? text : `The model stopped (${text.slice(0, 200)}): load the page again.`;
+}
+
+async function answer({ open: texts, make: request }) {
+  try {
+    if (texts) await open(texts);
+    if (request) await make(request);
+  } catch (error) {
+    postMessage({ id: request?.id, problem: sentence(error) });
+  }
+}
+
+function receive({ data }) {
+  wanted = data.make?.id; // so that whatever is being made stops
+  queue = queue.then(() => answer(data));
+}
+
+// onnxruntime starts its threads from this same script, under that name, and speaks to them itself.
+if (!self.name.startsWith("em-pthread")) onmessage = receive;

@@ -1,0 +1,36 @@
+// How long the page takes, in a browser without a window, one thread; a JSON object of milliseconds.
+//
+//     node web/test/bench.js outputs/live.html chromium
+
+import { statSync } from "node:fs";
+import { pathToFileURL } from "node:url";
+import { chromium } from "playwright-core";
+
+const [file, executablePath] = process.argv.slice(2);
+const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+const page = await browser.newPage();
+
+const says = (words) =>
+  page.waitForFunction((start) => document.getElementById("status").textContent.startsWith(start), words, {
+    timeout: 240_000,
+    polling: 10,
+  });
+
+const opened = performance.now();
+const since = (start) => Math.round(performance.now() - start);
+await page.goto(pathToFileURL(file).href, { timeout: 240_000 });
+const found = { megabytes: Math.round(statSync(file).size / 1e5) / 10, page: since(opened) };
+await says("This is the noise");
+found.ready = since(opened);
+await says("Done");
+found.firstVideo = since(opened);
+const pressed = performance.now();
+await page.click("#make");
+await says("This is the noise");
+found.movingNoise = since(pressed);
+await says("Call 1");
+found.firstGuess = since(pressed);
+await says("Done");
+found.nextVideo = since(pressed);
+await browser.close();
+console.log(JSON.stringify(found));

@@ -1,4 +1,4 @@
-"""Text to video, taught from nothing: the helpers behind the notebooks, a folder for each question.
+"""Text to video, taught from scratch: the helpers behind the notebooks, a folder for each question.
 
 A folder imports only from those to its left (pyproject.toml holds the contract, `make lint` checks it):
 

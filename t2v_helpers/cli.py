@@ -7,32 +7,34 @@ Bad input ends in one sentence on stderr and exit status 2. Libraries are import
 import argparse
 import hashlib
 import importlib
+import io
 import json
-import math
 import os
 import re
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
+from functools import partial
 from pathlib import Path
 
 from t2v_helpers.core import arguments, files
-from t2v_helpers.core.model_names import CHOICES
+from t2v_helpers.core.model_names import CHOICES, WAN
 from t2v_helpers.diffusion.scheduler_list import SCHEDULERS
 
 MODULES = {  # commands with a `main` and options of their own: where, and their line in the help
     "sweep": ("model.sweep", "make a grid of videos: prompts, schedulers, steps, seeds; resume where it stopped"),
     "run": ("course.run", "run every notebook; leave pages, videos and an index in outputs/"),
+    "preflight": ("course.preflight", "is this seat ready for a lesson? and the table of all seats"),
     "costs": ("course.costs", "copy what the last run cost into the README"),
     "tolerances": ("course.tolerances", "compare the last run with its limits"),
     "train": ("training.stages", "train the cartoon model from scratch"),
     "bench": ("studies.release", "measure the model: every bar with its number and interval"),
     "study": ("studies.study", "what takes hours: list the tables behind the notebooks, or resume one"),
-    "dry-run": (
-        "course.dry_run.command",
-        "the real model with random weights: load it, run a step, measure memory",
-    ),
+    "dry-run": ("course.dry_run.command", "the real model with random weights: load it, run a step, measure memory"),
     "figures": ("show.figures", "make the pictures in images/ again"),
 }
 INPUT_ERRORS = (ValueError, OSError, MemoryError, ImportError, FloatingPointError)
@@ -44,9 +46,14 @@ MOST_CLIPS = 50  # in one row or column they fit into an mp4 (16384 pixels), and
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit status: 0; 1 where something failed; 2 for bad input."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # None where it is closed
+            stream.reconfigure(errors="backslashreplace")  # a terminal of ASCII alone is no reason to fail at the end
     try:
-        status = _run(argv)
-        sys.stdout.flush()
+        with _terminable():
+            status = _run(argv)
+        if sys.stdout:
+            sys.stdout.flush()
         return status
     except BrokenPipeError:  # the reader has closed the pipe: `t2v trace cartoon | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python still flushes stdout when it exits
@@ -59,6 +66,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends the command as Ctrl-C does: what is half written is removed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _run(argv: list[str]) -> int:
     if argv and argv[0] in MODULES:
         return importlib.import_module(f"t2v_helpers.{MODULES[argv[0]][0]}").main(argv[1:])
@@ -68,9 +88,10 @@ def _run(argv: list[str]) -> int:
 
 def sentence(error: Exception) -> str:
     """An error's message in one line; an error of the operating system names its file."""
-    if isinstance(error, OSError) and error.filename:
-        return f"{error.filename}: {error.strerror}."
-    return " ".join(str(error).split()) or f"{type(error).__name__}."
+    if isinstance(error, OSError) and error.strerror:
+        named = f"{error.filename}: " if error.filename else ""
+        return arguments.brief(f"{named}{error.strerror.rstrip('.')}.")
+    return arguments.brief(str(error)) or f"{type(error).__name__}."
 
 
 def _hint(error: Exception, argv: list[str]) -> str:
@@ -84,9 +105,6 @@ def _hint(error: Exception, argv: list[str]) -> str:
     return ""
 
 
-# --- options
-
-
 def parser() -> arguments.Parser:
     """The parser of all commands; those of MODULES are only named here and read their options themselves."""
     p = arguments.Parser(prog="t2v", description="Videos from words.")
@@ -94,7 +112,7 @@ def parser() -> arguments.Parser:
     for command, (options, words) in COMMANDS.items():
         own = commands.add_parser(command.__name__, help=words)
         options(own)
-        own.add_argument("--json", action="store_true", help="print the result as JSON")
+        arguments.add(own, "json")
         own.set_defaults(command=command)
     for name, (_, words) in MODULES.items():
         commands.add_parser(name, help=words)
@@ -105,23 +123,13 @@ def _generate_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("prompt", help='what to show: "a robot is dancing in times square in van gogh style"')
     beside = "the video's file, .mp4; its record and a filmstrip go next to it (outputs/, named after the prompt)"
     p.add_argument("-o", "--out", type=arguments.path, help=beside)
-    p.add_argument("--model", default="cartoon", help=f"{CHOICES} (%(default)s)")
-    p.add_argument("--device", default="auto", help="auto, cpu, cuda (also for ROCm) or cuda:1")
-    p.add_argument("--dtype", default="auto", help="auto, float32, float16 or bfloat16")
+    p.add_argument("--model", default="cartoon", help=f"{CHOICES}, or {WAN} (%(default)s)")
+    arguments.add(p, "device", "dtype", "offline")
     p.add_argument("--memory", help="such as 8GiB: choose options so that the video fits, and print them")
     p.add_argument("--fast", action="store_true", help="several times faster, but another video: see 10_speed")
     p.add_argument("--lora", type=arguments.path, help="a folder with a LoRA that has learned words: see notebook 07")
-    p.add_argument("--offline", action="store_true", default=None, help="download nothing")
-    asked = {"default": argparse.SUPPRESS}  # what is not given takes GenerationSpec's default
-    pixels = "pixels, a multiple of 16 for the cartoon, up to 1024 (the model's own)"
-    p.add_argument("--negative-prompt", **asked, help="what not to show (nothing)")
-    p.add_argument("--seed", type=int, **asked, help="another seed, another video: from 0 to 4294967295 (0)")
-    p.add_argument("--scheduler", **asked, help=f"of {', '.join(SCHEDULERS)} (dpm++)")
-    p.add_argument("--steps", type=int, **asked, help="more steps, more time: from 1 to 1000 (25)")
-    p.add_argument("--guidance", type=float, **asked, help="how closely to follow the words: 1 to 100 (the model's)")
-    p.add_argument("--frames", type=int, **asked, help="from 1 to 200 (16)")
-    p.add_argument("--height", type=int, **asked, help=pixels)
-    p.add_argument("--width", type=int, **asked, help=pixels)
+    p.add_argument("--seed", type=int, default=0, help="another seed, another video: from 0 to 4294967295 (0)")
+    arguments.add_spec(p, SCHEDULERS)
 
 
 def _info_options(p: argparse.ArgumentParser) -> None:
@@ -146,62 +154,86 @@ def _trace_options(p: argparse.ArgumentParser) -> None:
 
 
 def _download_options(p: argparse.ArgumentParser) -> None:
-    kinds = "float16 for a GPU; float32 for a CPU, and for notebook 11 (%(default)s)"
-    p.add_argument("--dtype", choices=("float16", "float32"), default="float16", help=kinds)
-
-
-# --- the commands
+    kinds = "of modelscope: float16 for a GPU; float32 for a CPU, and for notebook 11 (%(default)s)"
+    one = p.add_mutually_exclusive_group()
+    one.add_argument("--model", choices=("modelscope", WAN), default="modelscope", help="(%(default)s)")
+    one.add_argument("--dtype", choices=("float16", "float32"), default="float16", help=kinds)
 
 
 def generate(options: argparse.Namespace) -> int:
-    """Make a video. Errors: of loading.load, lora.load and generate.generate; ValueError: unknown words."""
+    """Make a video. Errors: of loading.load, lora.load, generate.generate and later.wan; ValueError: unknown words."""
+    from tqdm import tqdm
+
     from t2v_helpers.core.records import GenerationSpec
-    from t2v_helpers.model import generate, loading, validation
+    from t2v_helpers.model import generate
 
     given = {f.name: getattr(options, f.name) for f in fields(GenerationSpec) if hasattr(options, f.name)}
-    spec = GenerationSpec(**given)
-    path = options.out or _default_out(options, spec)
-    _check_out(path)
-    validation.check_early(options.model, spec)
-    pipe = _load(options, spec)
-    if loading.is_cartoon(pipe):
-        validation.refuse_unknown_words(f"{spec.prompt} {spec.negative_prompt}", pipe.new_words)
-    validation.check(pipe, spec)
-    made = _with_bar(lambda progress: generate.generate(pipe, spec, progress))
-    generate.save(made, path, loading.defaults(pipe).fps)
+    path, make, calls, fps = (_by_wan if options.model == WAN else _by_unet)(options, given)
+    with tqdm(total=calls, unit="step", desc="denoising") as bar:
+        made = make(lambda step: bar.update())
+    generate.save(made, path, fps)
     record = made.record
     words = f"{path}: {record.seconds:.1f} s, {record.peak_memory_mib:.0f} MiB; what was asked is in {path.stem}.json"
     _print({"path": str(path), "record": asdict(record)} if options.json else words)
     return 0
 
 
-def _default_out(options: argparse.Namespace, spec) -> Path:
+def _by_unet(options: argparse.Namespace, given: dict) -> tuple[Path, Callable, int, int]:
+    """Where the video goes, what makes it, given a function for its progress, in how many calls; frames a second."""
+    from t2v_helpers.core.records import GenerationSpec
+    from t2v_helpers.diffusion import schedulers
+    from t2v_helpers.model import generate, loading, validation
+
+    bare = loading.outline(options.model)
+    spec = GenerationSpec(**loading.sampling(bare) | given)
+    path = _out(options, spec)
+    validation.check_early(bare, [spec], _taught(options, bare.unet))
+    pipe = _load(options, spec)
+    validation.check(pipe, spec)
+    calls = schedulers.unet_calls(spec.scheduler, spec.steps)
+    return path, partial(generate.generate, pipe, spec), calls, loading.defaults(pipe).fps
+
+
+def _by_wan(options: argparse.Namespace, given: dict) -> tuple[Path, Callable, int, int]:
+    """The same with Wan 2.1. ValueError: an option that works on a UNet."""
+    from t2v_helpers.core.records import GenerationSpec
+    from t2v_helpers.model.later import wan
+
+    wan.refuse(memory=options.memory, fast=options.fast, lora=options.lora)
+    spec, path = wan.spec(**given), _out(options, GenerationSpec(**given))
+    return path, wan.maker(spec, options.device, options.dtype, options.offline), spec.steps, wan.FPS
+
+
+def _out(options: argparse.Namespace, spec) -> Path:
+    """The video's file: as named, or after what is asked. Errors: see `_check_out`."""
     added = ["fast"] * options.fast + ([options.lora.resolve().name] if options.lora else [])
-    return Path("outputs", "-".join([_name(options.model, spec), *added]) + ".mp4")
+    path = options.out or Path("outputs", "-".join([_name(options.model, spec), *added]) + ".mp4")
+    _check_out(path)
+    return path
+
+
+def _taught(options: argparse.Namespace, unet) -> tuple[str, ...]:
+    """The words of the LoRA that the options name, if any."""
+    if options.lora is None:
+        return ()
+    from t2v_helpers.model import lora
+
+    return lora.words_for(unet, options.model, options.lora)
 
 
 def _load(options: argparse.Namespace, spec):
-    """The pipeline that the options name, with its LoRA; a video's record names both."""
+    """The pipeline that the options name, by a memory plan and with a LoRA if asked; a video's record names both."""
     from t2v_helpers.model import loading
 
-    chosen = {"memory": _plan(options, spec), "fast": options.fast}
-    pipe = loading.load(options.model, options.device, options.dtype, options.offline, **chosen)
+    where, plan = (options.device, options.dtype), None
+    if options.memory is not None:
+        plan = loading.plan(options.model, options.memory, *where, spec.frames, spec.height, spec.width)
+    pipe = loading.load(options.model, *where, options.offline, memory=plan, fast=options.fast)
     if options.lora is not None:
         from t2v_helpers.model import lora
 
         lora.load(pipe, options.lora)
-        pipe.model_name += f" with {options.lora.resolve().name}"
     return pipe
-
-
-def _plan(options: argparse.Namespace, spec):
-    """The memory plan for --memory, which loading prints; None without it."""
-    from t2v_helpers.model import loading
-
-    if options.memory is None:
-        return None
-    size = spec.frames, spec.height, spec.width
-    return loading.plan(options.model, options.memory, options.device, options.dtype, *size)
 
 
 def info(options: argparse.Namespace) -> int:
@@ -209,40 +241,45 @@ def info(options: argparse.Namespace) -> int:
     from t2v_helpers.machine import doctor, probe, rocm
 
     found, settings = doctor.look(), rocm.settings(probe.look_at_torch(), os.environ)
-    found = replace(found, problems=found.problems + _memory_problems(found))
-    if not options.json:
-        _print(f"{found}\n\n{rocm.text(settings)}".rstrip())
-    tried, advice = ([], []) if options.quick else _trials(options.json)
+    found = replace(found, problems=[*found.problems, *_further_problems(found)])
+    say = (lambda text: None) if options.json else partial(print, flush=True)
+    say(f"{found}\n\n{rocm.text(settings)}".rstrip())
+    tried, advice = ([], []) if options.quick else _trials(say)
     if options.json:
-        lists = {"settings": settings, "trials": tried}
-        lists = {name: [asdict(one) for one in values] for name, values in lists.items()}
-        _print(asdict(found) | lists | {"advice": advice})
+        lists = {"settings": list(map(asdict, settings)), "trials": list(map(asdict, tried)), "advice": advice}
+        _print(asdict(found) | lists)
     return 0
 
 
-def _memory_problems(found) -> list:
-    """What is wrong with the variable T2V_MEMORY; nothing is checked where torch does not load."""
-    from t2v_helpers.machine import doctor
+def _further_problems(found) -> Iterator:
+    """What is wrong with the variable T2V_MEMORY and with ffmpeg, each where the packages that tell are there."""
+    from t2v_helpers.machine.doctor import Problem
 
-    if not found.t2v_memory or found.build == "none":
-        return []
-    from t2v_helpers.model import memory_plan
+    if found.t2v_memory and found.build != "none":
+        from t2v_helpers.model import memory_plan
 
+        try:
+            memory_plan.parse_bytes(found.t2v_memory)
+        except ValueError as error:
+            yield Problem("the variable T2V_MEMORY is not a size", f"unset it or correct it: {error}")
     try:
-        memory_plan.parse_bytes(found.t2v_memory)
-    except ValueError as error:
-        return [doctor.Problem("the variable T2V_MEMORY is not a size", f"unset it or correct it: {error}")]
-    return []
+        from t2v_helpers.core import video
+    except (ImportError, OSError):
+        return
+    try:
+        video.check_encoder()
+    except OSError as error:
+        what, _, fix = str(error).rpartition(": ")
+        yield Problem(what, fix.rstrip("."))
 
 
-def _trials(silent: bool) -> tuple[list, list[str]]:
-    """The trials and the advice on them, printed one by one unless `silent`: a trial may take a while."""
+def _trials(say: Callable) -> tuple[list, list[str]]:
+    """The trials and the advice on them; `say` gets each at once, for a trial may take a while."""
     try:
         from t2v_helpers.model import dtype_trials
     except (ImportError, OSError) as error:
-        print(f"\nNothing could be tried ({error}): fix the above first.", file=sys.stderr)
+        print(f"\nNothing could be tried ({files.reason(error)}): fix the above first.", file=sys.stderr)
         return [], []
-    say = (lambda text: None) if silent else (lambda text: print(text, flush=True))
     tried = []
     say("\nTried:")
     for trial in dtype_trials.run():
@@ -284,14 +321,14 @@ def trace(options: argparse.Namespace) -> int:
 
 
 def download(options: argparse.Namespace) -> int:
-    """Fetch the real model into the cache, check every byte, and print its folder. Errors: those of hub.folder."""
+    """Fetch a model into the cache, check every byte, and print its folder. Errors: those of hub.fetched."""
     import torch
 
-    from t2v_helpers.model import hub, loading
+    from t2v_helpers.model import loading
+    from t2v_helpers.model.later import wan
 
-    dtype = getattr(torch, options.dtype)
-    path = str(hub.folder(dtype, None, int(loading.WORKING * hub.size(dtype)), quiet=False, check=True))
-    _print({"path": path} if options.json else path)
+    path = wan.fetch(check=True) if options.model == WAN else loading.download(getattr(torch, options.dtype))
+    _print({"path": str(path)} if options.json else str(path))
     return 0
 
 
@@ -302,8 +339,6 @@ COMMANDS = {  # the commands of this file: their options, and their line in the 
     trace: (_trace_options, "what is inside a model: parameters and FLOPs, without its weights"),
     download: (_download_options, "fetch the real model, for later or for other seats"),
 }
-
-# --- small parts
 
 
 def _name(model: str, spec) -> str:
@@ -333,23 +368,8 @@ def _check_out(path: Path) -> None:
         if any(one.exists() for one in beside[1:]):
             GenerationRecord.load(path)
     except (ValueError, FileNotFoundError) as error:
-        raise ValueError(
-            f"--out {str(path)!r} would replace {beside[1].name} and {beside[2].name}, which are not a "
-            f"video's filmstrip and record ({error}): choose another name."
-        ) from error
-
-
-def _with_bar(work):
-    """`work(progress)` with a bar on stderr that counts the steps."""
-    from tqdm import tqdm
-
-    with tqdm(unit="step", desc="denoising") as bar:
-
-        def progress(step):
-            bar.total = step.total
-            bar.update()
-
-        return work(progress)
+        lost = f"{beside[1].name} and {beside[2].name}, which are not a video's filmstrip and record ({error})"
+        raise ValueError(f"--out {str(path)!r} would replace {lost}: choose another name.") from error
 
 
 def _write_sheet(items: list, path: Path, columns: int) -> None:
@@ -359,23 +379,16 @@ def _write_sheet(items: list, path: Path, columns: int) -> None:
     sheet = video.grid(clips, columns)  # [f h w c]
     if path.suffix.lower() == ".png":
         video.write_png(sheet[len(sheet) // 2], path)
-    elif path.suffix.lower() == ".gif":
-        video.write_gif(sheet, path)
     else:
-        video.write_mp4(sheet, path)
+        (video.write_gif if path.suffix.lower() == ".gif" else video.write_mp4)(sheet, path)
 
 
 def _print(result: str | dict) -> None:
     """Print a text as it is, a dict as JSON with null for NaN and infinity."""
-    print(result if isinstance(result, str) else json.dumps(_finite(result), indent=2))
-
-
-def _finite(value):
-    if isinstance(value, dict):
-        return {key: _finite(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    if not isinstance(result, str):
+        finite = json.loads(json.dumps(result), parse_constant=lambda name: None)
+        result = json.dumps(finite, indent=2)
+    print(result)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
     toy_folder, toy_pipe   the cartoon's layout: 8 latent channels, 64x64 pixels, 24 tokens, weights stored in fp16
     hub_folder, hub_pipe   the hub's ModelScope layout, file by file: two variants, old names of the weights, a text
                            encoder that says torch_dtype float16
+    wan_folder             the layout of the hub's Wan 2.1, whose tokenizer passes for the published one
+    student_folders        the cartoon's layout again, as students: a tiny autoencoder, a scheduler of few steps
     solution               a function out of the solution of an exercise
 
 The pipelines are shared by the whole run: a test that changes one puts it back, or loads its own from the folder.
@@ -13,15 +15,26 @@ import json
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported, which reads it once
 
 import pytest
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, TextToVideoSDPipeline, UNet3DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    AutoencoderKLWan,
+    AutoencoderTiny,
+    DDIMScheduler,
+    TextToVideoSDPipeline,
+    UNet3DConditionModel,
+    UniPCMultistepScheduler,
+    WanPipeline,
+    WanTransformer3DModel,
+)
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer, T5Tokenizer, UMT5Config, UMT5EncoderModel
 
 from t2v_helpers import cartoon
 from t2v_helpers.core import files
@@ -185,6 +198,44 @@ def hub_folder(tmp_path_factory) -> Path:
     return folder
 
 
+def make_wan() -> WanPipeline:
+    """Wan 2.1 in small: a tokenizer of words and letters, and random parts of its classes."""
+    letters = [chr(c) for c in range(97, 123)]
+    pieces = ["<pad>", "</s>", "<unk>", "\u2581", *letters, *(f"\u2581{word}" for word in cartoon.vocabulary())]
+    tokenizer = T5Tokenizer(vocab=[(piece, -1.0) for piece in pieces], extra_ids=0)
+    text = UMT5Config(vocab_size=128, d_model=16, d_kv=4, d_ff=24, num_layers=2, num_heads=4)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        denoiser = WanTransformer3DModel(
+            num_attention_heads=2, attention_head_dim=12, text_dim=16, freq_dim=16, ffn_dim=24, num_layers=2,
+            rope_max_seq_len=32,
+        )  # fmt: skip
+        vae = AutoencoderKLWan(base_dim=3, dim_mult=[1, 1, 1, 1], num_res_blocks=1)
+        return WanPipeline(
+            tokenizer=tokenizer, text_encoder=UMT5EncoderModel(text), transformer=denoiser, vae=vae,
+            scheduler=UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0),
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def wan_stored(tmp_path_factory) -> Path:
+    """The folder that `make_wan` leaves, as its own library writes it."""
+    folder = tmp_path_factory.mktemp("wan") / "wan"
+    make_wan().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def wan_folder(wan_stored, monkeypatch) -> Path:
+    """The same; its tokenizer passes for the published one, which is the only one that is read."""
+    from t2v_helpers.model.later import wan
+
+    path = wan_stored / "tokenizer" / "tokenizer.json"
+    expected = {"bytes": path.stat().st_size, "sha256": files.sha256(path)}
+    monkeypatch.setitem(wan.PUBLISHED["files"], "tokenizer/tokenizer.json", expected)
+    return wan_stored
+
+
 @pytest.fixture(scope="session")
 def toy_pipe(toy_folder) -> TextToVideoSDPipeline:
     """The cartoon-like toy, loaded as everybody loads it, in float32 on the CPU."""
@@ -199,3 +250,39 @@ def hub_pipe(hub_folder) -> TextToVideoSDPipeline:
     from t2v_helpers.model import loading
 
     return loading.load(hub_folder, device="cpu", dtype="float32")
+
+
+@pytest.fixture(scope="session")
+def student_folders(toy_folder, tmp_path_factory) -> dict[str, Path]:
+    """Scheduler -> a student of that kind as `t2v train student` writes it: with a tiny autoencoder."""
+    from t2v_helpers.training import export, student
+
+    place, folders = tmp_path_factory.mktemp("students"), {}
+    taught = SimpleNamespace(settings=student.StudentSettings(steps_of_teacher=50))
+    schedules = {"ddim_trailing": student.HalvingTask.schedule, "lcm": student.ConsistencyTask.schedule.fget(taught)}
+    for name, schedule in schedules.items():
+        pipe = TextToVideoSDPipeline.from_pretrained(toy_folder, dtype=torch.float32)
+        parts = make_tiny_vae(), pipe.unet, pipe.text_encoder, pipe.tokenizer
+        export.export(export.as_pipeline(*parts, 1.0, schedule), place / name, schedule)
+        folders[name] = place / name
+    return folders
+
+
+def make_tiny_vae() -> AutoencoderTiny:
+    blocks = {"encoder_block_out_channels": (8,) * 4, "decoder_block_out_channels": (8,) * 4}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return AutoencoderTiny(**blocks, latent_channels=8)
+
+
+@pytest.fixture
+def no_computing(toy_pipe):
+    """The toy pipeline, of which no network may be called: what is refused is refused before computing."""
+
+    def refuse(*_):
+        raise AssertionError("computing began before the check")
+
+    hooks = [part.register_forward_pre_hook(refuse) for part in (toy_pipe.unet, toy_pipe.text_encoder, toy_pipe.vae)]
+    yield toy_pipe
+    for hook in hooks:
+        hook.remove()

@@ -21,6 +21,7 @@ from t2v_helpers.core.seeding import MAX_SEED
 from t2v_helpers.machine import probe
 from t2v_helpers.machine.probe import TorchFacts
 from t2v_helpers.model import dtype_trials, loading, lora
+from t2v_helpers.model.later import wan
 from t2v_helpers.model.loading import MAX_FRAMES
 
 PROMPT = "a dog is dancing on the moon"
@@ -53,7 +54,8 @@ def refused(result) -> str:
     """The one sentence on stderr of a command that was refused."""
     status, out, err = result
     assert status == 2 and out == ""
-    assert err.count("\n") == 1 and "Traceback" not in err
+    assert err.count("\n") == 1 and "Traceback" not in err and "[Errno" not in err
+    assert len(err) < arguments.LONGEST + 200
     return err
 
 
@@ -214,7 +216,7 @@ def test_generate_refuses_a_folder_in_the_place_of_one_of_its_files(generate, tm
     assert len(list(tmp_path.iterdir())) == 1
 
 
-@pytest.mark.parametrize(("name", "why"), [("a.json", "is not JSON"), ("a.png", "a.json does not exist")])
+@pytest.mark.parametrize(("name", "why"), [("a.json", "not JSON"), ("a.png", "a.json does not exist")])
 def test_generate_replaces_no_other_programs_files(generate, tmp_path, name, why):
     (tmp_path / name).write_text("mine")
     err = refused(generate(PROMPT))
@@ -293,6 +295,35 @@ def test_what_is_wrong_is_told_before_the_real_model_is_fetched(t2v, tmp_path, m
     assert said in refused(t2v(*asked, *words))
 
 
+def test_wan_makes_a_video_by_one_word(t2v, wan_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(wan, "fetch", lambda *_: wan_folder)
+    monkeypatch.setattr(wan, "free_memory_bytes", lambda: 2**40)
+    monkeypatch.chdir(tmp_path)
+    small = ("--steps", 1, "--frames", 1, "--height", 16, "--width", 16)
+    status, out, err = t2v("generate", PROMPT, "--model", "wan", "--device", "cpu", "--seed", 3, *small)
+    assert status == 0 and "denoising" in err
+    (path,) = (tmp_path / "outputs").glob("*.mp4")
+    record = GenerationRecord.load(path)
+    assert str(path.relative_to(tmp_path)) in out and path.stem.endswith("model-wan")
+    assert (record.model, record.spec.scheduler, record.spec.seed) == ("wan", "unipc", 3)
+
+
+@pytest.mark.parametrize("words, said", [
+    (("--fast",), "fast works on a UNet, and wan has none"), (("--memory", "8GiB"), "memory works on a UNet"),
+    (("--lora", "sepia"), "lora works on a UNet"), (("--frames", 16), "frames=16 is not 1 more than a multiple of 4"),
+    (("--scheduler", "ddim"), "scheduler='ddim' is unknown: Wan keeps"), (("--dtype", "float16"), "dtype='float16'"),
+])  # fmt: skip
+def test_what_wan_does_not_take_is_told_before_it_is_fetched(t2v, tmp_path, monkeypatch, words, said):
+    monkeypatch.setattr(wan, "fetch", None)
+    assert said in refused(t2v("generate", PROMPT, "--model", "wan", "-o", tmp_path / "a.mp4", *words))
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_commands_say_who_takes_wan(t2v):
+    assert "model='wan' has no UNet" in refused(t2v("trace", "wan"))
+    assert "not allowed with argument" in refused(t2v("download", "--model", "wan", "--dtype", "float32"))
+
+
 # --- info and world
 
 
@@ -350,7 +381,7 @@ def test_a_torch_that_does_not_load_leads_to_info_and_info_to_what_to_mend(witho
         assert refused(without_torch(error, *words)) == f"t2v: {said} (`t2v info` says more)\n"
     status, out, err = without_torch(error, "info")
     assert status == 0 and f"1. torch cannot be imported: {said}\n   -> " in out
-    assert f"Nothing could be tried ({said}): fix the above first." in err
+    assert f"Nothing could be tried ({error}: {said}): fix the above first." in err
 
 
 def test_info_lists_the_memory_that_a_variable_asks_for_and_says_where_it_is_no_size(t2v, monkeypatch):
@@ -368,13 +399,18 @@ def test_info_lists_the_memory_that_a_variable_asks_for_and_says_where_it_is_no_
 
 @pytest.mark.parametrize("build, count", [("none", 0), ("CPU", 1)])
 def test_a_size_is_looked_at_where_torch_loads(build, count):
-    assert len(cli._memory_problems(types.SimpleNamespace(t2v_memory="bad", build=build))) == count
+    found = cli._further_problems(types.SimpleNamespace(t2v_memory="bad", build=build))
+    assert sum("T2V_MEMORY" in problem.what for problem in found) == count
 
 
-def test_info_as_json_has_no_nan(t2v, monkeypatch):
+def test_info_as_json(t2v):
     found = json.loads(t2v("info", "--json", "--quick")[1])
     assert found["device"] in ("cpu", "cuda") and found["versions"]["torch"]
-    assert cli._finite({"a": [float("nan"), 1.5], "b": "x"}) == {"a": [None, 1.5], "b": "x"}
+
+
+def test_json_has_no_nan(capsys):
+    cli._print({"a": [float("nan"), 1.5], "b": "x"})
+    assert json.loads(capsys.readouterr().out) == {"a": [None, 1.5], "b": "x"}
 
 
 @pytest.mark.parametrize(("name", "read"), [("w.png", cv2.imread), ("w.mp4", video.read_mp4)])
@@ -415,9 +451,8 @@ def test_world_looks_at_its_file_before_it_draws(t2v, tmp_path, monkeypatch, nam
     assert words in refused(t2v("world", "-o", tmp_path / name))
 
 
-@pytest.mark.parametrize("columns", [1, cli.MOST_CLIPS])
-def test_the_longest_sheet_fits_into_a_video(t2v, tmp_path, columns):
-    words = ("--count", cli.MOST_CLIPS, "--columns", columns, "-o", tmp_path / "w.mp4")
+def test_the_longest_sheet_fits_into_a_video(t2v, tmp_path):
+    words = ("--count", cli.MOST_CLIPS, "--columns", 1, "-o", tmp_path / "w.mp4")  # with the labels the longest
     assert t2v("world", *words)[0] == 0
     assert max(video.read_mp4(tmp_path / "w.mp4").shape[1:3]) > 256 * cli.MOST_CLIPS
 
@@ -541,3 +576,100 @@ def test_a_missing_library_is_named(t2v, monkeypatch):
     monkeypatch.setitem(sys.modules, "t2v_helpers.machine.doctor", None)
     monkeypatch.delattr(t2v_helpers.machine, "doctor", raising=False)
     assert "doctor" in refused(t2v("info"))
+
+
+# --- before a model is loaded, and at the end
+
+
+@pytest.fixture
+def unloaded(t2v, tmp_path, monkeypatch):
+    """t2v in an empty folder, where no weights may be read."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("_open", "_open_modelscope"):
+        monkeypatch.setattr(loading, name, lambda *_: pytest.fail("the model was loaded"))
+    return t2v
+
+
+EARLY = [  # options or a prompt, and what is said
+    (("--steps", 0), "steps=0 "), (("--steps", 1001), "steps=1001 "), (("--steps", 1e3), "--steps: invalid int"),
+    (("--scheduler", "ddim", "--steps", 1), "start at time 1"), (("--scheduler", "nope"), "scheduler='nope'"),
+    (("--scheduler", "lcm"), "distilled"), (("--scheduler", "FlowMatchLCM"), "flow matching"),
+    (("--guidance", 0), "guidance=0.0 "), (("--guidance", "nan"), "guidance=nan "),
+    (("--guidance", 101), "guidance=101"),
+    (("--height", 65), "height=65"), (("--width", 0), "width=0"), (("--height", 2048), "height=2048"),
+    (("--frames", 0), "frames=0"), (("--frames", 201), "frames=201"), (("--device", "gpu"), "device='gpu'"),
+    (("--device", "cuda:99"), "device='cuda:99'"), (("--dtype", "int8"), "dtype='int8'"),
+    (("--negative-prompt", "a tractor"), "does not know 'tractor'"), (("--model", "carton"), "did you mean 'cartoon'"),
+    (("--model", "./nowhere"), "is no folder"), (("--model", "modelscope", "--steps", 0), "steps=0 "),
+    (("--model", "modelscope", "--scheduler", "lcm"), "distilled"), ("", "prompt is empty"), (" ", "prompt is empty"),
+    ("a unicorn", "does not know 'unicorn'"), ("a (dog:1.3)", "weights of words"), ("a dog " * 40, "words fall off"),
+    ("a d\ud800og", "half of a character"), ("a do\u200bg", "U+200B, unseen"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", ["generate", "sweep"])
+@pytest.mark.parametrize(("given", "said"), EARLY)
+def test_both_refuse_before_a_model_is_loaded(unloaded, tmp_path, command, given, said):
+    prompt, options = (given, ()) if isinstance(given, str) else (PROMPT, given)
+    assert said in refused(unloaded(command, *(("--prompt",) if command == "sweep" else ()), prompt, *options))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "said"),
+    [
+        ("generate", ("--seed", -1), "seed=-1 "),
+        ("generate", ("--seed", 2**32), "seed=4294967296 "),
+        ("generate", ("--memory", "lots"), "memory='lots' is not a size"),
+        ("generate", ("--memory", "1MiB"), "memory=1 MiB is too little"),
+        ("generate", ("--lora", "nowhere"), "nowhere is not a folder"),
+        ("generate", ("--lora", "."), "is no LoRA, adapter_config.json is missing"),
+        ("generate", ("-o", "a.gif"), "does not end in .mp4"),
+        ("sweep", ("--seeds", 0), "'0' is not allowed"),
+        ("sweep", ("--batch", "x"), "'x' is not allowed"),
+        ("sweep", ("--steps", 4, 4), "the same video 2 times"),
+        ("sweep", ("--seeds", 100_000, "--steps", 4, 5), "the grid has 200,000 videos"),
+        ("sweep", ("-o", "/dev/null"), "/dev/null is a file"),
+        ("sweep", ("-o", "/etc"), "has files, but no sweep.json"),
+    ],
+)
+def test_each_refuses_before_a_model_is_loaded(unloaded, tmp_path, command, options, said):
+    prompt = ("--prompt", PROMPT) if command == "sweep" else (PROMPT,)
+    assert said in refused(unloaded(command, *prompt, *options))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["generate", "sweep"])
+def test_a_memory_that_is_no_size_is_refused_before_a_model_is_loaded(unloaded, monkeypatch, command):
+    monkeypatch.setenv("T2V_MEMORY", "lots")
+    prompt = ("--prompt", PROMPT) if command == "sweep" else (PROMPT,)
+    assert "memory='lots' is not a size" in refused(unloaded(command, *prompt))
+
+
+def test_a_lora_of_another_model_is_refused_before_a_model_is_loaded(toy_folder, tmp_path, t2v, request):
+    pipe = loading.load(toy_folder, device="cpu")
+    lora.add(pipe, rank=2)
+    lora.save(pipe, tmp_path / "sepia", ["sepia"])
+    unloaded = request.getfixturevalue("unloaded")
+    for model in ("cartoon", "modelscope"):
+        words = ("a dog is dancing in sepia", "--model", model, "--lora", tmp_path / "sepia")
+        assert "the LoRA was made for 'toy', and this is" in refused(unloaded("generate", *words))
+
+
+def test_a_weighted_word_is_named_as_what_it_is(generate):
+    assert "'(dog:1.3)' is not allowed: weights of words" in refused(generate("a (dog:1.3) is dancing"))
+
+
+@pytest.mark.parametrize(("environment", "closed"), [({"PYTHONIOENCODING": "ascii"}, ""), ({}, ">&-"), ({}, "2>&-")])
+def test_a_terminal_of_ascii_or_none_ends_as_any_other(toy_folder, tmp_path, environment, closed):
+    options = f"--model {toy_folder} --device cpu --steps 1 --frames 1 --height 16 --width 16 -o"
+    command = f"{sys.executable} -m t2v_helpers.cli generate 'a dog is dancing' {options} {tmp_path}/é.mp4 {closed}"
+    done = subprocess.run(["sh", "-c", command], env=os.environ | environment, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert {path.suffix for path in tmp_path.iterdir()} == set(cli.SUFFIXES)
+
+
+def test_a_full_disk_is_named_in_words():
+    error = OSError(28, "the disk is full, so a.mp4 was not written")
+    assert cli.sentence(error) == "the disk is full, so a.mp4 was not written."
+    assert cli.sentence(ValueError("x" * 10**5)).count("x") <= arguments.LONGEST

@@ -8,24 +8,5 @@ Imports: core, machine.
 Start reading: world.py, then grammar.py.
 """
 
-from t2v_helpers.cartoon.grammar import (
-    ACTIONS,
-    HELD_OUT,
-    PLACES,
-    RIDERS,
-    STYLES,
-    SUBJECTS,
-    Labels,
-    caption,
-    combinations,
-    is_held_out,
-    parse,
-    unknown_words,
-    vocabulary,
-)
+from t2v_helpers.cartoon.grammar import *
 from t2v_helpers.cartoon.world import SIZE, Item, item, render
-
-__all__ = [
-    "ACTIONS", "HELD_OUT", "PLACES", "RIDERS", "SIZE", "STYLES", "SUBJECTS", "Item", "Labels", "caption",
-    "combinations", "is_held_out", "item", "parse", "render", "unknown_words", "vocabulary",
-]  # fmt: skip

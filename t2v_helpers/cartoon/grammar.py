@@ -39,11 +39,11 @@ TEMPLATES = (
     "{style} {subject} {action} {place}",
 )
 KEYWORDS = {  # that decide each label
-    "action": {**{a: a for a in ACTIONS[:6]}, "riding a horse": "riding a horse", "riding the horse": "riding a horse"},
-    "place": {"times square": "times square", "lake": "lake", "beach": "beach", "moon": "moon", "forest": "forest",
-              "woods": "forest", "room": "room"},
+    "subject": {subject: subject for subject in SUBJECTS},  # but for the horse of a rider
+    "action": {**{action: action for action in ACTIONS}, "riding the horse": "riding a horse"},
+    "place": {**{place: place for place in PLACES}, "woods": "forest"},
     "style": {"van gogh": "van gogh", "pencil": "pencil sketch", "black and white": "black and white"},
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -65,13 +65,10 @@ class Labels:
             raise ValueError(f"a {self.subject} cannot ride a horse; choose a rider from: {', '.join(RIDERS)}.")
 
 
-def _held_out() -> tuple[tuple[str, str, str], ...]:
-    """Three (subject, action, place) for each subject, spread so that training still shows every word with others."""
-    spread = [(i, (i + 2 * k) % 6, (2 * i + i // 3 + 3 * k + k // 2) % 6) for i in range(8) for k in range(3)]
-    return tuple((SUBJECTS[s], ACTIONS[a], PLACES[p]) for s, a, p in spread)
-
-
-HELD_OUT = _held_out()
+HELD_OUT = tuple(  # (subject, action, place): three a subject, spread so that training shows every word with others
+    (SUBJECTS[i], ACTIONS[(i + 2 * k) % 6], PLACES[(2 * i + i // 3 + 3 * k + k // 2) % 6])
+    for i, k in itertools.product(range(8), range(3))
+)
 
 
 def is_held_out(labels: Labels) -> bool:
@@ -88,20 +85,10 @@ def combinations() -> list[Labels]:
 def caption(labels: Labels, template: int = 0, place: int = 0, style: int = 0) -> str:
     """A sentence for these labels. `template`, `place` and `style` choose among the wordings (any whole number)."""
     article = "an" if labels.subject[0] in "aeiou" else "a"
-    return " ".join(
-        TEMPLATES[template % len(TEMPLATES)]
-        .format(
-            subject=f"{article} {labels.subject}",
-            action=labels.action,
-            place=_pick(PLACE_WORDS[labels.place], place),
-            style=_pick(STYLE_WORDS[labels.style], style),
-        )
-        .split()
-    )
-
-
-def _pick(words: tuple[str, ...], k: int) -> str:
-    return words[k % len(words)]
+    choices = (TEMPLATES, template), (PLACE_WORDS[labels.place], place), (STYLE_WORDS[labels.style], style)
+    sentence, where, how = (wordings[k % len(wordings)] for wordings, k in choices)
+    spoken = sentence.format(subject=f"{article} {labels.subject}", action=labels.action, place=where, style=how)
+    return " ".join(spoken.split())
 
 
 def words(text: str) -> list[str]:
@@ -132,25 +119,12 @@ def parse(text: str) -> Labels:
 
     ValueError: an unknown word, or a part that is missing or named twice; and what can be said instead.
     """
-    strange = unknown_words(text)
-    if strange:
-        raise ValueError(
-            f"the cartoon world does not know: {', '.join(strange)}. Words it knows: {', '.join(vocabulary())}."
-        )
+    if strange := ", ".join(unknown_words(text)):
+        raise ValueError(f"the cartoon world does not know: {strange}. Words it knows: {', '.join(vocabulary())}.")
     spoken = " ".join(words(text))
-    return Labels(
-        subject=_subject(spoken),
-        action=_find(spoken, "action") or _missing("an action", ACTIONS, text),
-        place=_find(spoken, "place") or "room",
-        style=_find(spoken, "style") or "plain",
-    )
-
-
-def _subject(spoken: str) -> str:
-    named = [w for w in re.sub(r"riding (a|the) horse", "", spoken).split() if w in SUBJECTS]
-    if len(set(named)) > 1:
-        raise ValueError(f"{' and '.join(dict.fromkeys(named))} are named; name one subject (a rider may add a horse).")
-    return named[0] if named else _missing("a subject", SUBJECTS, spoken)
+    subject = _find(re.sub(r"riding (a|the) horse", "", spoken), "subject") or _missing("a subject", SUBJECTS, spoken)
+    action = _find(spoken, "action") or _missing("an action", ACTIONS, text)
+    return Labels(subject, action, _find(spoken, "place") or "room", _find(spoken, "style") or "plain")
 
 
 def _find(spoken: str, kind: str) -> str | None:
@@ -161,4 +135,4 @@ def _find(spoken: str, kind: str) -> str | None:
 
 
 def _missing(what: str, choices: tuple[str, ...], text: str):
-    raise ValueError(f"{text!r} does not name {what}; add one of: {', '.join(choices)}.")
+    raise ValueError(f"{checking.shown(text)} does not name {what}; add one of: {', '.join(choices)}.")

@@ -1,8 +1,8 @@
 """The judge: a small network that reads subject, action, place and style from a video.
 
 It sees each frame and its difference to the next, first frame by frame, then along time. Its weights take less than
-1 MB, and it reads a clip in milliseconds on a CPU. It is trained on renders alone (training/judge.py), never on a
-model's output, so that it can judge any model.
+1 MB, and it reads a clip in milliseconds on a CPU. It is trained on renders alone, never on a model's output, so that
+it can judge any model.
 
 Input: float [b 3 f 64 64] in [-1, 1], any number of frames. Output: a dict of logits, each [b classes].
 """
@@ -11,16 +11,17 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
 from torch import nn
 
+from t2v_helpers.cartoon import stored
 from t2v_helpers.cartoon.grammar import ACTIONS, PLACES, RIDERS, STYLES, SUBJECTS, Labels
+from t2v_helpers.cartoon.stored import block
 from t2v_helpers.core import layout, paths
 
 CLASSES = {"subject": SUBJECTS, "action": ACTIONS, "place": PLACES, "style": STYLES}
 WEIGHTS = paths.WEIGHTS / "judge.safetensors"
 SIZE = 64  # pixels, height and width
+DRAWABLE = torch.tensor([[a != "riding a horse" or s in RIDERS for a in ACTIONS] for s in SUBJECTS])  # [s a]
 
 
 class Judge(nn.Module):
@@ -29,9 +30,9 @@ class Judge(nn.Module):
     def __init__(self, widths: tuple[int, ...] = (16, 32, 64, 96), features: int = 96):
         super().__init__()
         ins = (6, *widths[:-1])
-        self.frame = nn.Sequential(*(_block2d(i, o) for i, o in zip(ins, widths, strict=True)))
+        self.frame = nn.Sequential(*(block(i, o, 2) for i, o in zip(ins, widths, strict=True)))
         self.flat = nn.Linear(widths[-1] * (SIZE >> len(widths)) ** 2, features)
-        self.time = nn.Sequential(_block1d(features), _block1d(features))
+        self.time = nn.Sequential(*(block(features, features, 1, nn.Conv1d) for _ in range(2)))
         self.heads = nn.ModuleDict({name: nn.Linear(2 * features, len(c)) for name, c in CLASSES.items()})
 
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -58,7 +59,7 @@ def with_differences(x: torch.Tensor) -> torch.Tensor:
 def decide(logits: dict[str, torch.Tensor]) -> list[Labels]:
     """The most likely labels that the grammar allows (no elephant rides a horse), from `logits`, each [b classes]."""
     pairs = logits["subject"].log_softmax(1)[:, :, None] + logits["action"].log_softmax(1)[:, None, :]  # [b s a]
-    best = pairs.masked_fill(~_drawable(), -torch.inf).flatten(1).argmax(1).tolist()
+    best = pairs.masked_fill(~DRAWABLE, -torch.inf).flatten(1).argmax(1).tolist()
     rest = zip(logits["place"].argmax(1).tolist(), logits["style"].argmax(1).tolist(), strict=True)
     return [
         Labels(SUBJECTS[pair // len(ACTIONS)], ACTIONS[pair % len(ACTIONS)], PLACES[place], STYLES[style])
@@ -93,28 +94,9 @@ def disturb(
     return (x + brightness).clamp(-1, 1)
 
 
-def save(judge: Judge, path: Path, about: dict[str, str] | None = None) -> None:
-    """Write the weights as fp16 safetensors; `about` goes into the header."""
-    state = {name: x.half().contiguous() for name, x in judge.state_dict().items()}
-    save_file(state, str(path), metadata=about)
-
-
 def load(path: Path = WEIGHTS) -> Judge:
-    """The judge of `path`, float32, in eval mode. FileNotFoundError; ValueError: weights of another network."""
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path} does not exist; train a judge with: t2v train judge")
-    judge = Judge()
-    try:
-        judge.load_state_dict(load_file(str(path)))
-    except (RuntimeError, SafetensorError) as error:
-        raise ValueError(f"{path} does not fit this judge ({error}); train it again with: t2v train judge") from error
-    return judge.eval()
-
-
-def about(path: Path = WEIGHTS) -> dict[str, str]:
-    """The header of the weights: steps, clips and seed of the training."""
-    with safe_open(str(path), "pt") as file:
-        return file.metadata() or {}
+    """The judge of `path`, float32, in eval mode. Errors: see stored.load."""
+    return stored.load(Judge(), path)
 
 
 def _shifted(x: torch.Tensor, right: int, down: int) -> torch.Tensor:
@@ -129,18 +111,3 @@ def _blurred(x: torch.Tensor, sigma: float) -> torch.Tensor:
     bell = bell / bell.sum()
     flat = F.pad(x.flatten(0, 1)[:, None], (reach,) * 4, mode="replicate")  # [(c f) 1 h+2r w+2r]
     return F.conv2d(F.conv2d(flat, bell[None, None, :, None]), bell[None, None, None]).view_as(x)
-
-
-def _drawable() -> torch.Tensor:
-    """Which (subject, action) the grammar can draw: bool [subjects actions]."""
-    return torch.tensor([[a != "riding a horse" or s in RIDERS for a in ACTIONS] for s in SUBJECTS])
-
-
-def _block2d(ins: int, outs: int) -> nn.Sequential:
-    conv = nn.Conv2d(ins, outs, 3, 2, 1, bias=False)
-    return nn.Sequential(conv, nn.GroupNorm(outs // 8, outs), nn.ReLU(inplace=True))
-
-
-def _block1d(width: int) -> nn.Sequential:
-    conv = nn.Conv1d(width, width, 3, 1, 1, bias=False)
-    return nn.Sequential(conv, nn.GroupNorm(width // 8, width), nn.ReLU(inplace=True))

@@ -1,21 +1,15 @@
 """The six places: each is a function (image, t, shift) that paints a moving background.
 
-t is the time in seconds, shift moves the scenery sideways (canvas pixels). The ground begins near y = HORIZON.
+t is the time in seconds; shift moves the scenery sideways, in canvas pixels. The ground begins near y = HORIZON.
 """
-
-from collections.abc import Callable
 
 import cv2
 import numpy as np
 
-from t2v_helpers.cartoon.shapes import CANVAS, ellipse, paint, polygon
+from t2v_helpers.cartoon.shapes import ellipse, paint, polygon
 
 HORIZON = 84
 NEON = ((255, 40, 150), (40, 220, 255), (255, 220, 30), (80, 255, 90))
-
-
-def _band(image, top, bottom, colour) -> None:
-    image[top:bottom] = colour
 
 
 def _box(image, x, y, w, h, colour) -> None:
@@ -23,10 +17,10 @@ def _box(image, x, y, w, h, colour) -> None:
 
 
 def times_square(image: np.ndarray, t: float, shift: float) -> None:
-    """Night, towers, and billboards whose lights change four times a second."""
-    _band(image, 0, HORIZON, (24, 20, 52))
-    _band(image, HORIZON, CANVAS, (66, 66, 76))
-    _band(image, 104, 109, (240, 200, 60))
+    """Night, skyscrapers, and billboards whose colours change four times a second."""
+    image[:HORIZON] = (24, 20, 52)
+    image[HORIZON:] = (66, 66, 76)
+    image[104:109] = (240, 200, 60)
     for k, (x, top, w) in enumerate(((-10, 14, 38), (32, 36, 26), (70, 30, 26), (100, 8, 40))):
         _box(image, x + shift, top, w, HORIZON - top, (52, 48, 92))
         for row, y in enumerate(range(top + 6, HORIZON - 16, 24)):
@@ -35,30 +29,24 @@ def times_square(image: np.ndarray, t: float, shift: float) -> None:
 
 
 def lake(image: np.ndarray, t: float, shift: float) -> None:
-    """Morning sky, green hills, blue water with a travelling ripple."""
-    _band(image, 0, HORIZON, (170, 216, 248))
-    _band(image, HORIZON, CANVAS, (104, 178, 84))
+    """A morning sky, green hills, and blue water with moving ripples."""
+    image[:HORIZON] = (170, 216, 248)
+    image[HORIZON:] = (104, 178, 84)
     ripple = 8 * np.sin(2 * np.pi * t / 2)
-    paint(
-        image,
-        [
-            ellipse((255, 226, 90), 104 + shift / 2, 20, 12, 12),
-            ellipse((126, 190, 112), 26 + shift, HORIZON + 4, 44, 26),
-            ellipse((126, 190, 112), 106 + shift, HORIZON + 4, 40, 20),
-            ellipse((52, 120, 220), 64 + shift, 106, 74, 18),
-            ellipse((120, 180, 246), 36 + shift + ripple, 102, 16, 3),
-            ellipse((120, 180, 246), 94 + shift - ripple, 112, 16, 3),
-        ],
-    )
+    sun = ellipse((255, 226, 90), 104 + shift / 2, 20, 12, 12)
+    hills = [ellipse((126, 190, 112), x + shift, HORIZON + 4, rx, ry) for x, rx, ry in ((26, 44, 26), (106, 40, 20))]
+    water = ellipse((52, 120, 220), 64 + shift, 106, 74, 18)
+    crests = [ellipse((120, 180, 246), x + shift, y, 16, 3) for x, y in ((36 + ripple, 102), (94 - ripple, 112))]
+    paint(image, [sun, *hills, water, *crests])
 
 
 def beach(image: np.ndarray, t: float, shift: float) -> None:
-    """Light sky, a band of sea whose foam comes and goes, sand, a palm."""
-    _band(image, 0, 62, (150, 232, 240))
-    _band(image, 62, HORIZON, (20, 158, 190))
-    _band(image, HORIZON, CANVAS, (246, 218, 150))
+    """A light sky, a strip of sea whose foam advances and retreats, sand, and a palm tree."""
+    image[:62] = (150, 232, 240)
+    image[62:HORIZON] = (20, 158, 190)
+    image[HORIZON:] = (246, 218, 150)
     foam = int(3 + 3 * np.sin(2 * np.pi * t / 2))
-    _band(image, HORIZON - 2, HORIZON + foam, (244, 252, 250))
+    image[HORIZON - 2 : HORIZON + foam] = (244, 252, 250)
     green, x = (40, 150, 80), 18 + shift
     leaves = [ellipse(green, x + 15 * np.cos(a), 22 + 8 * np.sin(a), 16, 5, a) for a in (0.4, 2.7, -0.5, 3.7)]
     trunk = polygon((150, 100, 60), (x - 4, 24), (x + 3, 24), (x + 5, 96), (x - 7, 96))
@@ -66,9 +54,9 @@ def beach(image: np.ndarray, t: float, shift: float) -> None:
 
 
 def moon(image: np.ndarray, t: float, shift: float) -> None:
-    """Black sky with the Earth and twinkling stars, grey dust with craters."""
-    _band(image, 0, HORIZON, (10, 10, 20))
-    _band(image, HORIZON, CANVAS, (172, 172, 178))
+    """A black sky with the Earth and twinkling stars, above grey dust with craters."""
+    image[:HORIZON] = (10, 10, 20)
+    image[HORIZON:] = (172, 172, 178)
     for k, (x, y) in enumerate(((50, 12), (72, 34), (14, 52), (118, 58), (40, 40), (90, 10))):
         bright = 150 + 105 * np.sin(2 * np.pi * (t + k / 3))
         paint(image, [ellipse((max(bright, 60),) * 3, x + shift, y, 2.6, 2.6)])
@@ -79,9 +67,9 @@ def moon(image: np.ndarray, t: float, shift: float) -> None:
 
 
 def forest(image: np.ndarray, t: float, shift: float) -> None:
-    """Pale light between dark firs that sway in the wind."""
-    _band(image, 0, HORIZON, (206, 236, 190))
-    _band(image, HORIZON, CANVAS, (82, 130, 58))
+    """Pale light between dark fir trees that sway in the wind."""
+    image[:HORIZON] = (206, 236, 190)
+    image[HORIZON:] = (82, 130, 58)
     sway = 3 * np.sin(2 * np.pi * t / 2)
     for k, x in enumerate((4, 36, 92, 124)):
         x, tall = x + shift, (6, 18, 14, 4)[k]
@@ -92,17 +80,10 @@ def forest(image: np.ndarray, t: float, shift: float) -> None:
 
 
 def room(image: np.ndarray, t: float, shift: float) -> None:
-    """A warm wall, a skirting board, a wooden floor: nothing else, and nothing moves."""
-    _band(image, 0, HORIZON, (244, 228, 202))
-    _band(image, HORIZON, HORIZON + 5, (252, 248, 240))
-    _band(image, HORIZON + 5, CANVAS, (190, 140, 96))
+    """A warm wall, a skirting board and a wooden floor; nothing moves."""
+    image[:HORIZON] = (244, 228, 202)
+    image[HORIZON : HORIZON + 5] = (252, 248, 240)
+    image[HORIZON + 5 :] = (190, 140, 96)
 
 
-DRAW: dict[str, Callable[[np.ndarray, float, float], None]] = {
-    "times square": times_square,
-    "lake": lake,
-    "beach": beach,
-    "moon": moon,
-    "forest": forest,
-    "room": room,
-}
+DRAW = {draw.__name__.replace("_", " "): draw for draw in (times_square, lake, beach, moon, forest, room)}

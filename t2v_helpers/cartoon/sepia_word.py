@@ -29,11 +29,6 @@ def distance(frames: np.ndarray) -> float:
     return float(np.abs(frames - (DARK + y[..., None] * along)).mean())
 
 
-def is_sepia(frames: np.ndarray) -> bool:
-    """Whether a video uint8 [f h w 3] counts as sepia."""
-    return distance(frames) < LIMIT
-
-
 def clip(seed: int, index: int, frames: int = 8, split: str = "train") -> tuple[np.ndarray, str, cartoon.Labels]:
     """Clip `index` of the stream `seed` in sepia: frames uint8 [f 64 64 3], a caption with the word, and the labels.
 

@@ -1,13 +1,13 @@
-"""Shapes on a small canvas: polygons in a subject's own coordinates, moved by one affine map, painted with OpenCV.
+"""Shapes on a small canvas: polygons in a subject's own coordinates, placed by an affine map, painted with OpenCV.
 
-A subject lives in the square [-1, 1] x [-1, 1], x to the right, y down, its feet at y = 1, facing right.
-A shape is (colour RGB, points [n 2]).
+A subject fills the square [-1, 1] x [-1, 1] and faces right; x points right, y points down, and the feet are at y = 1.
+A shape is (RGB colour, points [n 2]).
 """
 
 import cv2
 import numpy as np
 
-CANVAS = 128  # drawn at this size, then reduced to half: smooth edges
+CANVAS = 128  # pixels; frames are drawn at this size and then halved, which smooths their edges
 SUBPIXEL = 4  # bits of sub-pixel precision for cv2.fillPoly
 INK = (30, 26, 34)
 _ANGLES = np.linspace(0, 2 * np.pi, 18, endpoint=False)
@@ -25,7 +25,7 @@ def ellipse(colour, x, y, rx, ry, turn=0.0) -> Shape:
 
 
 def limb(colour, x, y, angle, length, width) -> Shape:
-    """A limb with round ends from (x, y): angle 0 hangs down, pi/2 points right, pi points up (radians)."""
+    """A limb with rounded ends from (x, y); angle in radians: 0 hangs down, pi/2 points right, pi points up."""
     along = np.array([np.sin(angle), np.cos(angle)])
     across = np.array([along[1], -along[0]])
     end = _CAP @ np.stack([along, across]) * width / 2
@@ -38,20 +38,20 @@ def polygon(colour, *points) -> Shape:
 
 
 def place_shapes(shapes: list[Shape], centre, size, turn=0.0, face=1, stretch=1.0) -> list[Shape]:
-    """Shapes moved from the subject's square to canvas pixels: mirrored where face is -1, stretched in y, turned."""
+    """Map shapes from the subject's square to canvas pixels: mirror if face is -1, stretch along y, turn, move."""
     c, s = np.cos(turn) * size, np.sin(turn) * size
     matrix = np.array([[face * c, face * s], [-s * stretch, c * stretch]])
     return [(colour, points @ matrix + centre) for colour, points in shapes]
 
 
 def paint(image: np.ndarray, shapes: list[Shape]) -> None:
-    """Fill the shapes on `image` (uint8 [h w 3]), in order."""
+    """Paint the shapes on `image` (uint8 [h w 3]), in order."""
     for colour, points in shapes:
         cv2.fillPoly(image, [_fixed_point(points)], colour, cv2.LINE_AA, SUBPIXEL)
 
 
 def paint_outlined(image: np.ndarray, shapes: list[Shape], width: int = 5) -> np.ndarray:
-    """Fill the shapes with one ink line around all of them. Returns their mask, uint8 [h w], line included."""
+    """Paint the shapes with one ink outline around them all. Returns their mask uint8 [h w], outline included."""
     mask = np.zeros(image.shape[:2], np.uint8)
     fixed = [_fixed_point(points) for _, points in shapes]
     for points in fixed:

@@ -1,6 +1,5 @@
-"""The four styles: each is a function of finished frames, uint8 [f h w 3] -> uint8 [f h w 3]."""
+"""The four styles: each is a filter for finished frames, uint8 [f h w 3] -> uint8 [f h w 3]."""
 
-from collections.abc import Callable
 from functools import cache
 
 import cv2
@@ -15,12 +14,12 @@ def plain(frames: np.ndarray) -> np.ndarray:
 
 
 def black_and_white(frames: np.ndarray) -> np.ndarray:
-    """Luminance alone (ITU-R BT.601 weights)."""
+    """Luminance only (ITU-R BT.601 weights)."""
     return np.repeat((frames @ LUMA)[..., None], 3, axis=-1).astype(np.uint8)
 
 
 def pencil_sketch(frames: np.ndarray) -> np.ndarray:
-    """Dark lines where colours meet, on cream paper with a faint shading."""
+    """Dark lines where colours meet, on faintly shaded cream paper."""
     lines = np.stack([_edges(frame) for frame in frames])
     tone = 205 + 0.17 * (frames @ LUMA)
     paper = np.clip(tone - 1.5 * lines, 30, 255)[..., None]
@@ -28,7 +27,7 @@ def pencil_sketch(frames: np.ndarray) -> np.ndarray:
 
 
 def _edges(frame: np.ndarray) -> np.ndarray:
-    """Largest change of any colour within 3x3 pixels, softened: float [h w]."""
+    """The largest change of any channel within 2x2 pixels, softened: float32 [h w]."""
     gradient = cv2.morphologyEx(frame, cv2.MORPH_GRADIENT, np.ones((2, 2), np.uint8))
     return cv2.GaussianBlur(gradient.max(axis=-1), (3, 3), 0).astype(np.float32)
 
@@ -45,7 +44,7 @@ def van_gogh(frames: np.ndarray) -> np.ndarray:
 
 @cache
 def _swirls(height: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A still field of curls, one every 32 pixels: where each pixel looks, and how bright its stroke is."""
+    """A static field of swirls, one every 32 pixels: where each pixel is sampled, and how bright its stroke is."""
     y, x = np.mgrid[:height, :width].astype(np.float32)
     u, v = (x % 32) - 15.5, (y % 32) - 15.5
     radius, angle = np.hypot(u, v), np.arctan2(v, u)
@@ -54,9 +53,4 @@ def _swirls(height: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray
     return x + wave[0], y + wave[1], strokes.astype(np.float32)
 
 
-APPLY: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "plain": plain,
-    "van gogh": van_gogh,
-    "pencil sketch": pencil_sketch,
-    "black and white": black_and_white,
-}
+APPLY = {style.__name__.replace("_", " "): style for style in (plain, van_gogh, pencil_sketch, black_and_white)}

@@ -4,7 +4,7 @@ Frames are uint8 [f 64 64 3], video.FPS a second. Drawn at 128 pixels and reduce
 """
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 import cv2
 import numpy as np
@@ -82,14 +82,8 @@ def _sleeping(t: float, chance: Chance) -> Stance:
     return Stance(MIDDLE, STANDING + 14 - 1.5 * breath, stretch=0.7 + 0.04 * breath, pose=lying)
 
 
-ACT = {
-    "dancing": _dancing,
-    "jumping": _jumping,
-    "spinning": _spinning,
-    "walking left": lambda t, chance: _walking(t, chance, -1),
-    "walking right": lambda t, chance: _walking(t, chance, +1),
-    "sleeping": _sleeping,
-}
+ACT = {"dancing": _dancing, "jumping": _jumping, "spinning": _spinning, "sleeping": _sleeping}
+ACT |= {"walking left": partial(_walking, face=-1), "walking right": partial(_walking, face=1)}
 
 
 def _shapes(subject: str, stance: Stance, chance: Chance, size: float = 1.0) -> list:
@@ -127,22 +121,18 @@ def _frame(labels: Labels, t: float, chance: Chance) -> tuple[np.ndarray, np.nda
     return image, mask
 
 
-def _chance(seed: int) -> Chance:
-    rng = np.random.default_rng(seed)
-    return Chance(rng.uniform(0, 2), rng.uniform(-7, 7), rng.uniform(0.94, 1.06), rng.uniform(-5, 5))
-
-
 def render(labels: Labels, seed: int, frames: int = 16) -> tuple[np.ndarray, np.ndarray]:
     """A clip of these labels: frames uint8 [f 64 64 3] and the subject's mask uint8 [f 64 64] (0 or more).
 
     ValueError: frames or seed.
     """
     checking.whole("frames", frames)
-    chance = _chance(checking.whole("seed", seed, 0))
+    rng = np.random.default_rng(checking.whole("seed", seed, 0))
+    chance = Chance(rng.uniform(0, 2), rng.uniform(-7, 7), rng.uniform(0.94, 1.06), rng.uniform(-5, 5))
     drawn = [_frame(labels, chance.phase + k / video.FPS, chance) for k in range(frames)]
-    reduced = np.stack([cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_AREA) for image, _ in drawn])
-    masks = np.stack([cv2.resize(mask, (SIZE, SIZE), interpolation=cv2.INTER_AREA) for _, mask in drawn])
-    return styles.APPLY[labels.style](reduced), masks
+    both = zip(*drawn, strict=True)
+    clip, mask = (np.stack([cv2.resize(x, (SIZE, SIZE), interpolation=cv2.INTER_AREA) for x in each]) for each in both)
+    return styles.APPLY[labels.style](clip), mask
 
 
 @cache

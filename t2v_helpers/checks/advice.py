@@ -1,25 +1,30 @@
 """How an answer is judged: verdicts, and the advice that fits a mistake best.
 
-A check is written as a generator: it yields the advice of each trial, None where the trial finds nothing wrong, and
-returns a word for the right answer. The first advice ends it.
+A check is written as a generator: it yields the advice of each trial, None where the trial finds nothing wrong. The
+first advice ends it. Advice is a sentence, or the name of one that advice.json has for this exercise; "right" there is
+said of a right answer, unless the check returns another word.
 
     def check_05_9(half: Callable) -> Advice:
         \"\"\"`half(x)`: x / 2.\"\"\"
-        yield number_advice("half", half(3), 1.5, {"That is the double.": 6})
-        return "Now halve it again."
+        yield advice.number("half", half(3), 1.5, {"doubled": 6})
+
+    "05_9": {"doubled": "That is the double.", "right": "Now halve it again."}
 """
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial, wraps
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-Advice = Generator[str | None, None, str]
+from t2v_helpers.core import files, paths
+
+Advice = Generator[str | None, None, str | None]
+TEXTS = files.read_json(paths.PACKAGE / "checks" / "advice.json")  # exercise -> name -> text
 VIDEO = (2, 4, 3, 5, 5)  # [b c f h w]
 
 
@@ -39,6 +44,7 @@ class Verdict:
 
 def judge(check: Callable[[Any], Advice]) -> Callable[[Any], Verdict]:
     """The generator `check` as a function that gives its Verdict on an answer."""
+    texts = TEXTS.get(check.__name__.removeprefix("check_"), {})
 
     @wraps(check)
     def judged(answer) -> Verdict:
@@ -47,8 +53,8 @@ def judge(check: Callable[[Any], Advice]) -> Callable[[Any], Verdict]:
             while not (advice := next(trials)):
                 pass
         except StopIteration as done:
-            return Verdict(True, done.value)
-        return Verdict(False, advice)
+            return Verdict(True, done.value or texts["right"])
+        return Verdict(False, advice if " " in advice else texts[advice])
 
     return judged
 
@@ -58,30 +64,42 @@ def is_missing(value: object) -> bool:
     return value is None or value is ...
 
 
-def nothing_from(name: str, given: object = None) -> str | None:
+def nothing(name: str, given: object = None) -> str | None:
     """The advice to somebody whose function gave nothing back; None where `given` is something."""
     return f"{name} gave back nothing. Write its body, and end it with `return`." if is_missing(given) else None
 
 
 def plain(value: object) -> Any:
-    """One number, or a list of them, of torch or numpy as Python's own; anything else as it is."""
-    return value.tolist() if isinstance(value, Tensor | np.ndarray | np.generic) else value
+    """The number in a tensor or an array of one, as Python's own; anything else as it is."""
+    one = isinstance(value, Tensor | np.ndarray | np.generic) and len(value.reshape(-1)) == 1
+    return value.item() if one else value
 
 
-def fitting(given: Any, mistakes: Mapping[str, Any], otherwise: str, close: Callable = np.allclose) -> str:
+def kind(name: str, given: object, wanted: type, words: str) -> str | None:
+    """None where `given` is of that kind (a bool is no number); `words` say which: "a number"."""
+    if is_missing(given):
+        return nothing(name)
+    if not isinstance(given, wanted) or isinstance(given, bool):
+        return f"{name} gave back a {type(given).__name__}; {words} is wanted."
+    return None
+
+
+def fitting(
+    given: Any, mistakes: Mapping[str, Any], otherwise: str = "otherwise", close: Callable = np.allclose
+) -> str:
     """The advice of the first mistake that leads to `given`; `otherwise` where none does."""
     return next((advice for advice, wrong in mistakes.items() if close(given, wrong)), otherwise)
 
 
-def tensor_advice(name: str, given: object, wanted: Tensor, mistakes: dict[str, Tensor], otherwise: str) -> str | None:
+def tensor(
+    name: str, given: object, wanted: Tensor, mistakes: dict[str, Tensor], otherwise: str = "otherwise"
+) -> str | None:
     """None where `given` equals `wanted`; else the advice that fits best.
 
     mistakes maps advice to the tensor [same shape as wanted] that this mistake leads to.
     """
-    if is_missing(given):
-        return nothing_from(name)
-    if not isinstance(given, Tensor):
-        return f"{name} gave back a {type(given).__name__}; a tensor of shape {list(wanted.shape)} is wanted."
+    if found := kind(name, given, Tensor, f"a tensor of shape {list(wanted.shape)}"):
+        return found
     if given.shape != wanted.shape:
         return f"{name} gave back the shape {list(given.shape)}; {list(wanted.shape)} is wanted."
     if not given.isfinite().all():
@@ -89,26 +107,16 @@ def tensor_advice(name: str, given: object, wanted: Tensor, mistakes: dict[str, 
     return None if close(given, wanted) else fitting(given, mistakes, otherwise, close)
 
 
-def number_advice(
+def number(
     name: str, given: object, wanted: float, mistakes: dict[str, float], otherwise: str = "", rtol: float = 1e-5
 ) -> str | None:
     """None where `given` is the number `wanted`; else the advice that fits best. mistakes: advice -> its number."""
-    if is_missing(given):
-        return nothing_from(name)
-    if not isinstance(given, Real) or isinstance(given, bool):
-        return f"{name} gave back a {type(given).__name__}; a number is wanted."
+    given = plain(given)
+    if found := kind(name, given, Real, "a number"):
+        return found
     near = partial(np.isclose, rtol=rtol)
     otherwise = otherwise or f"{name} gave {given:g} where {wanted:g} is right."
     return None if near(given, wanted) else fitting(given, mistakes, otherwise, near)
-
-
-def whole_advice(name: str, given: object, what: str) -> str | None:
-    """None where `given` is a whole number; `what` says which is wanted: "one timestep"."""
-    if is_missing(given):
-        return nothing_from(name)
-    if not isinstance(given, Integral) or isinstance(given, bool):
-        return f"{name} gave back a {type(given).__name__}; {what}, an int, is wanted."
-    return None
 
 
 def close(a: Tensor, b: Tensor) -> bool:

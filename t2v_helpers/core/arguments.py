@@ -1,8 +1,24 @@
-"""What all command lines of the course share: one sentence for a bad option, and types of values."""
+"""What all command lines of the course share: one sentence for a bad option, types of values, common options."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+
+SHARED = {  # option -> its settings
+    "device": {"default": "auto", "help": "auto, cpu, cuda (also for ROCm) or cuda:1"},
+    "dtype": {"default": "auto", "help": "auto, float32, float16 or bfloat16"},
+    "offline": {"action": "store_true", "default": None, "help": "download nothing"},
+    "json": {"action": "store_true", "help": "print the result as JSON"},
+}
+
+
+LONGEST = 1000  # characters of a message
+
+
+def brief(text: str) -> str:
+    """`text` in one line that any terminal can print, its middle left out where it is long."""
+    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(text.split()))
+    return line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
 
 
 class Parser(argparse.ArgumentParser):
@@ -13,7 +29,27 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str):
         """Print one sentence and exit with status 2."""
-        self.exit(2, f"{self.prog}: {message} (`{self.prog} --help` says more)\n")
+        self.exit(2, f"{self.prog}: {brief(message)} (`{self.prog} --help` says more)\n")
+
+
+def add(parser: argparse.ArgumentParser, *names: str) -> None:
+    """Add some of the SHARED options, by name."""
+    for name in names:
+        parser.add_argument(f"--{name}", **SHARED[name])
+
+
+def add_spec(parser: argparse.ArgumentParser, schedulers: Iterable[str], **settings) -> None:
+    """Add an option for each field of a GenerationSpec but prompt and seed; one that is not given stays unset."""
+    for name, kind, words in (
+        ("negative-prompt", str, "what not to show (nothing)"),
+        ("scheduler", str, f"of {', '.join(schedulers)} (dpm++)"),
+        ("steps", int, "more steps, more time: from 1 to 1000 (25)"),
+        ("guidance", float, "how closely to follow the words: 1 to 100 (the model's)"),
+        ("frames", int, "from 1 to 200 (16)"),
+        ("height", int, "pixels, a multiple of 16 for the cartoon, up to 1024 (the model's own)"),
+        ("width", int, "pixels, as for the height (the model's own)"),
+    ):
+        parser.add_argument(f"--{name}", type=kind, default=argparse.SUPPRESS, help=words, **settings)
 
 
 def path(text: str) -> Path:

@@ -7,7 +7,9 @@ Each check returns the value, so that it can be used in place.
 """
 
 import math
+import reprlib
 import shutil
+import sys
 from collections.abc import Iterable
 from difflib import get_close_matches
 from numbers import Integral, Real
@@ -17,6 +19,17 @@ from typing import Any
 import numpy as np
 
 from t2v_helpers.core import files
+
+_BRIEF = reprlib.Repr()
+_BRIEF.maxstring = _BRIEF.maxother = _BRIEF.maxlong = 120
+
+
+def shown(value: Any) -> str:
+    """repr(value), with its middle left out where it is long: a message is one sentence, whatever was given."""
+    try:
+        return _BRIEF.repr(value)
+    except ValueError:  # Python writes out no whole number of more than 4300 digits
+        return "a number of thousands of digits"
 
 
 def whole(name: str, value: Any, least: int = 1, most: int | None = None) -> int:
@@ -28,15 +41,16 @@ def whole(name: str, value: Any, least: int = 1, most: int | None = None) -> int
         or (most is not None and value > most)
     ):
         allowed = f"from {least} to {most}" if most is not None else f"of {least} or more"
-        raise ValueError(f"{name}={value!r} is not allowed: use a whole number {allowed}.")
+        raise ValueError(f"{name}={shown(value)} is not allowed: use a whole number {allowed}.")
     return int(value)
 
 
 def number(name: str, value: Any, least: float = -math.inf, most: float = math.inf) -> float:
     """`value` as a plain float. ValueError unless it is a finite number from `least` to `most`."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not (math.isfinite(value) and least <= value <= most):
+    finite = sys.float_info.max
+    if isinstance(value, bool) or not isinstance(value, Real) or not max(least, -finite) <= value <= min(most, finite):
         limits = f" from {least:g}" * (least > -math.inf) + f" to {most:g}" * (most < math.inf)
-        raise ValueError(f"{name}={value!r} is not allowed: use a number{limits}.")
+        raise ValueError(f"{name}={shown(value)} is not allowed: use a number{limits}.")
     return float(value)
 
 
@@ -45,10 +59,11 @@ def one_of(name: str, value: Any, allowed: Iterable, hint: str = "", meant: str 
     allowed = list(allowed)
     if not any(type(value) is type(each) and value == each for each in allowed):
         names = {str(each).lower(): str(each) for each in allowed}
-        near = [meant] if meant else [names[key] for key in get_close_matches(str(value).lower(), names, n=1)]
-        guess = f"did you mean {near[0]!r}? " if near else ""
+        near = get_close_matches(shown(value).strip("'").lower(), names, n=1)
+        meant = meant or "".join(names[key] for key in near)
+        guess = f"did you mean {meant!r}? " if meant else ""
         choices = hint or f"Use one of: {', '.join(map(str, allowed))}."
-        raise ValueError(f"{name}={value!r} is unknown: {guess}{choices}")
+        raise ValueError(f"{name}={shown(value)} is unknown: {guess}{choices}")
     return value
 
 
@@ -57,6 +72,11 @@ def kind(name: str, value: Any, kinds: type | tuple[type, ...], needed: str) -> 
     if not isinstance(value, kinds):
         raise ValueError(f"{name} is of type {type(value).__name__}: use {needed}.")
     return value
+
+
+def path(name: str, value: Any) -> Path:
+    """`value` as a Path. ValueError: it is no path."""
+    return Path(kind(name, value, (str, Path), "the path of a folder"))
 
 
 def frames(value: Any, name: str = "frames", least: int = 1) -> np.ndarray:
@@ -80,14 +100,34 @@ def pixels(name: str, value: Any, axes: str) -> np.ndarray:
     missing = len(axes.split()) - array.ndim
     fits = missing <= 1 if axes.startswith("...") else missing == 0
     if array.dtype != np.uint8 or not fits or array.shape[-1] != 3 or not array.size:
-        raise ValueError(f"{name} is {array.dtype} {list(array.shape)}: use uint8 [{axes}], see layout.to_uint8.")
+        raise ValueError(f"{name} is {array.dtype} {list(array.shape)}: use uint8 [{axes}], {_way(name, array, axes)}.")
     return array
+
+
+def _way(name: str, array: np.ndarray, axes: str) -> str:
+    """How to make pixels of other arrays that people have: of `pipe(...)`, of a picture with alpha, or a grey one."""
+    more, shape = array.ndim - len(axes.replace("... ", "").split()), array.shape
+    if not array.size or array.dtype.kind not in "fu" or abs(more) > 1:
+        return "see layout.to_uint8"
+    if more == 1 and shape[1] == 3 and shape[-1] not in (1, 3, 4):
+        return f"layout.to_uint8(torch.as_tensor({name}))[0].numpy() where values go from -1 to 1"
+    way = f"{name}[0]" if more == 1 else name
+    if more == -1:
+        way = f"{name}[None]" if shape[-1] == 3 else f"np.repeat({name}[..., None], 3, axis=-1)"
+    elif shape[-1] == 1:
+        way = f"np.repeat({way}, 3, axis=-1)"
+    elif shape[-1] == 4:
+        way += "[..., :3]"
+    elif shape[-1] != 3:
+        return "see layout.to_uint8"
+    return f"such as {f'(255 * {way}).round().astype(np.uint8)' if array.dtype.kind == 'f' else way}"
 
 
 def suffix(name: str, path: str | Path, *allowed: str) -> None:
     """ValueError unless `path` ends in one of `allowed`, such as ".mp4"."""
     if Path(path).suffix.lower() not in allowed:
-        raise ValueError(f"{name}={str(path)!r} does not end in {' or '.join(allowed)}: give the file that ending.")
+        endings = " or ".join(allowed)
+        raise ValueError(f"{name}={shown(str(path))} does not end in {endings}: give the file that ending.")
 
 
 def room_on_disk(path: str | Path, needed: int, what: str) -> None:
@@ -106,9 +146,9 @@ def replaceable(folder: str | Path, mark: str, what: str, *kept: Path) -> None:
 
     Errors: ValueError where it holds other files, the working folder, or one of `kept`; those of files.check_target.
     """
-    place = Path(folder).resolve()
+    place = files.real(folder)
     files.check_target(place / mark)
-    lost = [path for path in kept if path.resolve().is_relative_to(place)]
+    lost = [path for path in kept if files.real(path).is_relative_to(place)]
     if Path.cwd().is_relative_to(place):
         why = "you are working in it"
     elif lost:
@@ -117,4 +157,5 @@ def replaceable(folder: str | Path, mark: str, what: str, *kept: Path) -> None:
         why = f"it holds files, but no {mark}"
     else:
         return
-    raise ValueError(f"{what} cannot replace {str(folder)!r}: {why}. Choose a new folder, or one with a {mark} in it.")
+    instead = f"Choose a new folder, or one with a {mark} in it."
+    raise ValueError(f"{what} cannot replace {shown(str(folder))}: {why}. {instead}")

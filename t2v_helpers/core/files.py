@@ -1,101 +1,152 @@
 """Write files whole or not at all, and check a folder of weights against its manifest."""
 
+import ctypes
 import errno
 import hashlib
 import json
+import math
 import os
+import platform
+import re
+import shutil
 import uuid
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory, TemporaryFile
+from tempfile import TemporaryFile
+from typing import Any
+
+from t2v_helpers.core.paths import PACKAGE
 
 MANIFEST = "manifest.json"
-MAX_NAME = 255  # bytes of a file's name, on every common file system
+MAX_NAME, MAX_PATH = 255, 960  # bytes of a file's name, and of a path on every common system with a name to spare
+MAX_TEXT, MAX_DEPTH = 2**26, 32  # bytes, and lists in lists: CLIP's tokenizer.json has 3.6 MB, and 7 levels
 _BLOCK = 2**20  # bytes read at a time
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_HERE, _SWAP = -100, 2  # AT_FDCWD; RENAME_EXCHANGE of Linux, RENAME_SWAP of macOS
 
 
 def write_whole(path: str | Path, write: Callable[[Path], object]) -> Path:
     """Call `write(temporary)`, then rename the temporary file to `path`; a failure leaves nothing behind.
 
-    The temporary file is in the same folder and has the same suffix. Missing folders are made. A reader sees the old
-    file or the new one, never half of one.
-    Errors: those of `check_target` before writing; OSError naming the path where the disk is full; whatever `write`
-    raises.
+    The temporary file has the same name, in a hidden folder beside it. Missing folders are made. A reader sees the old
+    file or the new one, never half of one. What a killed process left is put right by the next that writes there.
+    Errors: those of `check_target`, before writing; OSError naming the path (the disk is full); those of `write`.
     """
     path = Path(path)
-    with _temporaries([path]) as (temporary,):
-        write(temporary)
+    check_target(path)
+    with _staged(path.parent, path) as stage:
+        write(stage / path.name)
+        _flush(stage / path.name)
     return path
 
 
 def write_together(contents: Mapping[Path, bytes]) -> None:
-    """Write files that belong together: none is renamed before all are written. Errors: see `write_whole`."""
-    with _temporaries(list(contents)) as temporaries:
-        for temporary, data in zip(temporaries, contents.values(), strict=True):
-            temporary.write_bytes(data)
-
-
-@contextmanager
-def _temporaries(paths: list[Path]) -> Iterator[list[Path]]:
-    """A temporary path for each of `paths`; they are renamed, in this order, when the block succeeds."""
-    for path in paths:
+    """Write files of one folder that belong together: all or none, also after a kill. Errors: see `write_whole`."""
+    for path in contents:
         check_target(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-    temporaries = [path.parent / f".{uuid.uuid4().hex}{path.suffix}" for path in paths]
-    try:
-        yield temporaries
-        for temporary in temporaries:
-            _flush(temporary)
-        for temporary, path in zip(temporaries, paths, strict=True):
-            os.replace(temporary, path)
-    except Exception as error:
-        if not disk_full(error):
-            raise
-        message = f"the disk is full, so {paths[0]} was not written: free some space or choose another folder"
-        raise OSError(errno.ENOSPC, message) from error
-    finally:
-        for temporary in temporaries:
-            temporary.unlink(missing_ok=True)
+    (folder,) = {path.parent for path in contents}
+    with _staged(folder, next(iter(contents))) as stage:
+        for path, data in contents.items():
+            (stage / path.name).write_bytes(data)
+            _flush(stage / path.name)
 
 
 def replace_folder(folder: str | Path, write: Callable[[Path], object]) -> Path:
     """Call `write(new)`, which makes the folder `new`, and replace `folder` by it: all of it or nothing."""
-    folder = Path(folder).resolve()  # of a link, its target is replaced
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
-        new, old = Path(scratch, "new"), Path(scratch, "old")
+    folder = real(folder)  # of a link, its target is replaced
+    with _staged(folder.parent, folder) as stage:
+        new = stage / folder.name
         write(new)
-        _swap(new, folder, old)
+        if folder.exists() and _exchanged(new, folder):
+            shutil.rmtree(new)  # the old one now
     return folder
 
 
-def _swap(new: Path, folder: Path, old: Path) -> None:
-    """Rename `folder` to `old` and `new` to `folder`; a failure in between restores the old folder."""
+# A hidden folder is named after this machine and process, so that another process knows when it is left over. READY
+# says that all is written: from then on it is moved into place, if need be by the next process; before, it is deleted.
+_OURS, READY = f"{zlib.crc32(platform.node().encode()):08x}", ".ready"
+_LEFT = re.compile(rf"\.{_OURS}([0-9a-f]{{8}})[0-9a-f]{{16}}({re.escape(READY)})?")
+
+
+@contextmanager
+def _staged(folder: Path, named: Path) -> Iterator[Path]:
+    """A hidden folder in `folder`: when the block succeeds, what is in it takes its place in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _tidy_once(folder)
+    stage = folder / f".{_OURS}{os.getpid():08x}{uuid.uuid4().hex[:16]}"
+    ready = stage.with_name(stage.name + READY)
     try:
-        if folder.exists():
-            folder.rename(old)
-        new.rename(folder)
+        stage.mkdir()
+        yield stage
+        stage.rename(ready)
+        _take_places(ready)
+    except Exception as error:
+        if not disk_full(error):
+            raise
+        message = f"the disk is full, so {named} was not written: free some space or choose another folder"
+        raise OSError(errno.ENOSPC, message) from error
     finally:
-        if old.exists() and not folder.exists():
-            old.rename(folder)
+        _take_places(ready) if ready.exists() else shutil.rmtree(stage, ignore_errors=True)
+
+
+def _take_places(ready: Path) -> None:
+    """Move what is in a folder that is ready to its places beside it, in the order in which it was written."""
+    for item in sorted(ready.iterdir(), key=lambda item: item.stat().st_mtime_ns):
+        target = ready.parent / item.name
+        if item.is_dir() and target.exists():
+            target.rename(ready / f".old-{uuid.uuid4().hex}")
+        if not item.name.startswith(".old-"):
+            os.replace(item, target)
+    shutil.rmtree(ready)
+
+
+def tidy(folder: str | Path) -> None:
+    """Put right what killed processes of this machine left in `folder`: what was ready takes its place."""
+    from psutil import pid_exists  # here, since `t2v info` must start without any package
+
+    for path in Path(folder).glob(".*"):
+        left = _LEFT.fullmatch(path.name)
+        if left and not pid_exists(int(left[1], 16)):
+            _take_places(path) if left[2] else shutil.rmtree(path, ignore_errors=True)
+
+
+_tidy_once = cache(tidy)  # a sweep has 300,000 files in one folder
+
+
+def _exchanged(one: Path, two: Path) -> bool:
+    """Exchange two names in one step, where the system can: Linux and macOS, on most file systems."""
+    names = os.fsencode(one), os.fsencode(two)
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "renameat2"):
+        return libc.renameat2(_HERE, names[0], _HERE, names[1], _SWAP) == 0
+    return hasattr(libc, "renamex_np") and libc.renamex_np(*names, _SWAP) == 0
 
 
 def check_target(path: str | Path) -> None:
     """Check before a long computation that a file can be written at `path`; leaves nothing there.
 
-    Errors: IsADirectoryError, NotADirectoryError, PermissionError; OSError where a name is too long.
+    Errors: ValueError where no file can have that name; IsADirectoryError, FileExistsError (a device, a pipe),
+    NotADirectoryError, PermissionError; OSError where a name is too long.
     """
     path = Path(path)
+    if not is_name(path):
+        raise ValueError(f"{named(path)} is no name that a file can have: choose another.")
     longest = max(path.absolute().parts, key=lambda part: len(os.fsencode(part)))
     if len(os.fsencode(longest)) > MAX_NAME:
         raise OSError(f"{longest[:20]}... is a name of more than {MAX_NAME} bytes: choose a shorter one.")
+    if len(os.fsencode(path.absolute())) > MAX_PATH:
+        raise OSError(f"{named(path)} is a path of more than {MAX_PATH} bytes: choose a shorter one.")
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder: give the name of a file in it.")
-    above = next(folder for folder in path.absolute().parents if folder.exists())
+    if path.exists() and not path.is_file():
+        raise FileExistsError(f"{path} is a device or a pipe, which a file would replace: choose another name.")
+    above = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
     if not above.is_dir():
-        raise NotADirectoryError(f"{above} is a file, so {path} cannot be written below it: choose another name.")
+        what = "a file" if above.exists() else "a link to nothing"
+        raise NotADirectoryError(f"{above} is {what}, so {path} cannot be written below it: choose another name.")
     try:
         with TemporaryFile(dir=above):  # /proc says of itself that the super-user may write there
             pass
@@ -108,6 +159,112 @@ def check_target(path: str | Path) -> None:
 def write_text(path: str | Path, text: str) -> Path:
     """Write `text` as UTF-8 with unix line ends, whole or not at all. Errors: see `write_whole`."""
     return write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
+
+
+def existing(path: str | Path, advice: str) -> Path:
+    """`path`, if it is a file. FileNotFoundError: it is not, and `advice` says what to do, as the end of a sentence."""
+    path = Path(path)
+    if not is_file(path):
+        raise FileNotFoundError(f"{named(path)} does not exist: {advice}.")
+    return path
+
+
+def is_file(path: str | Path) -> bool:
+    """Whether there is a file of that name; a name that no system could have is none."""
+    return _is_there(path, Path.is_file)
+
+
+def is_folder(path: str | Path) -> bool:
+    """Whether there is a folder of that name; see `is_file`."""
+    return str(path) != "" and _is_there(path, Path.is_dir)  # Path("") is the working folder
+
+
+def _is_there(path: str | Path, look: Callable[[Path], bool]) -> bool:
+    try:
+        return is_name(path) and look(Path(path))
+    except OSError:  # too long
+        return False
+
+
+def is_name(path: str | Path) -> bool:
+    """Whether a file could have that name: there is no NUL in it, and no half of a character."""
+    try:
+        return b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+
+
+def named(path: str | Path) -> str:
+    """A name as a message tells it: nothing in it breaks a line, and its middle is left out where it is long."""
+    text = str(path)
+    text = text if text.isprintable() else ascii(text)[1:-1]
+    return text if len(text) <= 300 else f"{text[:140]}...{text[-140:]}"
+
+
+def check_link(path: str | Path) -> None:
+    """ValueError for a link that leads out of its folder: a file from others would lead to one of yours.
+
+    Two places may be made of links: the hub's cache, which keeps its files in blobs, and the installed package.
+    """
+    folder, leads_to = real(Path(path).parent), real(path)
+    kept = [folder, *(above.parent / "blobs" for above in folder.parents[:2] if above.name == "snapshots")]
+    if leads_to.parent not in kept and not folder.is_relative_to(PACKAGE):
+        to = f"to {named(leads_to)}: put a copy of the file in its place"
+        raise ValueError(f"{named(path)} is a link out of its folder, {to}.")
+
+
+def real(path: str | Path) -> Path:
+    """The path without links; of a link to itself, the same path, at which there is nothing to read."""
+    return Path(os.path.realpath(path))
+
+
+def read_text(path: str | Path) -> str:
+    """The text of a file. ValueError: not a file (a pipe would never end), too large, or not UTF-8."""
+    path = Path(path)
+    try:
+        if not is_file(path):
+            raise ValueError("it is not a file")
+        if path.stat().st_size > MAX_TEXT:
+            raise ValueError(f"it has {path.stat().st_size} bytes, but {MAX_TEXT} are the most")
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{named(path)} cannot be read ({reason(error)}).") from error
+
+
+def read_json(path: str | Path, kind: type = dict) -> Any:
+    """What a JSON file holds. ValueError, naming the file: those of `read_text` and `parse_json`."""
+    text = read_text(path)
+    try:
+        return parse_json(text, kind)
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read ({reason(error)}).") from error
+
+
+def parse_json(text: str, kind: type = dict) -> Any:
+    """The value of a JSON text. ValueError: not JSON, not of `kind`, not finite, or nested deeper than MAX_DEPTH."""
+    try:
+        found = json.loads(text, parse_float=_finite, parse_constant=_finite)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"it is not JSON ({error})") from error
+    except RecursionError as error:
+        raise ValueError(f"it is nested deeper than {MAX_DEPTH}") from error
+    if not isinstance(found, kind):
+        needed = "keys with values are" if kind is dict else f"a {kind.__name__} is"
+        raise ValueError(f"it holds a {type(found).__name__}, but {needed} needed")
+    level = [found]
+    for _ in range(MAX_DEPTH):
+        inner = [one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)]
+        level = [value for values in inner for value in values]
+    if level:
+        raise ValueError(f"it is nested deeper than {MAX_DEPTH}")
+    return found
+
+
+def _finite(number: str) -> float:
+    """A number of a JSON text. Python alone would also read NaN, Infinity and 1e999, which it cannot write as JSON."""
+    if not math.isfinite(float(number)):
+        raise ValueError(f"it holds {number[:20]}, which is no finite number")
+    return float(number)
 
 
 def sha256(path: str | Path) -> str:
@@ -133,32 +290,31 @@ def check_manifest(folder: str | Path) -> None:
 
     Errors: FileNotFoundError (no manifest, or a file is missing); ValueError (the file, what was found and expected).
     """
-    folder = Path(folder)
-    for name, expected in _read_manifest(folder / MANIFEST).items():
-        _check_file(folder / name, expected)
+    for name, expected in _read_manifest(Path(folder) / MANIFEST).items():
+        path = Path(folder, name)
+        if not is_file(path):
+            raise FileNotFoundError(f"{named(path)} is missing, but the manifest lists it: {_AGAIN}.")
+        if found := fault(path, expected):
+            raise ValueError(f"{found}: {_AGAIN}.")
 
 
 _AGAIN = "copy or download the folder again, or reinstall the package"
 
 
 def _read_manifest(path: Path) -> dict[str, dict]:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist, so the folder cannot be checked: {_AGAIN}.")
+    where = named(path)
+    if not is_file(path):
+        raise FileNotFoundError(f"{where} does not exist, so the folder cannot be checked: {_AGAIN}.")
     try:
-        files = json.loads(path.read_text(encoding="utf-8"))["files"]
+        files = read_json(path)["files"]
         read = {name: {"bytes": int(entry["bytes"]), "sha256": str(entry["sha256"])} for name, entry in files.items()}
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise ValueError(f"{path} is not a manifest ({error}): {_AGAIN}.") from error
+        raise ValueError(f"{where} is not a manifest ({reason(error)}): {_AGAIN}.") from error
+    if outside := [name for name in read if Path(name).is_absolute() or ".." in Path(name).parts]:
+        raise ValueError(f"{where} lists {outside[0][:80]!r}, which is outside its folder: {_AGAIN}.")
     if not read:
-        raise ValueError(f"{path} lists no files, so nothing can be checked: {_AGAIN}.")
+        raise ValueError(f"{where} lists no files, so nothing can be checked: {_AGAIN}.")
     return read
-
-
-def _check_file(path: Path, expected: dict) -> None:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing, but the manifest lists it: {_AGAIN}.")
-    if found := fault(path, expected):
-        raise ValueError(f"{found}: {_AGAIN}.")
 
 
 def fault(path: Path, expected: dict) -> str | None:
@@ -166,18 +322,24 @@ def fault(path: Path, expected: dict) -> str | None:
     if found := size_fault(path, expected):  # first: it is free, and truncation is the most common damage
         return found
     found = sha256(path)
-    return None if found == expected["sha256"] else f"{path} has SHA-256 {found}, but {expected['sha256']} is expected"
+    if found != expected["sha256"]:
+        return f"{named(path)} has SHA-256 {found}, but {expected['sha256'][:64]} is expected"
+    return None
 
 
 def size_fault(path: Path, expected: dict) -> str | None:
     """How a file's size differs from the expected "bytes", as `fault` says it."""
     size = path.stat().st_size
-    return None if size == expected["bytes"] else f"{path} has {size} bytes, but {expected['bytes']} are expected"
+    if size != expected["bytes"]:
+        return f"{named(path)} has {size} bytes, but {str(expected['bytes'])[:20]} are expected"
+    return None
 
 
 def reason(error: Exception) -> str:
-    """A library's error message as part of one sentence."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}".rstrip(" .:")
+    """An error's message as part of one sentence, with the name of its class unless it is ours; a system's in words."""
+    name = "" if type(error) is ValueError else f"{type(error).__name__}: "
+    words = getattr(error, "strerror", None) or str(error)
+    return f"{name}{' '.join(words.split())[:300]}".rstrip(" .:")
 
 
 def _flush(path: Path) -> None:

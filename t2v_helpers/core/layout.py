@@ -40,7 +40,7 @@ def to_uint8(x: Tensor) -> Tensor:
     """
     _require("b c f h w", x)
     if not torch.isfinite(x).all():
-        raise ValueError("x holds NaN or infinite values, so it is not a video: try dtype float32, or less guidance.")
+        raise ValueError("the video holds NaN or infinite values: try dtype float32, or less guidance.")
     pixels = (x.float() / 2 + 0.5).clamp(0, 1) * 255
     return pixels.round().to(torch.uint8).permute(0, 2, 3, 4, 1)  # [b f h w c]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from t2v_helpers.core import checking
-from t2v_helpers.core.files import write_text
+from t2v_helpers.core.files import existing, parse_json, read_text, reason
 
 _WORDS = {str: "a text", int: "a whole number", float: "a number", dict: "a table", type(None): "None"}
 
@@ -54,7 +54,8 @@ class GenerationRecord:
     """What was asked and what was found. ValueError: a spec with None left in it, or a value of the wrong type.
 
     spec is resolved (every default filled in); seconds is the wall time of the generation; peak_memory_mib is in MiB
-    (device memory on a GPU, the process's on a CPU); frames_sha256 comes from `frames_hash`.
+    (device memory on a GPU, the process's on a CPU); frames_sha256 comes from `frames_hash`; weights is the pipeline's
+    fingerprint, with a LoRA and its scale, and noise that was not the seed's (empty in records of older versions).
     """
 
     spec: GenerationSpec
@@ -65,6 +66,7 @@ class GenerationRecord:
     seconds: float
     peak_memory_mib: float
     frames_sha256: str
+    weights: str = ""
 
     def __post_init__(self):
         _check_types(self)
@@ -80,30 +82,27 @@ class GenerationRecord:
     def from_json(cls, text: str) -> "GenerationRecord":
         """The inverse of `to_json`. ValueError: not JSON, or not the JSON of a record."""
         try:
-            values = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"the record is not JSON ({error}): generate the video again.") from error
+            values = parse_json(text)
+        except ValueError as error:
+            raise ValueError(f"the record is damaged ({reason(error)}): generate the video again.") from error
         values = _known(cls, values)
         return cls(**values | {"spec": GenerationSpec.from_dict(values["spec"])})
-
-    def save(self, path: str | Path) -> Path:
-        """Write the JSON next to the video at `path` and return its path. Errors: see files.write_whole."""
-        return write_text(Path(path).with_suffix(".json"), self.to_json())
 
     @classmethod
     def load(cls, path: str | Path) -> "GenerationRecord":
         """Read the record of the video (or the JSON) at `path`. FileNotFoundError, or ValueError naming the file."""
-        path = Path(path).with_suffix(".json")
-        if not path.is_file():
-            raise FileNotFoundError(f"{path} does not exist: a video's record is next to it, with the same name.")
+        path = existing(Path(path).with_suffix(".json"), "a video's record is next to it, with the same name")
         try:
-            return cls.from_json(path.read_text(encoding="utf-8"))
+            return cls.from_json(read_text(path))
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
 
 
 def frames_hash(frames: np.ndarray) -> str:
-    """SHA-256 of a video's shape and pixels, uint8 [f h w 3]: equal hashes mean equal videos. ValueError: frames."""
+    """SHA-256 of a video's shape and pixels, uint8 [f h w 3]: equal hashes mean equal videos. ValueError: frames.
+
+    Another processor or number of threads may change a value by one grey level, and so the hash: compare the frames.
+    """
     frames = np.ascontiguousarray(checking.frames(frames))
     return hashlib.sha256(str(frames.shape).encode() + frames.tobytes()).hexdigest()
 
@@ -132,4 +131,6 @@ def _check_types(record) -> None:
             object.__setattr__(record, field.name, value)
         if not isinstance(value, allowed) or isinstance(value, bool):
             words = " or ".join(_WORDS.get(kind, kind.__name__) for kind in kinds)
-            raise ValueError(f"{field.name}={value!r} is a {type(value).__name__}, but {words} is needed.")
+            raise ValueError(
+                f"{field.name}={checking.shown(value)} is a {type(value).__name__}, but {words} is needed."
+            )

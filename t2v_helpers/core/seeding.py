@@ -32,7 +32,12 @@ def noise(seeds: Sequence[int], shape: Sequence[int]) -> Tensor:
         raise ValueError("seeds is empty: give one seed per sample.")
     for size in shape:
         checking.whole("shape", size)
-    return torch.stack([torch.randn(*shape, generator=generator(seed)) for seed in seeds])  # [b *shape]
+    return torch.stack([draw(generator(seed), shape) for seed in seeds])  # [b *shape]
+
+
+def draw(source: torch.Generator, shape: Sequence[int]) -> Tensor:
+    """Standard normal noise of `source`: float32 on the CPU, whatever torch's default dtype and device are."""
+    return torch.randn(*shape, generator=source, dtype=torch.float32, device="cpu")
 
 
 def seeded(seed: int, build: Callable[[], nn.Module]) -> nn.Module:

@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -18,13 +19,14 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from t2v_helpers.core import checking
-from t2v_helpers.core.files import write_whole
+from t2v_helpers.core.files import existing, reason, write_whole
 
 FPS = 8  # frames a second, of everything that the course makes
 SLOWEST = 0.01  # frames a second
 GAP = 2  # white pixels between pictures laid side by side; even, so that a grid of even frames is even too
 BAR = 22  # height in pixels of the bar that carries a label; even for the same reason
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # the brightness of red, green and blue: ITU-R BT.601
+_FFMPEG = "unset IMAGEIO_FFMPEG_EXE, and imageio-ffmpeg's own is taken, or let it name another ffmpeg"
 CRF = 18  # x264's constant rate factor, 0 to 51: at 18 the eye sees no difference, at 26 half the bytes
 
 
@@ -36,13 +38,19 @@ def write_mp4(frames: np.ndarray, path: str | Path, fps: float = FPS, scale: int
     fps, scale, crf, an odd size, a name that does not end in .mp4); OSError (ffmpeg cannot write, disk full).
     """
     checking.suffix("path", path, ".mp4")
-    frames = _checked(frames, fps, scale, crf)
-    return write_whole(path, lambda temporary: _encode(frames, temporary, fps, crf))
+    data = mp4_bytes(frames, fps, scale, crf)
+    return write_whole(path, lambda temporary: temporary.write_bytes(data))
 
 
 def mp4_bytes(frames: np.ndarray, fps: float = FPS, scale: int = 1, crf: int = CRF) -> bytes:
     """The bytes that `write_mp4` would write, for a data URI. Errors: see `write_mp4`."""
-    frames = _checked(frames, fps, scale, crf)
+    frames = enlarge(checking.frames(frames), scale)
+    checking.number("fps", fps, SLOWEST, 240)
+    checking.whole("crf", crf, 0, 51)
+    height, width = frames.shape[1:3]
+    if height % 2 or width % 2:
+        needed = f"an even height and width: use scale={2 * scale}, or cut a row or column off"
+        raise ValueError(f"frames are {height} x {width} pixels at scale={scale}, but H.264 (yuv420p) needs {needed}.")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "video.mp4"
         _encode(frames, path, fps, crf)
@@ -54,9 +62,7 @@ def read_mp4(path: str | Path) -> np.ndarray:
 
     Errors: FileNotFoundError; ValueError where OpenCV finds no video, or fewer frames than the file announces.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path} does not exist: check the name and the folder.")
-    capture = cv2.VideoCapture(str(path))
+    capture = cv2.VideoCapture(str(existing(path, "check the name and the folder")))
     announced = round(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     frames = []
     while (read := capture.read())[0]:
@@ -110,16 +116,13 @@ def write_gif(frames: np.ndarray, path: str | Path, fps: float = FPS, scale: int
     above 50, a name that does not end in .gif); OSError.
     """
     checking.suffix("path", path, ".gif")
-    frames = checking.frames(frames)
+    frames = enlarge(checking.frames(frames), scale)
     checking.number("fps", fps, SLOWEST, 50)  # browsers slow a faster GIF down to 10 fps
-    pictures = _one_palette(enlarge(frames, scale))
-    ticks = [round(100 * i / fps) for i in range(len(frames) + 1)]
-    lasts = [10 * (after - before) for before, after in zip(ticks, ticks[1:], strict=False)]  # in ms
-
-    def write(temporary):
-        pictures[0].save(temporary, save_all=True, append_images=pictures[1:], duration=lasts, loop=0)
-
-    return write_whole(path, write)
+    palette = Image.fromarray(filmstrip(frames)).quantize(256)
+    first, *others = (Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames)
+    lasts = [10 * (round(100 * (i + 1) / fps) - round(100 * i / fps)) for i in range(len(frames))]  # in ms
+    settings = {"save_all": True, "append_images": others, "duration": lasts, "loop": 0}
+    return write_whole(path, lambda temporary: first.save(temporary, **settings))
 
 
 def write_png(image: np.ndarray, path: str | Path, scale: int = 1) -> Path:
@@ -196,70 +199,64 @@ def label(frames: np.ndarray, text: str) -> np.ndarray:
     return np.concatenate([bars, frames], axis=-3)
 
 
-# --- parts
+def check_size(frames: int, height: int, width: int, multiple: int, most_frames: int, most_pixels: int) -> None:
+    """ValueError unless there are 1 to `most_frames` frames, and height and width are multiples up to `most_pixels`."""
+    pixels = multiple, most_pixels
+    sizes = ("frames", frames, 1, most_frames), ("height", height, *pixels), ("width", width, *pixels)
+    for name, value, step, most in sizes:
+        below = checking.whole(name, value, step, most) // step * step
+        if value != below:
+            raise ValueError(f"{name}={value} is not a multiple of {step} pixels: use {below} or {below + step}.")
 
 
 def _tile(videos: np.ndarray, columns: int) -> np.ndarray:
     """[n f h w c] -> [f rows*h columns*w c], row by row, white where nothing is."""
-    n, f, h, w, c = videos.shape
-    columns = min(checking.whole("columns", columns), n)
-    rows = math.ceil(n / columns)
-    canvas = np.full((f, rows * (h + GAP) - GAP, columns * (w + GAP) - GAP, c), 255, np.uint8)
-    for k, video in enumerate(videos):
-        top, left = k // columns * (h + GAP), k % columns * (w + GAP)
-        canvas[:, top : top + h, left : left + w] = video
-    return canvas
+    columns = min(checking.whole("columns", columns), len(videos))
+    white = (0, -len(videos) % columns), (0, 0), (0, GAP), (0, GAP), (0, 0)
+    padded = np.pad(videos, white, constant_values=255)  # [(rows columns) f h+gap w+gap c]
+    rows = [np.concatenate(padded[k : k + columns], axis=2) for k in range(0, len(padded), columns)]
+    return np.concatenate(rows, axis=1)[:, :-GAP, :-GAP]
 
 
 def _bar(text: str, width: int) -> Image.Image:
     fonts = [ImageFont.load_default(size) for size in (14, 13, 12, 11)]
     font = next((font for font in fonts if font.getlength(text) <= width - 4), fonts[-1])
-    shown = text
-    while shown and font.getlength(shown) > width - 4:
-        text = text[:-1]
-        shown = text and text + "…"
+    shorter = (text[:end] + "…" for end in range(len(text) - 1, 0, -1))
+    shown = next((shown for shown in (text, *shorter) if font.getlength(shown) <= width - 4), "")
     bar = Image.new("RGB", (width, BAR), "white")
     ImageDraw.Draw(bar).text((2, BAR // 2), shown, fill="black", font=font, anchor="lm")
     return bar
 
 
-def _one_palette(frames: np.ndarray) -> list[Image.Image]:
-    palette = Image.fromarray(filmstrip(frames)).quantize(256)
-    return [Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
+@cache
+def check_encoder() -> None:
+    """OSError unless there is an ffmpeg that writes H.264: asked before computing, as videos are written at the end."""
+    try:
+        program = imageio_ffmpeg.get_ffmpeg_exe()
+        said = subprocess.run([program, "-hide_banner", "-encoders"], capture_output=True, timeout=60).stdout
+    except (OSError, RuntimeError, subprocess.TimeoutExpired) as error:
+        raise OSError(f"ffmpeg cannot be started ({reason(error)}): {_FFMPEG}.") from error
+    if b"libx264" not in said:
+        raise OSError(f"{program} cannot write H.264, it lacks libx264: {_FFMPEG}.")
 
 
 def _encode(frames: np.ndarray, path: Path, fps: float, crf: int) -> None:
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), *_ffmpeg_arguments(*frames.shape[1:3], fps, crf), str(path)]
-    done = subprocess.run(command, input=frames.tobytes(), capture_output=True)
-    if done.returncode:
-        said = "; ".join(done.stderr.decode(errors="replace").split("\n")[-4:-1]) or f"exit status {done.returncode}"
-        raise OSError(f"ffmpeg could not write the video ({said}): check that the disk has room and try again.")
-
-
-def _ffmpeg_arguments(height: int, width: int, fps: float, crf: int) -> list[str]:
     """One thread, the same code path on every CPU and no version or date in the file: equal frames, equal bytes.
 
     The colours are tagged BT.601, which OpenCV and ffmpeg assume of a small video, and browsers follow the tag.
     """
+    check_encoder()
+    height, width = frames.shape[1:3]
     tags = "setparams=colorspace=smpte170m:color_primaries=smpte170m:color_trc=smpte170m"
-    return f"""
+    settings = f"""
         -nostdin -y -loglevel error
         -f rawvideo -pix_fmt rgb24 -video_size {width}x{height} -framerate {fps} -i pipe:0
         -vf scale=out_color_matrix=bt601:out_range=tv:flags=accurate_rnd+full_chroma_int+bitexact,{tags}
         -c:v libx264 -crf {crf} -preset medium -pix_fmt yuv420p -threads 1 -x264-params cpu-independent=1
         -map_metadata -1 -fflags +bitexact -flags:v +bitexact -movflags +faststart -f mp4
-    """.split()
-
-
-def _checked(frames: np.ndarray, fps: float, scale: int, crf: int) -> np.ndarray:
-    """The frames, enlarged, for H.264. ValueError: frames, fps, scale, crf or an odd size."""
-    frames = checking.frames(frames)
-    checking.number("fps", fps, SLOWEST, 240)
-    checking.whole("crf", crf, 0, 51)
-    height, width = (checking.whole("scale", scale) * size for size in frames.shape[1:3])
-    if height % 2 or width % 2:
-        raise ValueError(
-            f"frames are {height} x {width} pixels at scale={scale}, but H.264 (yuv420p) needs an even height and "
-            f"width: use scale={2 * scale}, or cut a row or column off."
-        )
-    return enlarge(frames, scale)
+    """
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), *settings.split(), str(path)]
+    done = subprocess.run(command, input=frames.tobytes(), capture_output=True)
+    if done.returncode:
+        said = "; ".join(done.stderr.decode(errors="replace").split("\n")[-4:-1]) or f"exit status {done.returncode}"
+        raise OSError(f"ffmpeg could not write the video ({said}): check that the disk has room and try again.")

@@ -8,12 +8,15 @@ its own line of the table (`line`), so no document holds a number that was typed
 
 import json
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from t2v_helpers.core import arguments, model_names, paths
+from t2v_helpers.core import arguments, paths
 from t2v_helpers.core.checking import one_of
-from t2v_helpers.core.files import write_text
+from t2v_helpers.core.files import existing, read_json, write_text
+from t2v_helpers.core.model_names import MODELS
 from t2v_helpers.machine import doctor
 from t2v_helpers.machine.probe import in_threads
 
@@ -21,18 +24,14 @@ TABLE = paths.BENCHMARKS / "notebooks.json"
 README = paths.ROOT / "README.md"
 COMMAND = "t2v costs"
 BEGIN, END = "<!-- notebooks: begin -->", "<!-- notebooks: end -->"
-LIST_BEGIN, LIST_END = "<!-- not run here: begin -->", "<!-- not run here: end -->"
-MODELS = {name: model.hardware for name, model in model_names.MODELS.items()}
 
 
 def load(table: str | Path = TABLE) -> dict:
     """The committed table: model -> {"machine": {...}, "notebooks": {name: {"seconds", "peak_memory_mib"}}}.
 
-    FileNotFoundError: it is not there yet.
+    Errors: FileNotFoundError: it is not there yet; ValueError: it is something else.
     """
-    if not Path(table).is_file():
-        raise FileNotFoundError(f"{table} does not exist: make it with `make run` and `{COMMAND}`.")
-    return json.loads(Path(table).read_text(encoding="utf-8"))["models"]
+    return _within(existing(table, f"make it with `make run` and `{COMMAND}`"), "models", dict)
 
 
 def record(run: str | Path, model: str, table: str | Path = TABLE) -> Path:
@@ -42,12 +41,29 @@ def record(run: str | Path, model: str, table: str | Path = TABLE) -> Path:
     failed notebook, or an unknown model).
     """
     one_of("model", model, MODELS)
-    found = _read_run(Path(run))
+    results = read_run(run)
+    if failed := [result["notebook"] for result in results if result["error"]]:
+        raise ValueError(f"{run} has failed notebooks ({', '.join(failed)}): fix them and run again.")
+    found = {r["notebook"]: {key: r[key] for key in ("cells", "seconds", "peak_memory_mib")} for r in results}
     models = load(table) if Path(table).is_file() else {}
     before = models.get(model, {}).get("notebooks", {})
-    models[model] = {"machine": _machine(), "notebooks": dict(sorted((before | found).items()))}
+    seen = doctor.look()
+    here = {"cpu": seen.cpu, "threads": seen.threads, "device": seen.device_name or "CPU", "build": seen.build}
+    models[model] = {"machine": here, "notebooks": dict(sorted((before | found).items()))}
     whole = {"command": f"T2V_MODEL={model} make run && {COMMAND}", "models": models}
     return write_text(table, json.dumps(whole, indent=2) + "\n")
+
+
+def read_run(path: str | Path) -> list[dict]:
+    """The results in a run.json, one for each notebook. FileNotFoundError: no run; ValueError: something else."""
+    return _within(existing(path, "run the notebooks first, with `make run`"), "notebooks", list)
+
+
+def _within(path: Path, key: str, kind: type) -> Any:
+    found = read_json(path).get(key)
+    if not isinstance(found, kind):
+        raise ValueError(f"{path} has no {key}: delete it, and make it again.")
+    return found
 
 
 def line(notebook: str, table: str | Path = TABLE) -> str:
@@ -55,77 +71,41 @@ def line(notebook: str, table: str | Path = TABLE) -> str:
     said, measured = [], load(table) if Path(table).is_file() else {}
     for model, run in measured.items():
         if cost := run["notebooks"].get(notebook):
-            said.append(f"{_minutes(cost)} minutes and {_gib(cost)} GiB with {model} on {_short(run['machine'])}")
+            device, threads = run["machine"]["device"], in_threads(run["machine"]["threads"], "CPU thread")
+            said.append(f"{_cost(cost, ' minutes and ')} with {model} on {threads if device == 'CPU' else device}")
     unknown = [model for model in MODELS if model not in " ".join(said)]
     return "The whole notebook: " + "; ".join(said + [f"with {model} not measured yet" for model in unknown]) + "."
 
 
 def readme_table(table: str | Path = TABLE, notebooks: str | Path = paths.NOTEBOOKS) -> str:
-    """The README's table, a row for each notebook on disk: its question, minutes, memory and hardware."""
-    rows = ["| notebook | the question | minutes | memory | hardware |", "|---|---|---|---|---|"]
+    """The README's table, a row for each notebook on disk: its question, minutes and memory."""
+    rows = ["| notebook | the question | minutes | memory |", "|---|---|---|---|"]
     costs = load(table)["cartoon"]["notebooks"]
     for path in sorted(Path(notebooks).glob("[0-9][0-9]_*.ipynb")):
-        cost = costs.get(path.stem)
-        numbers = f"{_minutes(cost)} | {_gib(cost)} GiB" if cost else "not measured | not measured"
-        rows.append(f"| [{path.stem}](notebooks/{path.name}) | {_question(path)} | {numbers} | {MODELS['cartoon']} |")
+        title = "".join(read_json(path)["cells"][0]["source"]).splitlines()[0]
+        numbers = _cost(costs[path.stem], " | ") if path.stem in costs else "not measured | not measured"
+        link = f"[{path.stem}](notebooks/{path.name})"
+        rows.append(f"| {link} | {title.lstrip('# ')} | {numbers} |")
     return "\n".join(rows)
 
 
 def not_run_here() -> str:
-    """The list of what has not been run, in Markdown: README and notebook 10 show it."""
+    """The list of what has not been run, in Markdown: the site and notebook 10 show it."""
     return (paths.PACKAGE / "course" / "not_run_here.md").read_text(encoding="utf-8").strip()
 
 
 def write_readme(readme: str | Path = README, table: str | Path = TABLE) -> Path:
-    """Put the table and the list between their marks in the README. ValueError: marks are missing."""
-    text = Path(readme).read_text(encoding="utf-8")
-    text = _between(text, BEGIN, END, readme_table(table), readme)
-    return write_text(readme, _between(text, LIST_BEGIN, LIST_END, not_run_here(), readme))
+    """Put the table between its marks in the README. ValueError: marks are missing."""
+    text, part = Path(readme).read_text(encoding="utf-8"), f"{BEGIN}\n{readme_table(table)}\n{END}"
+    changed, found = re.subn(f"{BEGIN}.*?{END}", lambda _: part, text, count=1, flags=re.DOTALL)
+    if not found:
+        raise ValueError(f"{readme} lacks the marks {BEGIN} and {END}: put them where the table belongs.")
+    return write_text(readme, changed)
 
 
-def _between(text: str, begin: str, end: str, part: str, readme: str | Path) -> str:
-    before, found, rest = text.partition(begin)
-    _, closed, after = rest.partition(end)
-    if not (found and closed):
-        raise ValueError(f"{readme} lacks the marks {begin} and {end}: put them where the table or list belongs.")
-    return f"{before}{begin}\n{part}\n{end}{after}"
-
-
-# --- small parts
-
-
-def _read_run(path: Path) -> dict[str, dict]:
-    """Notebook -> its cost."""
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist: run the notebooks first, with `make run`.")
-    results = json.loads(path.read_text(encoding="utf-8"))["notebooks"]
-    failed = [result["notebook"] for result in results if result["error"]]
-    if failed:
-        raise ValueError(f"{path} has failed notebooks ({', '.join(failed)}): fix them and run again.")
-    return {r["notebook"]: {key: r[key] for key in ("cells", "seconds", "peak_memory_mib")} for r in results}
-
-
-def _machine() -> dict:
-    found = doctor.look()
-    return {"cpu": found.cpu, "threads": found.threads, "device": found.device_name or "CPU", "build": found.build}
-
-
-def _short(machine: dict) -> str:
-    return machine["device"] if machine["device"] != "CPU" else in_threads(machine["threads"], "CPU thread")
-
-
-def _minutes(cost: dict) -> str:
-    return f"{cost['seconds'] / 60:.1f}"
-
-
-def _gib(cost: dict) -> str:
-    return f"{cost['peak_memory_mib'] / 1024:.1f}"
-
-
-def _question(path: Path) -> str:
-    """The notebook's title: the first heading of its first cell."""
-    first = "".join(json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"])
-    return first.splitlines()[0].lstrip("# ")
+def _cost(cost: dict, between: str) -> str:
+    """Minutes and memory: "1.5 minutes and 2.0 GiB", with other words in between."""
+    return f"{cost['seconds'] / 60:.1f}{between}{cost['peak_memory_mib'] / 1024:.1f} GiB"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

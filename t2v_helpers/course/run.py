@@ -5,10 +5,12 @@ A notebook that fails or cannot be read does not stop the others. Its page is re
 
 import json
 import os
+import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,8 +20,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from tqdm import tqdm
 
-from t2v_helpers.core import arguments
-from t2v_helpers.core.files import check_target, write_text
+from t2v_helpers.core import arguments, checking
+from t2v_helpers.core.files import check_target, is_folder, named, write_text
 from t2v_helpers.core.records import GenerationRecord
 from t2v_helpers.course import pages
 from t2v_helpers.course.rendering import render
@@ -43,19 +45,25 @@ class Result:
     page: str
     error: str = ""
 
+    def __str__(self) -> str:
+        if self.error:
+            return f"FAILED {self.notebook}, {self.error}"
+        cost = f"{self.seconds:.1f} s, {self.peak_memory_mib:.0f} MiB"
+        return f"ok     {self.notebook}: {cost}, code cells: {self.cells}"
+
 
 def find_notebooks(folder: str | Path, names: Sequence[str] = ()) -> list[Path]:
     """The notebooks of `folder` in the order of their numbers, or those whose name starts with one of `names`.
 
     Errors: FileNotFoundError: no such folder or no notebook in it; ValueError: a name that fits none.
     """
-    folder = Path(folder)
-    found = sorted(folder.glob("*.ipynb"))
+    found = sorted(Path(folder).glob("*.ipynb")) if is_folder(folder) else []
     if not found:
-        raise FileNotFoundError(f"{folder} holds no notebook: run this from the root of the course.")
+        raise FileNotFoundError(f"{named(folder)} holds no notebook: run this from the root of the course.")
     for name in names:
         if not any(path.stem.startswith(name) for path in found):
-            raise ValueError(f"no notebook starts with {name!r}: there are {', '.join(path.stem for path in found)}.")
+            known = ", ".join(path.stem for path in found)
+            raise ValueError(f"no notebook starts with {checking.shown(name)}: there are {known}.")
     return [path for path in found if not names or path.stem.startswith(tuple(names))]
 
 
@@ -85,7 +93,7 @@ def run(
     results = []
     for path in notebooks:
         results.append(_run_one(path, outputs, cell_seconds))
-        report(_line(results[-1]))
+        report(str(results[-1]))
     write_text(outputs / "index.html", index_page(results, outputs))
     write_text(outputs / "run.json", as_json(results))
     return results
@@ -96,11 +104,6 @@ def as_json(results: Sequence[Result]) -> str:
     return json.dumps({"notebooks": [asdict(result) for result in results]}, indent=2) + "\n"
 
 
-def code_cells(notebook: nbformat.NotebookNode) -> list[int]:
-    """The indices of the cells that are run: code that is not blank."""
-    return [i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code" and cell.source.strip()]
-
-
 def _run_one(path: Path, outputs: Path, cell_seconds: int) -> Result:
     page = outputs / f"{path.stem}.html"
     page.unlink(missing_ok=True)  # do not leave the page of an older run
@@ -108,14 +111,14 @@ def _run_one(path: Path, outputs: Path, cell_seconds: int) -> Result:
         notebook = _read(path)
     except (ValueError, OSError) as unread:
         return Result(path.stem, 0, 0.0, 0.0, "", str(unread))
-    total, began, error = len(code_cells(notebook)), time.perf_counter(), ""
-    with tqdm(total=total, desc=path.stem, unit="cell", leave=False) as bar:
-        client = _client(notebook, path.parent, cell_seconds, lambda number: bar.update(number - 1 - bar.n))
-        with _watched(client) as peak:
-            try:
-                client.execute(env={"T2V_HEADLESS": "1", **os.environ, "T2V_OUTPUTS": str(outputs)})
-            except (CellExecutionError, CellTimeoutError, DeadKernelError) as failure:
-                error = f"cell {bar.n + 1} of {total}: {_reason(failure, cell_seconds)}"
+    total = sum(cell.cell_type == "code" and bool(cell.source.strip()) for cell in notebook.cells)
+    began, error, client = time.perf_counter(), "", _client(notebook, path.parent, cell_seconds)
+    with tqdm(total=total, desc=path.stem, unit="cell", leave=False) as bar, _watched(client) as peak:
+        client.on_cell_executed = lambda **_: bar.update()
+        try:
+            _execute(client, {"T2V_HEADLESS": "1", **os.environ, "T2V_OUTPUTS": str(outputs)})
+        except (CellExecutionError, CellTimeoutError, DeadKernelError) as failure:
+            error = f"cell {client.code_cells_executed} of {total}: {_reason(failure, cell_seconds)}"
     seconds = round(time.perf_counter() - began, 1)
     if not error:
         write_text(page, pages.page(notebook))
@@ -133,18 +136,34 @@ def _read(path: Path) -> nbformat.NotebookNode:
     return notebook
 
 
-def _client(notebook, folder: Path, cell_seconds: int, tick: Callable[[int], object]) -> NotebookClient:
-    """A client that executes `notebook` in place, in `folder`; it calls tick(i) when code cell i (from 1) begins."""
-    numbers = {index: i for i, index in enumerate(code_cells(notebook), start=1)}
-    return NotebookClient(
+def _client(notebook: nbformat.NotebookNode, folder: Path, cell_seconds: int) -> NotebookClient:
+    client = NotebookClient(
         notebook,
         timeout=cell_seconds,
         startup_timeout=START_SECONDS,
         kernel_name="python3",
         extra_arguments=["--log-level=ERROR"],  # hide the kernel's notes on its sockets
         resources={"metadata": {"path": str(folder.absolute())}},
-        on_cell_execute=lambda cell, cell_index: tick(numbers[cell_index]),
     )
+    client.create_kernel_manager().kernel_spec_manager.kernel_dirs = []  # this Python, whatever a cluster calls python3
+    return client
+
+
+def _execute(client: NotebookClient, env: dict[str, str]) -> None:
+    """Run the cells, in a thread: in the main one nbclient would answer Ctrl-C itself, with its own traceback."""
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(client.execute, env=env)
+        try:
+            done.result()
+        except KeyboardInterrupt:
+            if pid := _pid(client):
+                os.kill(pid, signal.SIGKILL)
+            raise
+
+
+def _pid(client: NotebookClient) -> int | None:
+    """The kernel's process; None before it starts and after its end."""
+    return getattr(getattr(client.km, "provisioner", None), "pid", None)
 
 
 @contextmanager
@@ -154,7 +173,7 @@ def _watched(client: NotebookClient) -> Iterator[Peak]:
 
     def watch():
         while not done.wait(POLL_SECONDS):
-            pid = getattr(getattr(client.km, "provisioner", None), "pid", None)  # None before it starts
+            pid = _pid(client)
             peak.mib = max(peak.mib, resident_bytes(pid) / 2**20 if pid else 0.0)
 
     thread = threading.Thread(target=watch, daemon=True)
@@ -167,22 +186,11 @@ def _watched(client: NotebookClient) -> Iterator[Peak]:
 
 
 def _reason(failure: Exception, cell_seconds: int) -> str:
-    """Why a cell failed, in one line."""
     if isinstance(failure, CellExecutionError):
         return f"{failure.ename}: {failure.evalue}".splitlines()[0]
     if isinstance(failure, CellTimeoutError):
         return f"took longer than {cell_seconds} s"
     return "the kernel died (out of memory?)"
-
-
-def _line(result: Result) -> str:
-    if result.error:
-        return f"FAILED {result.notebook}, {result.error}"
-    cost = f"{result.seconds:.1f} s, {result.peak_memory_mib:.0f} MiB"
-    return f"ok     {result.notebook}: {cost}, code cells: {result.cells}"
-
-
-# --- the index
 
 
 def index_page(results: Sequence[Result], outputs: Path) -> str:
@@ -203,25 +211,8 @@ def _caption(path: Path) -> str:
     return f"{spec.prompt} ({spec.scheduler}, {spec.steps} steps, guidance {spec.guidance:g}, seed {spec.seed})"
 
 
-# --- at the command line
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """`t2v run`: returns 1 where a cell failed. Errors: see `run`."""
-    options = _parser().parse_args(argv)
-    say = (lambda line: None) if options.json else print
-    outputs = outputs_folder(options.outputs)
-    results = run(options.notebooks, outputs, options.names, options.cell_seconds, report=say)
-    if options.json:
-        print(as_json(results), end="")
-    say(f"index  {outputs / 'index.html'}")
-    failed = [f"{result.notebook}, {result.error}" for result in results if result.error]
-    for one in failed:
-        print(f"t2v run: failed in {one}", file=sys.stderr)
-    return 1 if failed else 0
-
-
-def _parser() -> arguments.Parser:
     p = arguments.Parser(prog="t2v run", description="Run every notebook; leave pages, videos and an index.")
     p.add_argument("names", nargs="*", help="only the notebooks whose names start like this: 00 02")
     p.add_argument("--notebooks", default="notebooks", help="the folder of the notebooks (%(default)s)")
@@ -229,4 +220,14 @@ def _parser() -> arguments.Parser:
     longest = "the longest that a cell may take, a whole number (%(default)s)"
     p.add_argument("--cell-seconds", type=arguments.whole(LONGEST_CELL), default=CELL_SECONDS, help=longest)
     p.add_argument("--json", action="store_true", help="print the results as JSON")
-    return p
+    options = p.parse_args(argv)
+    say = (lambda line: None) if options.json else print
+    outputs = outputs_folder(options.outputs)
+    results = run(options.notebooks, outputs, options.names, options.cell_seconds, report=say)
+    if options.json:
+        print(as_json(results), end="")
+    say(f"index  {outputs / 'index.html'}")
+    failed = [result for result in results if result.error]
+    for result in failed:
+        print(f"t2v run: failed in {result.notebook}, {result.error}", file=sys.stderr)
+    return 1 if failed else 0

@@ -7,7 +7,6 @@ benchmarks/tolerances.json, which explains each limit. On another device or in a
 equal; they must lie within the limits.
 """
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,21 +15,21 @@ import numpy as np
 
 from t2v_helpers.core import arguments, paths, video
 from t2v_helpers.core.checking import one_of
+from t2v_helpers.core.files import read_json
 from t2v_helpers.core.records import GenerationRecord
-from t2v_helpers.course import blog
+from t2v_helpers.course import blog, costs
 from t2v_helpers.course.run import outputs_folder
 from t2v_helpers.model import generate, loading
 
 TABLE = paths.BENCHMARKS / "tolerances.json"
-LEDGER = Path("11_ledger", "ledger.json")
 
 
-def limits(model: str, table: str | Path = TABLE) -> dict[str, dict]:
+def limits(model: str) -> dict[str, dict]:
     """The committed limits of a model: measure -> {"least" or "most": number, "means": words}.
 
-    Errors: FileNotFoundError; ValueError: no limits for that model.
+    ValueError: no limits for that model.
     """
-    limits_of = json.loads(Path(table).read_text(encoding="utf-8"))
+    limits_of = read_json(TABLE)
     return limits_of[one_of("model", model, limits_of)]
 
 
@@ -39,10 +38,7 @@ def measure(outputs: str | Path, model: str) -> dict[str, float]:
 
     Errors: FileNotFoundError: no run, ledger or video in `outputs`; ValueError: a damaged one.
     """
-    run = Path(outputs) / "run.json"
-    if not run.is_file():
-        raise FileNotFoundError(f"{run} does not exist: run the notebooks first, with `make run`.")
-    results, rows = json.loads(run.read_text(encoding="utf-8"))["notebooks"], blog.read(Path(outputs) / LEDGER)
+    results, rows = costs.read_run(Path(outputs) / "run.json"), blog.read(Path(outputs) / "11_ledger" / "ledger.json")
     videos = recorded(outputs)
     found = {
         "failed notebooks": sum(bool(result["error"]) for result in results),

@@ -58,24 +58,19 @@ def timesteps(steps: int, spacing: str, train: int = 1000, spare: int = 0, whole
     """
     checking.one_of("spacing", spacing, SPACINGS)
     checking.whole("steps", steps, 1, train)
-    times = _trailing(steps, train) if spacing == "trailing" else _from_zero(steps, spacing, train, spare, whole)
+    pieces = range(steps + spare - 1, spare - 1, -1)
+    if spacing == "trailing":
+        piece = train - (train - train / steps)  # numpy.arange's rounding, so that halves fall the same way
+        times = [round(train - i * piece) - 1 for i in range(steps)]
+    elif spacing == "leading":
+        times = [i * (train // (steps + spare)) + OFFSET for i in pieces]
+    else:
+        piece = (train - 1) / max(1, steps + spare - 1)
+        times = [round(i * piece) if whole else i * piece for i in pieces]
     if len(set(times)) < steps or not train / 2 <= times[0] < train:
         way = "fewer" if steps > train / 2 else "more"
         raise ValueError(f"steps={steps} do not fit spacing={spacing!r} ({times[0]:g}, ...): use {way}, or 'trailing'.")
     return times
-
-
-def _trailing(steps: int, train: int) -> list[float]:
-    piece = train - (train - train / steps)  # numpy.arange's rounding, so that halves fall the same way
-    return [round(train - i * piece) - 1 for i in range(steps)]
-
-
-def _from_zero(steps: int, spacing: str, train: int, spare: int, whole: bool) -> list[float]:
-    pieces = range(steps + spare - 1, spare - 1, -1)
-    if spacing == "leading":
-        return [i * (train // (steps + spare)) + OFFSET for i in pieces]
-    piece = (train - 1) / max(1, steps + spare - 1)
-    return [round(i * piece) if whole else i * piece for i in pieces]
 
 
 def level(t: float, abar: Tensor) -> Level:

@@ -19,8 +19,7 @@ def guided(unet: nn.Module, text: Tensor, guidance: float) -> Predict:
     words = text if guidance > 1 else text[len(text) // 2 :]  # [(2 b) t d] or [b t d]
 
     def predict(x_t: Tensor, t: Tensor) -> Tensor:
-        x = torch.cat([x_t] * (len(words) // len(x_t)))  # [(2 b) c f h w] or [b c f h w]
-        noise_pred = unet(x, t, encoder_hidden_states=words, return_dict=False)[0]
+        noise_pred = unet(once(unet, x_t, words), t, encoder_hidden_states=words, return_dict=False)[0]
         return combined(noise_pred, guidance) if guidance > 1 else noise_pred
 
     return predict
@@ -35,6 +34,11 @@ def in_two_passes(unet: nn.Module, text: Tensor, guidance: float) -> Predict:
         return combined(torch.cat(noise_pred), guidance) if guidance > 1 else noise_pred[0]
 
     return predict
+
+
+def once(unet: nn.Module, x_t: Tensor, words: Tensor) -> Tensor:
+    """x_t [b c f h w] as the UNet wants it beside words [(k b) t d]: k times, or once if it is the course's."""
+    return x_t if hasattr(unet, "enter") else torch.cat([x_t] * (len(words) // len(x_t)))  # [(k b) c f h w]
 
 
 def combined(noise_pred: Tensor, guidance: float) -> Tensor:

@@ -1,7 +1,7 @@
 """The mathematics of noising: the schedule, and how x_0, x_t, eps and v follow from each other.
 
-Numbers and tensors in, tensors out; x may have any axes, the first being the batch. `abar_t` is a number, a tensor
-[] or one value per sample [b].
+Numbers and tensors in, tensors out; x may have any axes, as long as the first is the batch. `abar_t` is a number, a
+tensor [], or one value per sample [b].
 
     variable        symbol            meaning
     betas           beta_t            variance added at step t (Ho et al. 2020, section 2)
@@ -29,12 +29,15 @@ SCHEDULES = ("scaled_linear", "linear")
 def alphas_cumprod(
     beta_start: float = 0.00085, beta_end: float = 0.012, steps: int = 1000, schedule: str = "scaled_linear"
 ) -> Tensor:
-    """alpha-bar of every training step, float32 [steps], falling from nearly 1 towards 0.
+    """alpha-bar at every training step, float32 [steps], falling from nearly 1 towards 0.
 
     "linear" is Ho et al. 2020, section 4; "scaled_linear" is linear in sqrt(beta), as latent diffusion uses it (the
     defaults are ModelScopeT2V's). ValueError: unknown schedule, betas outside (0, 1) or falling, fewer than one step.
     """
-    _check_schedule(beta_start, beta_end, steps, schedule)
+    checking.one_of("schedule", schedule, SCHEDULES)
+    checking.whole("steps", steps)
+    if not 0 < beta_start <= beta_end < 1:
+        raise ValueError(f"beta_start={beta_start}, beta_end={beta_end}: 0 < beta_start <= beta_end < 1 is needed.")
     power = 0.5 if schedule == "scaled_linear" else 1
     betas = torch.linspace(beta_start**power, beta_end**power, steps) ** (1 / power)  # [steps]
     return (1 - betas).cumprod(dim=0)
@@ -75,12 +78,6 @@ def eps_from_x_0(x_t: Tensor, x_0: Tensor, abar_t: Tensor | float) -> Tensor:
     return (x_t - signal * x_0) / noise
 
 
-def v_from(x_0: Tensor, eps: Tensor, abar_t: Tensor | float) -> Tensor:
-    """v = sqrt(abar_t) eps - sqrt(1 - abar_t) x_0 (Salimans & Ho 2022, section 4)."""
-    signal, noise = _scales(abar_t, x_0)
-    return signal * eps - noise * x_0
-
-
 def x_0_from_v(x_t: Tensor, v: Tensor, abar_t: Tensor | float) -> Tensor:
     """x_0 = sqrt(abar_t) x_t - sqrt(1 - abar_t) v (Salimans & Ho 2022, appendix D)."""
     signal, noise = _scales(abar_t, x_t)
@@ -94,7 +91,7 @@ def eps_from_v(x_t: Tensor, v: Tensor, abar_t: Tensor | float) -> Tensor:
 
 
 def _tensor(abar: Tensor | float) -> Tensor:
-    """A plain number stays a double: near 1, where little noise is left, 1 - abar loses digits."""
+    """A plain number becomes a double: near 1, where little noise is left, 1 - abar would lose digits."""
     return abar if isinstance(abar, Tensor) else torch.tensor(abar, dtype=torch.float64)
 
 
@@ -107,10 +104,3 @@ def _scales(abar_t: Tensor | float, x: Tensor) -> tuple[Tensor, Tensor]:
         raise ValueError(f"abar_t={abar_t.tolist()} is out of range: alpha-bar lies from 0 (noise) to 1 (no noise).")
     abar_t = abar_t.reshape(-1, *[1] * (x.ndim - 1))
     return abar_t.sqrt().to(x.dtype), (1 - abar_t).sqrt().to(x.dtype)
-
-
-def _check_schedule(beta_start: float, beta_end: float, steps: int, schedule: str) -> None:
-    checking.one_of("schedule", schedule, SCHEDULES)
-    checking.whole("steps", steps)
-    if not 0 < beta_start <= beta_end < 1:
-        raise ValueError(f"beta_start={beta_start}, beta_end={beta_end}: 0 < beta_start <= beta_end < 1 is needed.")

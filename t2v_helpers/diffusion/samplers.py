@@ -1,15 +1,15 @@
-"""The samplers, each from its equation: noise to a clean sample in a few lines, equal to diffusers at every step.
+"""The samplers, each from its equation: from noise to a clean sample in a few lines, as diffusers does at every step.
 
-All have one signature, `sampler(denoise, x, grid, noises)`, and all are generators: they yield the sample after every
+All share one signature, `sampler(denoise, x, grid, noises)`, and all are generators: they yield the sample after every
 call of the network, so that the caller can watch, stop or compare.
 
     x = torch.randn(shape)                                     # [b c f h w], or any other shape
     for x in sample("ddim", model, x, steps=25): ...           # model(x_t, t) -> eps or v, as the network was trained
 
-The grid is a list of steps, each a pair of levels: from t to s. A level knows abar and what follows from it; the
-symbols are in diffusion/noise.py. Two scales of x are in use, as in diffusers. ddpm, ddim, pndm, dpm++ and unipc hold
-x_t, as the network sees it. euler, heun and lms hold x_t / sqrt(abar_t) = x_0 + sigma_t eps, for which the probability
-flow is just dx/dsigma = eps (Karras et al. 2022, equations 1 and 3); the network gets that times sqrt(abar_t).
+The grid is a list of steps, each a pair of levels: from t to s. A level holds abar and derives the rest from it; the
+symbols are in diffusion/noise.py. Two scales of x are in use, as in diffusers. ddpm, ddim, pndm, dpm++ and unipc keep
+x_t, as the network sees it. euler, heun and lms keep x_t / sqrt(abar_t) = x_0 + sigma_t eps, for which the probability
+flow is simply dx/dsigma = eps (Karras et al. 2022, equations 1 and 3); the network gets that times sqrt(abar_t).
 """
 
 from collections import deque
@@ -23,26 +23,17 @@ from torch import Tensor
 
 from t2v_helpers.core import checking
 from t2v_helpers.diffusion import noise
-from t2v_helpers.diffusion.grids import (
-    Grid,
-    Level,
-    by_stride,
-    by_stride_twice,
-    timesteps,
-    to_next,
-)  # fmt: skip
+from t2v_helpers.diffusion.grids import Grid, Level, by_stride, by_stride_twice, timesteps, to_next
 
 PREDICTIONS = ("epsilon", "v_prediction")
-
-
-Noises = Iterator[Tensor] | None  # what stochastic samplers draw on the way; the others need none
+Noises = Iterator[Tensor] | None  # what stochastic samplers draw at each step; the others need none
 
 
 @dataclass(frozen=True)
 class Denoiser:
-    """What a network says about x_t, as x_0 and eps, whichever of PREDICTIONS it was trained to make.
+    """A network's prediction for x_t, converted to x_0 and eps, whichever of PREDICTIONS it was trained to make.
 
-    predict(x_t, t) gives the network's own answer, in the shape of x_t. ValueError: unknown prediction.
+    predict(x_t, t) returns the network's own output, in the shape of x_t. ValueError: unknown prediction.
     """
 
     predict: Callable[[Tensor, float], Tensor]
@@ -56,7 +47,7 @@ class Denoiser:
         return self.split(self.predict(x_t, level.t), x_t, level)
 
     def split(self, answer: Tensor, x_t: Tensor, level: Level) -> tuple[Tensor, Tensor]:
-        """x_0 and eps that follow from an answer at x_t."""
+        """x_0 and eps that follow from the network's output at x_t."""
         if self.prediction == "epsilon":
             return noise.x_0_from_eps(x_t, answer, level.abar), answer
         return noise.x_0_from_v(x_t, answer, level.abar), noise.eps_from_v(x_t, answer, level.abar)
@@ -76,7 +67,7 @@ def ddpm(denoise: Denoiser, x: Tensor, grid: Grid, noises: Iterator[Tensor]) -> 
 
 
 def ddim(denoise: Denoiser, x: Tensor, grid: Grid, noises: Noises = None, eta: float = 0.0) -> Iterator[Tensor]:
-    """Mix x_0 and eps as x_s has them; eta > 0 puts in fresh noise (Song et al. 2021, "DDIM", equations 12, 16)."""
+    """Mix x_0 and eps in the proportions of x_s; eta > 0 adds fresh noise (Song et al. 2021, "DDIM", eq. 12, 16)."""
     for t, s in grid:
         x_0, eps = denoise(x, t)
         std = eta * s.noise / t.noise * sqrt(1 - t.abar / s.abar)
@@ -87,10 +78,10 @@ def ddim(denoise: Denoiser, x: Tensor, grid: Grid, noises: Noises = None, eta: f
 
 
 def pndm(denoise: Denoiser, x: Tensor, grid: Grid, noises: Noises = None) -> Iterator[Tensor]:
-    """DDIM's step, with the last four answers mixed by Adams-Bashforth (Liu et al. 2022, "PNDM", equations 11, 12).
+    """DDIM's step, with the last four outputs mixed by Adams-Bashforth (Liu et al. 2022, "PNDM", equations 11, 12).
 
-    The second step of the grid goes over the first again, with the mean of the answers at its two ends. As in
-    diffusers, what is mixed is the network's own answer, eps or v.
+    The second step of the grid repeats the first, with the mean of the outputs at its two ends. As in diffusers, what
+    is mixed is the network's own output, eps or v.
     """
     first, answers = x, deque(maxlen=4)
     for i, (t, s) in enumerate(grid):
@@ -105,7 +96,7 @@ def pndm(denoise: Denoiser, x: Tensor, grid: Grid, noises: Noises = None) -> Ite
 
 
 def euler(denoise: Denoiser, x: Tensor, grid: Grid, noises: Noises = None) -> Iterator[Tensor]:
-    """Follow dx/dsigma = eps in a straight line (Karras et al. 2022, algorithm 1 without its correction)."""
+    """Follow dx/dsigma = eps along a straight line (Karras et al. 2022, algorithm 1 without its correction)."""
     for t, s in grid:
         _, eps = denoise(x * t.signal, t)
         x = x + (s.sigma - t.sigma) * eps
@@ -113,7 +104,7 @@ def euler(denoise: Denoiser, x: Tensor, grid: Grid, noises: Noises = None) -> It
 
 
 def euler_a(denoise: Denoiser, x: Tensor, grid: Grid, noises: Iterator[Tensor]) -> Iterator[Tensor]:
-    """Go below sigma_s and climb back by fresh noise (Song et al. 2021, "Score-Based ... through SDEs", appendix F)."""
+    """Step below sigma_s, and return by fresh noise (Song et al. 2021, "Score-Based ... through SDEs", appendix F)."""
     for t, s in grid:
         _, eps = denoise(x * t.signal, t)
         down = s.sigma**2 / t.sigma
@@ -122,7 +113,7 @@ def euler_a(denoise: Denoiser, x: Tensor, grid: Grid, noises: Iterator[Tensor]) 
 
 
 def heun(denoise: Denoiser, x: Tensor, grid: Grid, noises: Noises = None) -> Iterator[Tensor]:
-    """Take Euler's step, look again at its end, and go by the mean of both slopes (Karras et al. 2022, algorithm 1)."""
+    """Take Euler's step, evaluate again at its end, and use the mean slope (Karras et al. 2022, algorithm 1)."""
     for t, s in grid:
         _, eps = denoise(x * t.signal, t)
         ahead = x + (s.sigma - t.sigma) * eps
@@ -145,7 +136,7 @@ def lms(denoise: Denoiser, x: Tensor, grid: Grid, noises: Noises = None) -> Iter
 
 
 def dpm_2m(denoise: Denoiser, x: Tensor, grid: Grid, noises: Noises = None) -> Iterator[Tensor]:
-    """Hold x_0 at its value halfway, on the line through the last two (Lu et al. 2022, "DPM-Solver++", algorithm 2)."""
+    """Hold x_0 at its midpoint, on the line through the last two (Lu et al. 2022, "DPM-Solver++", algorithm 2)."""
     past = deque(maxlen=2)
     for t, s in grid:
         past.append((t, denoise(x, t)[0]))
@@ -154,9 +145,9 @@ def dpm_2m(denoise: Denoiser, x: Tensor, grid: Grid, noises: Noises = None) -> I
 
 
 def dpm_2s(denoise: Denoiser, x: Tensor, grid: Grid, noises: Noises = None) -> Iterator[Tensor]:
-    """Look one step ahead, then take both in one with x_0 halfway (Lu et al. 2022, "DPM-Solver++", algorithm 1).
+    """Evaluate one step ahead, then take both steps at once, x_0 halfway (Lu et al. 2022, "DPM-Solver++", algorithm 1).
 
-    Every second step of the grid starts again where the one before it started, but the last never does.
+    Every second step of the grid starts again where the previous one started, except the last.
     """
     for i, (t, s) in enumerate(grid):
         if i % 2 == 0 or s.half_log_snr == inf:
@@ -167,7 +158,7 @@ def dpm_2s(denoise: Denoiser, x: Tensor, grid: Grid, noises: Noises = None) -> I
 
 
 def unipc(denoise: Denoiser, x: Tensor, grid: Grid, noises: Noises = None) -> Iterator[Tensor]:
-    """Predict as dpm_2m does, then correct by what is found there (Zhao et al. 2023, "UniPC", section 3; B_2(h))."""
+    """Predict as dpm_2m does, then correct with the x_0 found there (Zhao et al. 2023, "UniPC", section 3; B_2(h))."""
     past, x_start = deque(maxlen=2), x
     for t, s in grid:
         x_0, _ = denoise(x, t)
@@ -200,12 +191,12 @@ def _weighted(weights: Iterable[float], values: Iterable[Tensor]) -> Tensor:
 
 
 def _exact(x: Tensor, x_0: Tensor, t: Level, s: Level) -> Tensor:
-    """x_s where x_0 does not change from t to s (Lu et al. 2022, "DPM-Solver++", section 4.1); it is DDIM's step."""
+    """x_s if x_0 stays constant from t to s (Lu et al. 2022, "DPM-Solver++", section 4.1); this is DDIM's step."""
     return s.noise / t.noise * x - s.signal * expm1(t.half_log_snr - s.half_log_snr) * x_0
 
 
 def _halfway(past: Sequence[Point], t: Level, s: Level) -> Tensor:
-    """x_0 at lambda halfway from t to s, on the line through two points; one point, or an endless step, has no line."""
+    """x_0 at the midpoint of lambda from t to s, on the line through two points; constant if s is infinitely far."""
     (a, x_0_a), (b, x_0_b) = past[0], past[-1]
     if len(past) == 1 or s.half_log_snr == inf:
         return x_0_b
@@ -262,7 +253,7 @@ SAMPLERS = {
 
 
 def grid_for(name: str, steps: int, spacing: str | None = None, abar: Tensor | None = None) -> Grid:
-    """The steps that diffusers takes under that name, each from a level to a level; spacing None is the name's own.
+    """The steps that diffusers takes under that name, from level to level; spacing None is the name's own.
 
     `abar` is alphas_cumprod [train], by default ModelScopeT2V's. ValueError: unknown name, and see `timesteps`.
     """
@@ -273,7 +264,7 @@ def grid_for(name: str, steps: int, spacing: str | None = None, abar: Tensor | N
 
 
 def start_scale(name: str, steps: int, spacing: str | None = None, abar: Tensor | None = None) -> float:
-    """What standard normal noise is multiplied by to be the sampler's first x: `init_noise_sigma` of diffusers.
+    """The factor that turns standard normal noise into the sampler's first x: `init_noise_sigma` of diffusers.
 
     1 for x_t. In the scale of sigma it is sigma itself, or exactly x_t's noise, sqrt(sigma^2 + 1), for "leading".
     """
@@ -284,7 +275,7 @@ def start_scale(name: str, steps: int, spacing: str | None = None, abar: Tensor 
 
 
 def draws(x: Tensor, generator: torch.Generator) -> Iterator[Tensor]:
-    """Standard normal noise in the shape and dtype of x, again and again; drawn where the generator lives."""
+    """An endless stream of standard normal noise in the shape and dtype of x, drawn on the generator's device."""
     while True:
         yield torch.randn(x.shape, generator=generator, device=generator.device, dtype=x.dtype).to(x.device)
 
@@ -300,21 +291,16 @@ def sample(
     abar: Tensor | None = None,
     **options,
 ) -> Iterator[Tensor]:
-    """From standard normal x to a clean sample with one of SAMPLERS; yields it after every call of the network.
+    """From standard normal x to a clean sample with one of SAMPLERS; yields x after every call of the network.
 
-    model(x_t, t) answers with what `prediction` names, in the shape of x_t. `noises` gives what ddpm, euler_a and ddim
+    model(x_t, t) returns what `prediction` names, in the shape of x_t. `noises` supplies what ddpm, euler_a and ddim
     with eta > 0 draw, one for each step; see `draws`. Only ddim has an option: eta.
     ValueError, before the first call: unknown name, spacing or prediction, steps or eta out of range, noises missing.
     """
-    _check_options(name, options)
     grid, scale = grid_for(name, steps, spacing, abar), start_scale(name, steps, spacing, abar)
-    if noises is None and (SAMPLERS[name].stochastic or options.get("eta")):
-        raise ValueError(f"noises=None, but {name} draws noise in each step: give samplers.draws(x, generator).")
-    return SAMPLERS[name].sampler(Denoiser(model, prediction), x * scale, grid, noises, **options)
-
-
-def _check_options(name: str, options: dict) -> None:
-    checking.one_of("name", name, SAMPLERS)
     if set(options) - {"eta"} or (options and name != "ddim"):
         raise ValueError(f"{', '.join(options)} is not an option of {name}: only ddim has one, eta.")
     checking.number("eta", options.get("eta", 0), 0, 1)
+    if noises is None and (SAMPLERS[name].stochastic or options.get("eta")):
+        raise ValueError(f"noises=None, but {name} draws noise in each step: give samplers.draws(x, generator).")
+    return SAMPLERS[name].sampler(Denoiser(model, prediction), x * scale, grid, noises, **options)

@@ -5,18 +5,22 @@ scheduler the pipeline had before; so is the spacing of the time steps, unless `
 
     scheduler = make("euler", pipe.scheduler.config, spacing="trailing")
 
-The names are listed in scheduler_list.py.
+The names are listed in scheduler_list.py; why other classes of diffusers do not run here, refused.json says.
 """
 
 import inspect
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any
 
-import diffusers
-
-from t2v_helpers.core import checking
+from t2v_helpers.core import checking, files, paths
+from t2v_helpers.core.importing import quickly
 from t2v_helpers.diffusion.grids import SPACINGS
-from t2v_helpers.diffusion.scheduler_list import REFUSED, SCHEDULERS
+from t2v_helpers.diffusion.scheduler_list import SCHEDULERS
+
+with quickly():
+    import diffusers
+    from diffusers import SchedulerMixin
 
 NAMES = tuple(SCHEDULERS)
 STOCHASTIC = tuple(name for name, scheduler in SCHEDULERS.items() if scheduler.stochastic)
@@ -37,7 +41,7 @@ _ENDS = ("sigma_min", "sigma_max")  # where those spacings of sigma end; others 
 _KEPT = (  # what belongs to the trained model, not to the scheduler
     "num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas", "rescale_betas_zero_snr",
     "prediction_type", "clip_sample", "clip_sample_range", "thresholding", "dynamic_thresholding_ratio",
-    "sample_max_value", "set_alpha_to_one", "steps_offset",
+    "sample_max_value", "set_alpha_to_one", "steps_offset", "original_inference_steps",
 )  # fmt: skip
 
 
@@ -48,7 +52,8 @@ def _bare(name: str) -> str:
 
 _OURS = {_bare(scheduler.cls): name for name, scheduler in reversed(SCHEDULERS.items())} | {"dpmpp": "dpm++"}
 _OTHERS = {_bare(cls): "it has not been tried here" for cls in dir(diffusers) if cls.endswith("Scheduler")}
-_REASONS = _OTHERS | {_bare(cls): reason for cls, reason in REFUSED.items()}
+_REFUSED = files.read_json(paths.PACKAGE / "diffusion" / "refused.json")  # reason -> classes
+_REASONS = _OTHERS | {_bare(cls): reason for reason, classes in _REFUSED.items() for cls in classes}
 
 
 def _looked_up(name: str, table: dict[str, str]) -> str:
@@ -62,26 +67,73 @@ def check_name(name: str) -> str:
     """`name`, if it is one of NAMES. ValueError: what was probably meant, or why that scheduler is refused."""
     ours = _looked_up(name, _OURS)
     if name not in NAMES and not ours and (reason := _looked_up(name, _REASONS)):
-        raise ValueError(
-            f"scheduler={name!r} does not run with this pipeline: {reason}; use one of {', '.join(NAMES)}."
-        )
+        raise _unfit(name, reason)
     return checking.one_of("scheduler", name, NAMES, meant=ours)
 
 
-def make(name: str, config: dict, spacing: str | None = None, **options) -> diffusers.SchedulerMixin:
+def check_model(name: str, config: Mapping) -> str:
+    """`name`, if it is one of NAMES that a model of this config can take. ValueError: see `check_name`."""
+    if check_name(name) not in able(config):
+        raise _unfit(name, _REASONS[_bare(SCHEDULERS[name].cls)])
+    return name
+
+
+def able(config: Mapping) -> tuple[str, ...]:
+    """Those of NAMES that a model of this config can take."""
+    return tuple(name for name, scheduler in SCHEDULERS.items() if not scheduler.needs or scheduler.needs in config)
+
+
+def _unfit(name: str, reason: str) -> ValueError:
+    known = ", ".join(able({}))
+    return ValueError(f"scheduler={checking.shown(name)} does not run with this pipeline: {reason}; use {known}.")
+
+
+def of_student(scheduler: SchedulerMixin) -> str:
+    """The name of the scheduler by which a distilled model takes its few steps, by its folder's own; "" for others.
+
+    A student of latent consistency has LCMScheduler; one of halving, DDIM from the last training step on, which alone
+    would also fit a teacher whose last step is pure noise.
+    """
+    if isinstance(scheduler, diffusers.LCMScheduler):
+        return "lcm"
+    own, config = isinstance(scheduler, diffusers.DDIMScheduler), scheduler.config
+    few = own and config.timestep_spacing == "trailing" and not config.rescale_betas_zero_snr
+    return "ddim_trailing" if few else ""
+
+
+def make(name: str, config: dict, spacing: str | None = None, **options) -> SchedulerMixin:
     """A fresh scheduler of that name on the noise schedule in `config` (`pipe.scheduler.config`).
 
     spacing: of the time steps, one of SPACINGS; None is the name's own. options: the class's, such as
     use_karras_sigmas or solver_order. ValueError: an unknown or refused name, an unknown spacing, an option that the
     scheduler would ignore or that would change what was trained. ImportError: "lms" without scipy.
     """
-    chosen = SCHEDULERS[check_name(name)]
+    check_name(name)
     checking.kind("config", config, Mapping, "pipe.scheduler.config")
+    chosen = SCHEDULERS[check_model(name, config)]
     _check_options(name, spacing, options)
     spaced = {"timestep_spacing": spacing or chosen.spacing} if "timestep_spacing" in _defaults(name) else {}
+    return build(getattr(diffusers, chosen.cls), trained(config), **spaced, **chosen.options, **options)
+
+
+def build(cls: type, config: Mapping, **own) -> SchedulerMixin:
+    """A scheduler of a class of diffusers; what the class does not read stays in its config, for other classes."""
+    read = inspect.signature(cls.__init__).parameters.keys()
+    made = cls(**{key: config[key] for key in config.keys() & read}, **own)
+    made.register_to_config(**{key: config[key] for key in config.keys() - read})
+    return made
+
+
+def trained(config: Mapping) -> dict:
+    """What a scheduler's config says of the trained model: its noise schedule, and what it predicts."""
     defaults = config.get("_use_default_values", ())  # of the class that was there before, not of the model
-    trained = {key: config[key] for key in _KEPT if key in config and key not in defaults}
-    return getattr(diffusers, chosen.cls).from_config(trained, **spaced, **chosen.options, **options)
+    return {key: config[key] for key in _KEPT if key in config and key not in defaults}
+
+
+def resolved(config: Mapping) -> list[tuple[str, Any]]:
+    """What `trained` says, with DDIM's defaults for what is left out: the same before and after a folder is saved."""
+    ddim = make("ddim", config).config
+    return [(key, ddim.get(key)) for key in _KEPT]
 
 
 def spacing_of(name: str) -> str:
@@ -97,10 +149,9 @@ def _defaults(name: str) -> dict:
 
 def _check_options(name: str, spacing: str | None, options: dict) -> None:
     checking.one_of("spacing", spacing, (None, *SPACINGS))
-    if spacing not in (None, spacing_of(name)) and "timestep_spacing" not in _defaults(name):
-        raise ValueError(
-            f"spacing={spacing!r} is not available: {name} has {spacing_of(name)!r} alone, so leave it out."
-        )
+    own = spacing_of(name)
+    if spacing not in (None, own) and ("timestep_spacing" not in _defaults(name) or SCHEDULERS[name].needs):
+        raise ValueError(f"spacing={checking.shown(spacing)} is not there: {name} has {own!r} alone, so leave it out.")
     spaced = [option for option in _SIGMAS if options.get(option)]
     if len(spaced) > 1:
         raise ValueError(f"{' and '.join(spaced)} exclude each other: give one of them.")
@@ -137,9 +188,12 @@ def _check_value(option: str, value, default) -> None:
 
 
 @lru_cache(maxsize=4096)
-def _times(name: str, steps: int, spacing: str | None = None, train: int = 1000, offset: int = 1) -> tuple[float, ...]:
+def _times(
+    name: str, steps: int, spacing: str | None = None, train: int = 1000, offset: int = 1, original: int = 1000
+) -> tuple[float, ...]:
     """The time of every call of the network; cached, since a sweep asks for thousands, and some take 0.2 s."""
-    made = make(name, {"num_train_timesteps": train, "steps_offset": offset}, spacing)
+    config = {"num_train_timesteps": train, "steps_offset": offset, "original_inference_steps": original}
+    made = make(name, config, spacing)
     made.set_timesteps(steps)
     return tuple(made.timesteps.tolist())
 
@@ -151,7 +205,8 @@ def check_steps(name: str, steps: int, config: dict, spacing: str | None = None)
     hardly any noise is left, or so many that diffusers fails or divides by 0 on the way.
     """
     train, offset = config["num_train_timesteps"], config.get("steps_offset", 0)
-    times = _times(check_name(name), checking.whole("steps", steps, 1, train), spacing, train, offset)
+    most = config[needs] if (needs := SCHEDULERS[check_model(name, config)].needs) else train
+    times = _times(name, checking.whole("steps", steps, 1, most), spacing, train, offset, most)
     given = f"steps={steps} of {name} with spacing={spacing or spacing_of(name)!r}"
     if times[0] >= train or times[-1] < 0:
         raise ValueError(f"{given} go from time {times[0]:g} to {times[-1]:g}, outside 0 to {train - 1}: use fewer.")

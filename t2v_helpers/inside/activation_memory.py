@@ -9,6 +9,7 @@ a device needs in addition (workspaces, cached memory) is not included.
 
 import weakref
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import nn
@@ -38,12 +39,14 @@ def peaks(parts: Mapping[str, nn.Module], frames: int, latent_height: int, laten
 
     parts: of loading.skeleton. latent_height, latent_width: in latent pixels.
     """
-    given = inputs(parts, frames, latent_height, latent_width)
-    return {
-        "text_encoder": peak(parts["text_encoder"], *given["text_encoder"]),
-        "unet": peak(parts["unet"], *given["unet"]),
-        "vae": peak(parts["vae"], given["vae"][0][:1], call=parts["vae"].decode),
-    }
+    return of_parts(peak, parts, frames, latent_height, latent_width)
+
+
+def of_parts(measure: Callable, parts: Mapping[str, nn.Module], *size: int) -> dict[str, Any]:
+    """Part -> `measure(part, *inputs)` for one prompt, one guided step and decoding one frame. size: as in `inputs`."""
+    given, decode = inputs(parts, *size), parts["vae"].decode
+    found = {name: measure(parts[name], *given[name]) for name in ("text_encoder", "unet")}
+    return found | {"vae": measure(parts["vae"], given["vae"][0][:1], call=decode)}
 
 
 def inputs(parts: Mapping[str, nn.Module], frames: int, latent_height: int, latent_width: int) -> dict[str, tuple]:
@@ -95,5 +98,5 @@ class _FusedAttention(TorchFunctionMode):
     def __torch_function__(self, func, types, args=(), kwargs=None):
         if func is not scaled_dot_product_attention:
             return func(*args, **(kwargs or {}))
-        query, value = args[0], args[2] if len(args) > 2 else kwargs["value"]
-        return query.new_empty(*query.shape[:-1], value.shape[-1])
+        given = dict(zip(("query", "key", "value"), args, strict=False)) | (kwargs or {})
+        return given["query"].new_empty(*given["query"].shape[:-1], given["value"].shape[-1])

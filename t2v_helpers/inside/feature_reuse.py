@@ -33,14 +33,28 @@ class Shortcuts:
     guided_above: int = 0
 
     def __post_init__(self):
-        for name, low in (("reuse", 1), ("guided_above", 0)):
-            whole(name, getattr(self, name), low, MOST)
+        whole("reuse", self.reuse, 1, MOST)
+        whole("guided_above", self.guided_above, 0, MOST)
 
     def __call__(self, unet: nn.Module, text: Tensor, guidance: float) -> Predict:
         """A prediction for one video. ValueError: not the course's UNet."""
         if not hasattr(unet, "enter"):
             raise ValueError(f"unet is a {type(unet).__name__}: Shortcuts need unet.from_diffusers(pipe.unet).")
-        return _Video(self, unet, text, guidance).predict
+        calls, deep = 0, None  # of this video so far, and the deep features [(b f) c h w] of its last full call
+
+        def predict(x_t: Tensor, t: Tensor) -> Tensor:
+            nonlocal calls, deep
+            both = guidance > 1 and t >= self.guided_above
+            words = text if both else text[1:]  # [b t d]
+            needed = len(words) * x_t.shape[2]
+            if calls % self.reuse == 0 or len(deep) < needed:
+                noise_pred, deep = all_layers(unet, x_t, t, words)
+            else:
+                noise_pred = last_layer(unet, x_t, t, words, deep[-needed:])  # the prompt's half is the second
+            calls += 1
+            return combined(noise_pred, guidance) if both else noise_pred
+
+        return predict
 
     def __str__(self) -> str:
         often = f"deep features at interval {self.reuse}" if self.reuse > 1 else ""
@@ -50,27 +64,6 @@ class Shortcuts:
 
 # of loading.load(..., fast=True), chosen by the table of the notebook 10_speed
 FAST = Shortcuts(reuse=5, guided_above=500)
-
-
-class _Video:
-    """One video on its way: calls of the UNet so far, and the deep features [(b f) c h w] of the last full call."""
-
-    def __init__(self, ways: Shortcuts, unet: nn.Module, text: Tensor, guidance: float):
-        self.ways, self.unet, self.text, self.guidance = ways, unet, text, guidance
-        self.calls, self.deep = 0, None
-
-    def predict(self, x_t: Tensor, t: Tensor) -> Tensor:
-        both = self.guidance > 1 and t >= self.ways.guided_above
-        words = self.text if both else self.text[1:]  # [b t d]
-        x = torch.cat([x_t] * len(words))  # [b c f h w]
-        needed = len(words) * x_t.shape[2]
-        whole = self.calls % self.ways.reuse == 0 or len(self.deep) < needed
-        self.calls += 1
-        if whole:
-            noise_pred, self.deep = all_layers(self.unet, x, t, words)
-        else:
-            noise_pred = last_layer(self.unet, x, t, words, self.deep[-needed:])  # the prompt's half is the second
-        return combined(noise_pred, self.guidance) if both else noise_pred
 
 
 def all_layers(unet: nn.Module, x_t: Tensor, t: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
@@ -87,11 +80,11 @@ def all_layers(unet: nn.Module, x_t: Tensor, t: Tensor, text: Tensor) -> tuple[T
 
 def last_layer(unet: nn.Module, x_t: Tensor, t: Tensor, text: Tensor, deep: Tensor) -> Tensor:
     """The noise [b c f h w] from the first features of this call, and `deep` [(b f) c h w] of an earlier one."""
-    x, time = unet.enter(x_t, t)
+    x, time = unet.enter(x_t, t, len(text) // len(x_t))
     block = unet.up_blocks[-1]
     i = len(block.resnets) - 1
     x = block.attend(i, block.convolve(i, torch.cat([deep, x], dim=1), time), text)  # [(b f) c h w]
-    return unet.leave(x, len(x_t))
+    return unet.leave(x, len(text))
 
 
 @contextmanager

@@ -4,7 +4,7 @@ A temporal layer is a residual branch across frames; without it every frame is a
 starts training with the outputs of its temporal layers at zero (arXiv 2308.06571, section 3), as an image model.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
@@ -27,23 +27,17 @@ def temporal_layers(unet: nn.Module, kinds: tuple[str, ...] = tuple(KINDS)) -> l
     wanted = tuple(KINDS[checking.one_of("kinds", kind, KINDS)] for kind in kinds)
     found = [module for module in unet.modules() if isinstance(module, wanted)]
     if kinds and not found:
-        raise ValueError(
-            f"unet is a {type(unet).__name__} without diffusers' temporal layers: load the model without fast=True."
-        )
+        kind = type(unet).__name__
+        raise ValueError(f"unet is a {kind} without diffusers' temporal layers: load the model without fast=True.")
     return found
 
 
 @contextmanager
 def temporal_layers_off(unet: nn.Module, kinds: tuple[str, ...] = tuple(KINDS)) -> Iterator[None]:
     """Within this context the temporal layers of these kinds pass their input on; restored on exit."""
-    layers = temporal_layers(unet, kinds)
-    for layer in layers:
-        layer.forward = _pass_on if isinstance(layer, TemporalConvLayer) else _pass_on_in_tuple
-    try:
+    passing = {TemporalConvLayer: lambda x, num_frames=1: x, TransformerTemporalModel: lambda x, *_, **__: (x,)}
+    with other_forwards({layer: passing[type(layer)] for layer in temporal_layers(unet, kinds)}):
         yield
-    finally:
-        for layer in layers:
-            del layer.forward  # uncovers the class's own
 
 
 @contextmanager
@@ -55,23 +49,27 @@ def conv2d_on_a_view(unet: nn.Module) -> Iterator[None]:
     (pytorch/pytorch#146998, sgl-project/sglang#22971); `python -m t2v_helpers.studies.unet_speed` measures the gain on
     a GPU. ValueError: the model has no such convolution.
     """
-    convs = [conv for conv in unet.modules() if isinstance(conv, nn.Conv3d) and _along_time(conv)]
+    convs = [conv for conv in unet.modules() if isinstance(conv, nn.Conv3d) and conv.groups == 1]
+    convs = [conv for conv in convs if all(getattr(conv, name) == value for name, value in ALONG_TIME.items())]
     if not convs:
         raise ValueError(f"unet is a {type(unet).__name__} without a Conv3d along time: give pipe.unet.")
-    before = [vars(conv).get("forward") for conv in convs]
-    for conv in convs:
-        conv.forward = partial(_as_conv2d, conv)
+    with other_forwards({conv: partial(_as_conv2d, conv) for conv in convs}):
+        yield
+
+
+@contextmanager
+def other_forwards(forwards: dict[nn.Module, Callable]) -> Iterator[None]:
+    """Within this context each of these modules computes by another function; restored on exit."""
+    before = {module: vars(module).get("forward") for module in forwards}
+    for module, forward in forwards.items():
+        module.forward = forward
     try:
         yield
     finally:
-        for conv, forward in zip(convs, before, strict=True):
-            del conv.forward  # uncovers the class's own
+        for module, forward in before.items():
+            del module.forward  # uncovers the class's own
             if forward is not None:
-                conv.forward = forward
-
-
-def _along_time(conv: nn.Conv3d) -> bool:
-    return conv.groups == 1 and all(getattr(conv, name) == value for name, value in ALONG_TIME.items())
+                module.forward = forward
 
 
 def _as_conv2d(conv: nn.Conv3d, x: Tensor) -> Tensor:
@@ -84,11 +82,3 @@ def start_silent(unet: nn.Module) -> None:
     for layer in temporal_layers(unet, ("attention",)):
         nn.init.zeros_(layer.proj_out.weight)
         nn.init.zeros_(layer.proj_out.bias)
-
-
-def _pass_on(hidden_states, num_frames=1):
-    return hidden_states
-
-
-def _pass_on_in_tuple(hidden_states, *args, **kwargs):
-    return (hidden_states,)

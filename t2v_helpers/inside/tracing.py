@@ -10,16 +10,18 @@ in their rows, so that rows add up. FLOPs are torch's own count: a multiplicatio
 what operations read from and write to memory, an attention or a group norm being one operation. On the meta device
 nothing is computed: a model of any size is traced in seconds, without its weights.
 
-The kinds go by the module names of diffusers' UNet3DConditionModel (the course's UNet3D has the same) and
-AutoencoderKL, and of transformers' CLIPTextModel.
+The kinds go by the module names of diffusers' UNet3DConditionModel (the course's UNet3D has the same), AutoencoderKL
+and diffusion transformers (Wan, LTX-Video, CogVideoX, HunyuanVideo), and of transformers' CLIPTextModel.
 """
 
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from operator import add, sub
 from time import perf_counter
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -29,7 +31,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from t2v_helpers.core import checking, tables
+from t2v_helpers.core import checking, tables, video
 from t2v_helpers.inside import activation_memory
 
 KINDS = {  # kind -> pattern of its modules' names; the first match counts
@@ -42,6 +44,10 @@ KINDS = {  # kind -> pattern of its modules' names; the first match counts
     "cross-attention": r"attentions\.\d+\.transformer_blocks\.\d+\.attn2",
     "spatial feed-forward": r"attentions\.\d+\.transformer_blocks\.\d+\.ff",
     "spatial projection": r"attentions\.\d+\.(proj_|transformer_blocks)",
+    "attention over all": r"^(transformer_)?blocks\.\d+\.attn1?\b",  # of a diffusion transformer, with its projections
+    "attention to text": r"^(transformer_)?blocks\.\d+\.attn2",
+    "feed-forward": r"^(transformer_)?blocks\.\d+\.ff",
+    "patches": "patch_embed|^x_embedder|^proj_(in|out)",
     "text attention": "self_attn",
     "text feed-forward": r"\bmlp",
     "text embedding": "embedding",
@@ -55,9 +61,8 @@ MAX_FRAMES, MAX_PIXELS = 1000, 8192  # far above any use, and torch can still co
 VIEWS = {torch.ops.aten._unsafe_view.default}  # moves nothing, though is_view is false
 
 
-@dataclass(frozen=True)
-class Work:
-    """Parameters, FLOPs, bytes read and written, and seconds (0 on the meta device)."""
+class Work(NamedTuple):
+    """Parameters, FLOPs, bytes read and written, and seconds (0 on the meta device). Works add up."""
 
     parameters: int = 0
     flops: int = 0
@@ -65,7 +70,7 @@ class Work:
     seconds: float = 0.0
 
     def __add__(self, other: "Work") -> "Work":
-        return Work(*(mine + theirs for mine, theirs in zip(_numbers(self), _numbers(other), strict=True)))
+        return Work(*map(add, self, other))
 
 
 @dataclass(frozen=True)
@@ -83,9 +88,8 @@ class Row:
     work: Work
 
     def __str__(self) -> str:
-        shapes = " -> ".join(
-            f"{_shape_text(s)} = [{a}]" for s, a in zip((self.input, self.output), self.axes, strict=True)
-        )
+        both = zip((self.input, self.output), self.axes, strict=True)
+        shapes = " -> ".join(f"{'not called' if x is None else list(x)} = [{axes}]" for x, axes in both)
         numbers = f"{self.work.parameters:,} parameters, {si(self.work.flops)}FLOP, {si(self.work.bytes)}B"
         return f"{self.name or 'the model'} ({self.module}, {self.kind}): {shapes}; {numbers}"
 
@@ -105,7 +109,8 @@ class Trace:
         rows = tuple(row for row in self.rows if name in ("", row.name) or row.name.startswith(f"{name}."))
         if not rows or rows[0].name != name:
             some = ", ".join(repr(row.name) for row in self.rows[1:4])
-            raise ValueError(f"module {name!r} is not in this trace: take a name of named_modules(), such as {some}.")
+            given = f"module {checking.shown(name)} is not in this trace"
+            raise ValueError(f"{given}: take a name of named_modules(), such as {some}.")
         return Trace(rows)
 
     @property
@@ -122,14 +127,15 @@ class Trace:
 
     def to_dict(self) -> dict:
         """For JSON: the total, and the work of each kind."""
-        return {"total": asdict(self.total), "kinds": {kind: asdict(work) for kind, work in self.by_kind().items()}}
+        kinds = {kind: work._asdict() for kind, work in self.by_kind().items()}
+        return {"total": self.total._asdict(), "kinds": kinds}
 
     def __str__(self) -> str:
-        """A table of the kinds, each with its share."""
-        return table(self.by_kind() | {"total": self.total}, self.total)
-
-
-# --- tracing
+        """A table of the kinds: parameters, FLOPs and bytes, each with its share; also of time, if measured."""
+        whole = self.total
+        heads = ["", "parameters", "", "FLOP", "", "bytes", "", *(["time"] if whole.seconds else [])]
+        rows = ([name, *_cells(work, whole)] for name, work in (self.by_kind() | {"total": whole}).items())
+        return tables.aligned([heads, *rows], right=True)
 
 
 def trace(model: nn.Module, *inputs, call: Callable | None = None, **kwargs) -> Trace:
@@ -138,29 +144,13 @@ def trace(model: nn.Module, *inputs, call: Callable | None = None, **kwargs) -> 
     call: run this instead of the model itself, such as `vae.decode`. The model runs once to be counted and, except on
     the meta device, once more to be timed. Errors: ValueError (not a module); those of the model.
     """
-    profilers = [_Profiler(model, counting=True)]
-    if profilers[0].device.type != "meta":
-        profilers.append(_Profiler(model, counting=False))
-    for profiler in profilers:
+    counting, timing = _Profiler(model, counting=True), _Profiler(model, counting=False)
+    for profiler in [counting] if counting.device.type == "meta" else [counting, timing]:
         with torch.no_grad(), profiler.watching():
             (call or model)(*inputs, **kwargs)
-    rows = [profiler.rows() for profiler in profilers]
-    return Trace(
-        tuple(replace(a, work=replace(a.work, seconds=b.work.seconds)) for a, b in zip(rows[0], rows[-1], strict=True))
-    )
-
-
-@contextmanager
-def traced(model: nn.Module) -> Iterator[list[Row]]:
-    """Count whatever runs the model within this context; the list is filled when the context ends.
-
-    Seconds include the counting. The hooks are removed, also after an error. ValueError: not a module.
-    """
-    rows: list[Row] = []
-    profiler = _Profiler(model, counting=True)
-    with profiler.watching():
-        yield rows
-    rows.extend(profiler.rows())
+    seconds = {name: work.seconds for name, work in timing.work.items()}
+    rows = counting.rows()
+    return Trace(tuple(replace(row, work=row.work._replace(seconds=seconds.get(row.name, 0.0))) for row in rows))
 
 
 def trace_parts(
@@ -176,26 +166,8 @@ def trace_parts(
     scale = 2 ** (len(vae.config.block_out_channels) - 1)
     own, multiple = scale * unet.config.sample_size, scale * 2 ** (len(unet.config.block_out_channels) - 1)
     height, width = own if height is None else height, own if width is None else width
-    check_size(frames, height, width, multiple)
-    given = activation_memory.inputs(parts, frames, height // scale, width // scale)
-    return {
-        "text_encoder": trace(parts["text_encoder"], *given["text_encoder"]),
-        "unet": trace(unet, *given["unet"]),
-        "vae": trace(vae, given["vae"][0][:1], call=vae.decode),
-    }
-
-
-def check_size(
-    frames: int, height: int, width: int, multiple: int, most_frames: int = MAX_FRAMES, most_pixels: int = MAX_PIXELS
-) -> None:
-    """ValueError unless there are 1 to `most_frames` frames, and height and width are multiples up to `most_pixels`."""
-    pixels = multiple, most_pixels
-    for name, value, step, most in (
-        ("frames", frames, 1, most_frames), ("height", height, *pixels), ("width", width, *pixels)
-    ):  # fmt: skip
-        below = checking.whole(name, value, step, most) // step * step
-        if value != below:
-            raise ValueError(f"{name}={value} is not a multiple of {step} pixels: use {below} or {below + step}.")
+    video.check_size(frames, height, width, multiple, MAX_FRAMES, MAX_PIXELS)
+    return activation_memory.of_parts(trace, parts, frames, height // scale, width // scale)
 
 
 class _Profiler:
@@ -206,12 +178,10 @@ class _Profiler:
             raise ValueError(f"model is a {type(model).__name__}: use a torch module, such as pipe.unet.")
         self.names = {module: name for name, module in model.named_modules()}
         self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
-        self.flops, self.bytes = (
-            FlopCounterMode(display=False, custom_mapping={CPU_ATTENTION: _attention_flops}),
-            _Bytes(),
-        )
+        self.flops = FlopCounterMode(display=False, custom_mapping={CPU_ATTENTION: _attention_flops})
+        self.bytes = _Bytes()
         self.counters = [self.flops, self.bytes, _Fused(self.bytes)] if counting else []
-        self.work, self.calls, self.shapes = defaultdict(Work), Counter(), {}
+        self.work, self.calls, self.inputs, self.outputs = defaultdict(Work), Counter(), {}, {}
         self.running = [""]  # the names of the modules that are running, the innermost last
         self.last = Work()
 
@@ -232,29 +202,25 @@ class _Profiler:
         return [self._row(name, module) for module, name in self.names.items()]
 
     def _row(self, name: str, module: nn.Module) -> Row:
-        own = sum(parameter.numel() for parameter in module.parameters(recurse=False))
-        shapes = tuple((self.shapes.get(name, []) + [None, None])[:2])
-        whole = (self.shapes.get("") or [None])[0] or ()  # what went into the model
-        axes = tuple(_axes(name, shape, whole, output=i == 1) for i, shape in enumerate(shapes))
-        work = self.work[name] + Work(parameters=own)
-        return Row(name, kind_of(name, module), type(module).__name__, self.calls[name], *shapes, axes, work)
+        read, made, whole = self.inputs.get(name), self.outputs.get(name), self.inputs.get("") or ()
+        axes = _axes(name, read, whole, output=False), _axes(name, made, whole, output=True)
+        work = self.work[name] + Work(sum(parameter.numel() for parameter in module.parameters(recurse=False)))
+        return Row(name, kind_of(name, module), type(module).__name__, self.calls[name], read, made, axes, work)
 
     def _enter(self, module, args, kwargs) -> None:
         self._book()
         name = self.names[module]
         self.running.append(name)
         self.calls[name] += 1
-        self.shapes.setdefault(name, [_shape((args, kwargs))])
+        self.inputs.setdefault(name, _shape((args, kwargs)))
 
     def _leave(self, module, args, kwargs, output) -> None:
         self._book()
-        name = self.running.pop()
-        self.shapes[name][1:] = [_shape(output)]
+        self.outputs[self.running.pop()] = _shape(output)
 
     def _book(self) -> None:
-        now, before = self._read(), self.last
-        gone = Work(0, now.flops - before.flops, now.bytes - before.bytes, now.seconds - before.seconds)
-        self.work[self.running[-1]] += gone
+        now = self._read()
+        self.work[self.running[-1]] += Work(*map(sub, now, self.last))
         self.last = now
 
     def _read(self) -> Work:
@@ -310,9 +276,6 @@ def _shape(tree) -> tuple[int, ...] | None:
     return next((tuple(leaf.shape) for leaf in leaves if isinstance(leaf, torch.Tensor)), None)
 
 
-# --- names
-
-
 def kind_of(name: str, module: nn.Module) -> str:
     """The kind of layer that a module of this name belongs to: a key of KINDS, "norm", or "the rest"."""
     if isinstance(module, NORMS):
@@ -336,46 +299,25 @@ def _axes(name: str, shape: tuple[int, ...] | None, whole: tuple[int, ...], outp
     return {1: lead, 2: f"{lead} c", 3: f"{lead} (h w) c", 4: f"{lead} c h w", 5: "b c f h w"}.get(len(shape), "")
 
 
-# --- tables
-
-
 def report(traces: Mapping[str, Trace]) -> str:
     """The traces of `trace_parts` as tables: the parts, and then the kinds of each."""
     parts = {name: trace.total.parameters for name, trace in traces.items()}
     lines = [f"{name:14}{count:>15,} parameters" for name, count in (parts | {"total": sum(parts.values())}).items()]
-    return "\n".join(lines) + "".join(f"\n\n{_title(name, trace)}\n{trace}" for name, trace in traces.items())
-
-
-def _title(name: str, trace: Trace) -> str:
-    shape = trace.rows[0].input
-    return f"{name}, {UNITS.get(name, 'one call')}" + (
-        f", of {list(shape)} = [{trace.rows[0].axes[0]}]" if shape else ""
-    )
+    for name, trace in traces.items():
+        shape, axes = trace.rows[0].input, trace.rows[0].axes[0]  # a VAE that only decodes is not called itself
+        lines += ["", f"{name}, {UNITS[name]}" + (f", of {list(shape)} = [{axes}]" if shape else ""), str(trace)]
+    return "\n".join(lines)
 
 
 def si(number: float) -> str:
     """A number in three digits with its SI prefix, ready for a unit: "12.2 T", "340 M", "24 "."""
-    for factor, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+    for factor, prefix in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if number >= 0.9995 * factor:
             return f"{number / factor:#.3g}".rstrip(".") + f" {prefix}"
     return f"{number:.0f} "
 
 
-def table(works: Mapping[str, Work], whole: Work) -> str:
-    """Lines of names with parameters, FLOPs and bytes, each with its share of the whole; also of time, if measured."""
-    heads = ["", "parameters", "", "FLOP", "", "bytes", "", *(["time"] if whole.seconds else [])]
-    return tables.aligned([heads, *(_cells(name, work, whole) for name, work in works.items())], right=True)
-
-
-def _cells(name: str, work: Work, whole: Work) -> list[str]:
-    pairs = list(zip(_numbers(work), _numbers(whole), strict=True))
-    cells = [name] + [cell for one, all_ in pairs[:3] for cell in (si(one), f"{one / max(all_, 1):.1%}")]
+def _cells(work: Work, whole: Work) -> list[str]:
+    counts = zip(work[:3], whole[:3], strict=True)
+    cells = [cell for one, all_ in counts for cell in (si(one), f"{one / max(all_, 1):.1%}")]
     return cells + ([f"{work.seconds / whole.seconds:.1%}"] if whole.seconds else [])
-
-
-def _numbers(work: Work) -> tuple:
-    return work.parameters, work.flops, work.bytes, work.seconds
-
-
-def _shape_text(shape: tuple[int, ...] | None) -> str:
-    return "not called" if shape is None else str(list(shape))

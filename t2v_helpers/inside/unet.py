@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from t2v_helpers.core import tensors
 from t2v_helpers.core.layout import fold_frames, unfold_frames
 from t2v_helpers.inside import unet_config
 
@@ -156,7 +157,7 @@ class GEGLU(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x [... c] -> [... out]."""
         x, gate = self.proj(x).chunk(2, dim=-1)
-        return x * F.gelu(gate)
+        return x * F.gelu(gate.contiguous())  # on a CPU it is slower on a view than it is to copy
 
 
 class FeedForward(nn.Module):
@@ -259,10 +260,6 @@ class Block(nn.Module):
 class DownBlock(Block):
     """Layers, then half the height and width, unless it is the lowest; every output is pushed onto the skip stack."""
 
-    def __init__(self, widths: list[tuple[int, int]], config: SimpleNamespace, attends: bool, last: bool):
-        super().__init__(widths, config, attending=len(widths) * attends)
-        self.downsamplers = nn.ModuleList([] if last else [Resample(widths[-1][1], stride=2)])
-
     def forward(self, x: Tensor, time: Tensor, text: Tensor, skips: list[Tensor]) -> Tensor:
         """x [(b f) c h w], time [b e], text [b t d] -> the next x; pushes onto `skips`."""
         for i in range(len(self.resnets)):
@@ -285,10 +282,6 @@ class MidBlock(Block):
 
 class UpBlock(Block):
     """Layers that read x with the top of the skip stack (U-Net, arXiv 1505.04597), then upsampling, unless last."""
-
-    def __init__(self, widths: list[tuple[int, int]], config: SimpleNamespace, attends: bool, last: bool):
-        super().__init__(widths, config, attending=len(widths) * attends)
-        self.upsamplers = nn.ModuleList([] if last else [Resample(widths[-1][1], stride=1)])
 
     def forward(self, x: Tensor, time: Tensor, text: Tensor, skips: list[Tensor]) -> Tensor:
         """x [(b f) c h w], time [b e], text [b t d] -> the next x; pops from `skips`."""
@@ -323,25 +316,28 @@ class UNet3D(nn.Module):
     def forward(self, sample: Tensor, timestep, encoder_hidden_states: Tensor, return_dict=True, **others) -> Output:
         """Latents [b c f h w], a timestep (a number, or [b]) and text [b t d] -> Output, the noise [b c f h w].
 
-        Any h and w will do. With return_dict or without, `output[0]` is the noise; `others` are arguments that only
-        diffusers' UNet has, and must be None. ValueError: other shapes, or such an argument.
+        Any h and w will do. With text [(k b) t d] the noise is [(k b) c f h w]: the same latents under k texts, as
+        guidance needs them. What no text is needed for is then computed once; diffusers wants the latents k times.
+        With return_dict or without, `output[0]` is the noise; `others` are arguments that only diffusers' UNet has,
+        and must be None. ValueError: other shapes, or such an argument.
         """
         self._check_inputs(sample, encoder_hidden_states, others)
         text = self._kept(encoder_hidden_states)  # [b t d]
-        x, time = self.enter(sample, timestep)
+        x, time = self.enter(sample, timestep, len(text) // len(sample))
         skips = [x]
         for block in self.down_blocks:
             x = block(x, time, text, skips)  # [(b f) c h w], smaller and smaller
         x = self.mid_block(x, time, text)
         for block in self.up_blocks:
             x = block(x, time, text, skips)  # [(b f) c h w], and larger again
-        return Output(self.leave(x, len(sample)))
+        return Output(self.leave(x, len(text)))
 
-    def enter(self, sample: Tensor, timestep) -> tuple[Tensor, Tensor]:
-        """Everything before the blocks: the first features [(b f) c h w], and the embedding of the time [b e]."""
+    def enter(self, sample: Tensor, timestep, k: int = 1) -> tuple[Tensor, Tensor]:
+        """Everything before the blocks: the first features [(k b f) c h w], and the embedding of the time [(k b) e]."""
         t = torch.as_tensor(timestep, device=sample.device).expand(len(sample))  # [b]
         time = self.time_embedding(sinusoidal(t, self.config.block_out_channels[0]).to(self.dtype))  # [b e]
-        return self.transformer_in(self.conv_in(fold_frames(sample)), len(sample)), time
+        x = self.transformer_in(self.conv_in(fold_frames(sample)), len(sample))  # [(b f) c h w]
+        return x.repeat(k, 1, 1, 1), time.repeat(k, 1)
 
     def leave(self, x: Tensor, batch: int) -> Tensor:
         """Everything after the blocks: the last features [(b f) c h w] become the noise [b c f h w]."""
@@ -353,7 +349,9 @@ class UNet3D(nn.Module):
         for out, kind in zip(c.block_out_channels, c.down_block_types, strict=True):
             widths = [(i, out) for i in [width] + [out] * (c.layers_per_block - 1)]
             last = len(self.down_blocks) == len(c.block_out_channels) - 1
-            self.down_blocks.append(DownBlock(widths, c, "CrossAttn" in kind, last))
+            block = DownBlock(widths, c, attending=len(widths) * ("CrossAttn" in kind))
+            block.downsamplers = nn.ModuleList([] if last else [Resample(out, stride=2)])
+            self.down_blocks.append(block)
             width, skips = out, skips + [out] * (c.layers_per_block + (not last))
         return skips
 
@@ -362,7 +360,9 @@ class UNet3D(nn.Module):
         self.up_blocks, width = nn.ModuleList(), c.block_out_channels[-1]
         for out, kind in zip(c.block_out_channels[::-1], c.up_block_types, strict=True):
             widths = [(i + skips.pop(), out) for i in [width] + [out] * c.layers_per_block]
-            self.up_blocks.append(UpBlock(widths, c, "CrossAttn" in kind, last=not skips))
+            block = UpBlock(widths, c, attending=len(widths) * ("CrossAttn" in kind))
+            block.upsamplers = nn.ModuleList([Resample(out, stride=1)] if skips else [])
+            self.up_blocks.append(block)
             width = out
 
     def _kept(self, text: Tensor) -> Tensor:
@@ -372,10 +372,11 @@ class UNet3D(nn.Module):
 
     def _check_inputs(self, sample: Tensor, text: Tensor, others: dict) -> None:
         b, c, d = len(sample), self.config.in_channels, self.config.cross_attention_dim
-        if sample.ndim != 5 or sample.shape[1] != c:
+        if sample.ndim != 5 or not b or sample.shape[1] != c:
             raise ValueError(f"sample has shape {list(sample.shape)}, but [b {c} f h w] is needed.")
-        if text.ndim != 3 or (len(text), text.shape[2]) != (b, d):
-            raise ValueError(f"encoder_hidden_states has shape {list(text.shape)}, but [{b} t {d}] is needed.")
+        if text.ndim != 3 or not len(text) or len(text) % b or text.shape[2] != d:
+            needed = f"[{b} t {d}] is needed, or a multiple of {b} texts"
+            raise ValueError(f"encoder_hidden_states has shape {list(text.shape)}, but {needed}.")
         for name in (name for name, value in others.items() if value is not None):
             raise ValueError(f"{name} is not known to UNet3D: leave it out, or take diffusers' UNet3DConditionModel.")
 
@@ -392,6 +393,6 @@ def from_diffusers(source: str | Path | nn.Module, variant: str | None = None) -
         config, weights = unet_config.read(Path(source), variant)
     with torch.device("meta"):
         unet = UNet3D(config)
-    unet_config.check_weights(weights, unet.state_dict())
+    tensors.check(weights, unet.state_dict())
     unet.load_state_dict(weights, assign=True)
     return unet.eval()

@@ -1,22 +1,19 @@
 """Read a UNet's folder as diffusers saves it, and check that unet.py can express its config.json and weights."""
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+import torch
 from torch import Tensor
 
-from t2v_helpers.core import checking
+from t2v_helpers.core import checking, files, tensors
 
+Rule = tuple[Callable[[object], bool], str]  # a test of a value, and what is allowed, in words
+LAYERS, DEEPEST, WIDEST = 16, 8, 2**16  # the most layers in a block, blocks, and channels
+TINY, HUGE = 1e-12, 1e6
+LARGEST = 128  # latent pixels: 1024 of the video
 DOWN = ("DownBlock3D", "CrossAttnDownBlock3D")
 UP = ("UpBlock3D", "CrossAttnUpBlock3D")
-WHOLE = ("sample_size", "in_channels", "out_channels", "layers_per_block", "norm_num_groups", "cross_attention_dim",
-         "attention_head_dim")  # fmt: skip
-OPTIONAL = {  # keys that may be left out, and the one value they may have
-    "downsample_padding": 1, "mid_block_scale_factor": 1, "num_attention_heads": None, "time_cond_proj_dim": None,
-}  # fmt: skip
 
 
 def read(folder: Path, variant: str | None = None) -> tuple[dict, dict[str, Tensor]]:
@@ -29,24 +26,30 @@ def read(folder: Path, variant: str | None = None) -> tuple[dict, dict[str, Tens
         if not path.is_file():
             raise FileNotFoundError(f"{path} does not exist: give a UNet's folder, mostly named unet, with both files.")
     try:
-        config = json.loads(paths[0].read_text(encoding="utf-8"))
-        weights = load_file(paths[1])
-    except (ValueError, SafetensorError) as error:
+        return files.read_json(paths[0]), tensors.read(paths[1:], dtype=torch.float32)
+    except ValueError as error:
         raise ValueError(f"{folder} is cut short or damaged ({error}): copy or download it again.") from error
-    return config, {key: x.float() for key, x in weights.items()}
+
+
+def check(config: Mapping, rules: Mapping[str, Rule], optional: Collection[str] = ()) -> None:
+    """ValueError for the first key that a configuration lacks, or whose value its rule does not allow."""
+    for key, (fits, allowed) in rules.items():
+        if key not in config and key not in optional:
+            raise ValueError(f"the configuration lacks {key}, which must be {allowed}.")
+        if key in config and not fits(config[key]):
+            given = f"{key}={checking.shown(config[key])}"
+            raise ValueError(f"the configuration has {given}, but it must be {allowed}.")
 
 
 def check_config(config: Mapping) -> None:
     """ValueError for a configuration that UNet3D cannot express: the key, its value, and what is allowed."""
     checking.kind("the configuration", config, Mapping, "keys with values")
-    for key, (_, allowed) in RULES.items():
-        if key not in config and key not in OPTIONAL:
-            raise ValueError(f"the configuration lacks {key}, which must be {allowed}.")
+    check(config, RULES, OPTIONAL)
+    for key in config.keys() - RULES.keys():
+        if not key.startswith("_"):
+            given = f"{key}={checking.shown(config[key])}"
+            raise ValueError(f"the configuration has {given}, but it must be left out: known are {', '.join(RULES)}.")
     widths = config["block_out_channels"]
-    for key in (key for key in config if not key.startswith("_")):
-        fits, allowed = RULES.get(key, (_never, f"left out: known are {', '.join(RULES)}"))
-        if not fits(config[key]):
-            raise ValueError(f"the configuration has {key}={config[key]!r}, but it must be {allowed}.")
     for key in ("down_block_types", "up_block_types"):
         if len(config[key]) != len(widths):
             raise ValueError(f"{key} has {len(config[key])} entries, but block_out_channels has {len(widths)}.")
@@ -56,35 +59,45 @@ def check_config(config: Mapping) -> None:
         raise ValueError(f"the configuration has {width} in block_out_channels, but it must be {allowed}.")
 
 
-def check_weights(weights: Mapping[str, Tensor], needed: Mapping[str, Tensor]) -> None:
-    """ValueError that names the first tensor that is missing, has the wrong shape or is not needed."""
-    for key, x in needed.items():
-        found = f"has shape {list(weights[key].shape)}" if key in weights else "is missing"
-        if found != f"has shape {list(x.shape)}":
-            raise ValueError(f"{key} {found} in the weights, but the configuration needs shape {list(x.shape)}.")
-    for key in weights.keys() - needed.keys():
-        shape = list(weights[key].shape)
-        raise ValueError(f"{key} of shape {shape} is in the weights, but the configuration has no place for it.")
+def whole(most: int = WIDEST, least: int = 1) -> Rule:
+    """A whole number from `least` to `most`."""
+    return lambda value: type(value) is int and least <= value <= most, f"a whole number from {least} to {most}"
 
 
-def _whole(value: object) -> bool:
-    return type(value) is int and value > 0
+def positive() -> Rule:
+    """A number above 0, by which single precision can multiply and divide."""
+    return lambda value: type(value) in (int, float) and TINY <= value <= HUGE, f"a number from {TINY:g} to {HUGE:g}"
 
 
-def _list_of(fits: Callable[[object], bool]) -> Callable[[object], bool]:
-    return lambda value: isinstance(value, list | tuple) and len(value) > 0 and all(map(fits, value))
+def one_of(*allowed: object) -> Rule:
+    """One of `allowed`; 1, 1.0 and True are three values."""
+    known = {(type(each), each) for each in allowed}
+    words = " or ".join(map(repr, allowed))
+    return lambda value: value.__hash__ is not None and (type(value), value) in known, words
 
 
-def _never(value: object) -> bool:
-    return False
+def list_of(rule: Rule, least: int = 1, most: int = DEEPEST) -> Rule:
+    """A list of `least` to `most` values that fit `rule`."""
+    fits, allowed = rule
+    length = f"{least}" if least == most else f"{least} to {most}"
+    return lambda x: isinstance(x, list | tuple) and least <= len(x) <= most and all(map(fits, x)), (
+        f"a list of {length}, each {allowed}"
+    )
 
 
-RULES = {  # key of the configuration -> test of its value, and what is allowed
-    **{key: (_whole, "a whole number above 0") for key in WHOLE},
-    **{key: (lambda value, only=only: value == only, repr(only)) for key, only in OPTIONAL.items()},
-    "act_fn": (lambda value: value == "silu", "'silu'"),
-    "norm_eps": (lambda value: isinstance(value, float) and value > 0, "a fraction above 0"),
-    "block_out_channels": (_list_of(lambda x: _whole(x) and x % 2 == 0), "a list of even whole numbers above 0"),
-    "down_block_types": (_list_of(lambda kind: kind in DOWN), f"a list of {' and '.join(DOWN)}"),
-    "up_block_types": (_list_of(lambda kind: kind in UP), f"a list of {' and '.join(UP)}"),
-}
+def even() -> Rule:
+    """An even whole number of channels."""
+    fits, _ = whole()
+    return lambda value: fits(value) and value % 2 == 0, f"an even whole number from 2 to {WIDEST}"
+
+
+OPTIONAL = {  # keys that may be left out, and the one value they may have
+    "downsample_padding": 1, "mid_block_scale_factor": 1, "num_attention_heads": None, "time_cond_proj_dim": None,
+}  # fmt: skip
+RULES: dict[str, Rule] = {
+    "sample_size": whole(LARGEST), "layers_per_block": whole(LAYERS), "attention_head_dim": whole(),
+    **dict.fromkeys(("in_channels", "out_channels", "norm_num_groups", "cross_attention_dim"), whole()),
+    **{key: one_of(only) for key, only in OPTIONAL.items()},
+    "act_fn": one_of("silu"), "norm_eps": positive(), "block_out_channels": list_of(even()),
+    "down_block_types": list_of(one_of(*DOWN)), "up_block_types": list_of(one_of(*UP)),
+}  # fmt: skip

@@ -13,25 +13,18 @@ import re
 import shutil
 import sys
 import textwrap
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from t2v_helpers import __version__
-from t2v_helpers.machine import probe
+from t2v_helpers.machine import probe, rocm
 from t2v_helpers.machine.device import GIB
 from t2v_helpers.machine.probe import DISTRIBUTION, Driver, TorchFacts
 
 ENOUGH_MEMORY_GIB, ENOUGH_DISK_GIB = 2.0, 1.0  # Python, torch, diffusers and the cartoon model together stay below
 _ROCM_WHEELS = "remove .venv and install PyTorch's ROCm build, as environment.yml says, or use a rocm/pytorch container"
 _HIDING = ("HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES")
-_GENERIC = {  # LLVM's User Guide for AMDGPU Backend, table "AMDGPU Generic Processors": target -> the GPUs that run it
-    "gfx9-generic": "gfx90[02469c]",
-    "gfx9-4-generic": "gfx94[012]|gfx950",
-    "gfx10-1-generic": "gfx101[0-3]",
-    "gfx10-3-generic": "gfx103[0-6]",
-    "gfx11-generic": "gfx110[0-3]|gfx115[0-3]",
-    "gfx12-generic": "gfx120[01]",
-}
 
 
 @dataclass(frozen=True)
@@ -106,9 +99,6 @@ def look() -> Environment:
     )
 
 
-# --- judging: plain functions of what was found
-
-
 def python_problems(version: str, allowed: str) -> list[Problem]:
     """Compare Python's version ("3.11.7") with the declared range (">=3.10")."""
     if _in_range(version, allowed):
@@ -163,17 +153,15 @@ def _import_problem(error: str, driver: Driver) -> Problem:
     return Problem(f"torch cannot be imported: {error}", fix)
 
 
-def _driver_problems(driver: Driver, rocm: bool) -> list[Problem]:
+def _driver_problems(driver: Driver, rocm: bool) -> Iterator[Problem]:
     """The ROCm driver's two device files: /dev/kfd (computing) and /dev/dri/renderD* (memory)."""
     mount = "in a container, start it with --device /dev/kfd --device /dev/dri; else install the amdgpu driver"
-    problems = []
     for path, state in (("/dev/kfd", driver.kfd), ("/dev/dri/renderD*", driver.render)):
         if state == "missing" and rocm:
-            problems.append(Problem(f"torch is built for ROCm, but {path} is not there", mount))
+            yield Problem(f"torch is built for ROCm, but {path} is not there", mount)
         if state == "denied":
             mine = ", ".join(driver.groups) or "none"
-            problems.append(Problem(f"you may not open {path}: your groups are {mine}", _joining(driver.groups_needed)))
-    return problems
+            yield Problem(f"you may not open {path}: your groups are {mine}", _joining(driver.groups_needed))
 
 
 def _joining(needed: tuple[str, ...]) -> str:
@@ -186,7 +174,9 @@ def _joining(needed: tuple[str, ...]) -> str:
 
 
 def _architecture_problems(found: TorchFacts) -> list[Problem]:
-    if not found.gfx or not found.architectures or any(_covers(built, found.gfx) for built in found.architectures):
+    generic = rocm.TABLES["generic"]
+    covered = [built == found.gfx or re.fullmatch(generic.get(built, ""), found.gfx) for built in found.architectures]
+    if not found.gfx or not covered or any(covered):
         return []
     what = f"{found.name} is {found.gfx}, but this torch is built for {', '.join(found.architectures)}"
     fix = f"install a torch that is built for {found.gfx} (environment.yml), or {_relative(found)}"
@@ -199,11 +189,6 @@ def _relative(found: TorchFacts) -> str:
     if not series or f"gfx{series[1]}{series[2]}0" not in found.architectures:
         return ""
     return f"try HSA_OVERRIDE_GFX_VERSION={series[1]}.{series[2]}.0, a near relative, or "
-
-
-def _covers(built: str, gfx: str) -> bool:
-    """gfx1101 runs code built for gfx1101 or gfx11-generic; gfx942 also code for gfx9-4-generic."""
-    return built == gfx or bool(re.fullmatch(_GENERIC.get(built, ""), gfx))
 
 
 def _unseen_problems(build: str, driver: Driver, hiding: dict[str, str]) -> list[Problem]:
@@ -223,13 +208,11 @@ def _unseen_problems(build: str, driver: Driver, hiding: dict[str, str]) -> list
 
 def room_problems(free_memory_gib: float, free_disk_gib: float) -> list[Problem]:
     """Whether free memory or free disk, in GiB, is too little for the cartoon model and its videos."""
-    checks = (
-        ("memory", free_memory_gib, ENOUGH_MEMORY_GIB,
-         "close other programs and notebooks, or give the container more memory"),
-        ("disk", free_disk_gib, ENOUGH_DISK_GIB, "delete what you no longer need, or work on another disk"),
-    )  # fmt: skip
-    return [Problem(f"{free:.1f} GiB of {kind} are free; {enough} are needed", fix)
-            for kind, free, enough, fix in checks if free < enough]  # fmt: skip
+    close = "close other programs and notebooks, or give the container more memory"
+    delete = "delete what you no longer need, or work on another disk"
+    checks = ("memory", free_memory_gib, ENOUGH_MEMORY_GIB, close), ("disk", free_disk_gib, ENOUGH_DISK_GIB, delete)
+    scarce = [check for check in checks if check[1] < check[2]]
+    return [Problem(f"{free:.1f} GiB of {kind} are free; {least} are needed", fix) for kind, free, least, fix in scarce]
 
 
 def installation_problems(distribution: str = DISTRIBUTION) -> list[Problem]:

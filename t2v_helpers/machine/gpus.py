@@ -4,16 +4,14 @@ No program reaches a peak: memory, kernel launches and shapes that do not fill t
 is a lower bound, which only fewer FLOPs or another precision can beat.
 """
 
-import json
-
-from t2v_helpers.core import checking, paths
+from t2v_helpers.core import checking, files, paths
 
 PEAKS = paths.PACKAGE / "machine" / "gpus.json"
 
 
 def load() -> dict:
     """The contents of gpus.json: "precisions", "gpus" (name -> teraflops, source) and "blog" (its rate)."""
-    return json.loads(PEAKS.read_text(encoding="utf-8"))
+    return files.read_json(PEAKS)
 
 
 def peak(gpu: str, precision: str) -> float:

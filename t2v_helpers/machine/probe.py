@@ -4,10 +4,12 @@ All reads of the machine are in this module, so that tests can simulate another 
 used, because `t2v info` must be able to report that it is missing.
 """
 
+import grp
 import os
 import platform
 import re
-from dataclasses import dataclass, field
+import resource
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 
@@ -58,19 +60,13 @@ def look_at_torch() -> TorchFacts:
     except (ImportError, OSError) as error:
         return TorchFacts(error=" ".join(str(error).split()))
     build = torch_build(torch.version.hip, torch.version.cuda)
+    found = TorchFacts(build, threads=torch.get_num_threads(), version=torch.__version__)
     if not torch.cuda.is_available():
-        return TorchFacts(build, threads=torch.get_num_threads(), version=torch.__version__)
-    properties = torch.cuda.get_device_properties(0)
-    return TorchFacts(
-        build,
-        count=torch.cuda.device_count(),
-        name=properties.name,
-        gfx=properties.gcnArchName.split(":")[0] if torch.version.hip else "",  # "gfx942:sramecc+:xnack-"
-        memory_bytes=properties.total_memory,
-        architectures=tuple(torch.cuda.get_arch_list()),
-        threads=torch.get_num_threads(),
-        version=torch.__version__,
-    )
+        return found
+    gpu, built = torch.cuda.get_device_properties(0), tuple(torch.cuda.get_arch_list())
+    gfx = gpu.gcnArchName.split(":")[0] if torch.version.hip else ""  # of "gfx942:sramecc+:xnack-"
+    seen = {"name": gpu.name, "gfx": gfx, "memory_bytes": gpu.total_memory, "architectures": built}
+    return replace(found, count=torch.cuda.device_count(), **seen)
 
 
 def torch_build(hip: str | None, cuda: str | None) -> str:
@@ -91,14 +87,9 @@ def find_driver(dev: Path = Path("/dev")) -> Driver:
     """Look for kfd and dri/renderD* (AMD) and nvidia* below `dev`, and for the groups that own them."""
     kfd, render = [dev / "kfd"], sorted(dev.glob("dri/renderD*"))
     owners = {_group_name(path.stat().st_gid) for path in kfd + render if path.exists()}
-    return Driver(
-        kfd=_state(kfd),
-        render=_state(render),
-        nvidia=any(dev.glob("nvidia[0-9]*")),
-        groups=_own_groups(),
-        groups_needed=tuple(sorted(owners)),
-        version=amd_driver(),
-    )
+    nvidia = any(dev.glob("nvidia[0-9]*"))
+    mine = tuple(_group_name(number) for number in sorted({os.getgid(), *os.getgroups()}))
+    return Driver(_state(kfd), _state(render), nvidia, mine, tuple(sorted(owners)), amd_driver())
 
 
 def cpu_name() -> str:
@@ -145,12 +136,6 @@ def peak_resident_bytes() -> int:
     status = Path("/proc/self/status")
     if status.exists():
         return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) * 1024
-    if os.name == "nt":
-        import psutil
-
-        return psutil.Process().memory_info().peak_wset
-    import resource  # not on Windows
-
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
 
 
@@ -196,16 +181,8 @@ def _state(paths: list[Path]) -> str:
     return "open" if any(os.access(path, os.R_OK | os.W_OK) for path in there) else "denied"
 
 
-def _own_groups() -> tuple[str, ...]:
-    if not hasattr(os, "getgroups"):  # Windows
-        return ()
-    return tuple(_group_name(number) for number in sorted({os.getgid(), *os.getgroups()}))
-
-
 def _group_name(number: int) -> str:
     try:
-        import grp  # not on Windows
-
         return grp.getgrgid(number).gr_name
-    except (ImportError, KeyError):  # a container often lacks the names of the host's groups
+    except KeyError:  # a container often lacks the names of the host's groups
         return str(number)

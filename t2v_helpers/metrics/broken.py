@@ -5,6 +5,7 @@ result depends on the arguments alone. BREAKS names the functions that need only
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -19,10 +20,10 @@ def shuffled(frames: np.ndarray, seed: int = 0) -> np.ndarray:
     A clip of two or three frames is reversed. ValueError: frames, fewer than two of them, a seed below 0.
     """
     checking.whole("seed", seed, 0)
-    frames, rng = _checked(frames), np.random.default_rng(seed)
-    order = np.arange(len(frames))
+    frames, rng = checking.frames(frames, least=2), np.random.default_rng(seed)
     if len(frames) < 4:
         return frames[::-1].copy()
+    order = np.arange(len(frames))
     while (np.diff(order) == 1).any():
         order = rng.permutation(len(frames))
     return frames[order]
@@ -30,20 +31,19 @@ def shuffled(frames: np.ndarray, seed: int = 0) -> np.ndarray:
 
 def frozen(frames: np.ndarray) -> np.ndarray:
     """A video uint8 [f h w 3] that freezes halfway. ValueError: frames, only one."""
-    frames = _checked(frames)
-    half = len(frames) // 2
-    return frames[np.minimum(np.arange(len(frames)), half - 1)]
+    frames = checking.frames(frames, least=2)
+    return frames[np.minimum(np.arange(len(frames)), len(frames) // 2 - 1)]
 
 
 def reversed_time(frames: np.ndarray) -> np.ndarray:
     """A video uint8 [f h w 3] played backwards. ValueError: frames, fewer than two of them."""
-    return _checked(frames)[::-1].copy()
+    return checking.frames(frames, least=2)[::-1].copy()
 
 
 def first_repeated(frames: np.ndarray) -> np.ndarray:
     """A video uint8 [f h w 3] in which every frame is the first one. ValueError: frames, only one."""
-    frames = _checked(frames)
-    return frames[np.zeros(len(frames), int)]
+    frames = checking.frames(frames, least=2)
+    return np.repeat(frames[:1], len(frames), axis=0)
 
 
 def noisy(frames: np.ndarray, seed: int = 0, spread: float = 25.0) -> np.ndarray:
@@ -51,7 +51,7 @@ def noisy(frames: np.ndarray, seed: int = 0, spread: float = 25.0) -> np.ndarray
 
     ValueError: frames, fewer than two of them, a seed below 0, a spread below 0.1.
     """
-    frames, spread = _checked(frames), checking.number("spread", spread, least=0.1)
+    frames, spread = checking.frames(frames, least=2), checking.number("spread", spread, least=0.1)
     checking.whole("seed", seed, 0)
     noise = np.random.default_rng(seed).normal(0, spread, frames.shape)
     return (frames + noise).round().clip(0, 255).astype(np.uint8)
@@ -62,7 +62,7 @@ def blurred(frames: np.ndarray, sigma: float = 2.0) -> np.ndarray:
 
     ValueError: frames, fewer than two of them, a sigma below 0.1.
     """
-    frames, sigma = _checked(frames), checking.number("sigma", sigma, least=0.1)
+    frames, sigma = checking.frames(frames, least=2), checking.number("sigma", sigma, least=0.1)
     return np.stack([cv2.GaussianBlur(frame, (0, 0), sigma) for frame in frames])
 
 
@@ -72,11 +72,9 @@ def wrong_subject(labels: cartoon.Labels, seed: int, frames: int = 16) -> np.nda
     It is the next subject of the grammar that can do the same action. ValueError: labels, a seed below 0, no frames.
     """
     checking.kind("labels", labels, cartoon.Labels, "cartoon.Labels, as in item.labels")
-    checking.whole("seed", seed, 0)
-    checking.whole("frames", frames)
     known = cartoon.RIDERS if labels.action == "riding a horse" else cartoon.SUBJECTS
     other = known[(known.index(labels.subject) + 1) % len(known)]
-    return cartoon.render(cartoon.Labels(other, labels.action, labels.place, labels.style), seed, frames)[0]
+    return cartoon.render(replace(labels, subject=other), seed, frames)[0]
 
 
 BREAKS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -87,7 +85,3 @@ BREAKS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "noise": noisy,
     "blurred": blurred,
 }
-
-
-def _checked(frames: np.ndarray) -> np.ndarray:
-    return checking.frames(frames, least=2)

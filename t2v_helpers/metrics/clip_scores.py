@@ -14,11 +14,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
+import transformers
 from torch import Tensor
+from torch.nn import functional as F
 from transformers import CLIPModel, CLIPProcessor
 
-from t2v_helpers.core import checking, paths
+from t2v_helpers.core import checking, files, paths
+from t2v_helpers.inside import unet_config
+from t2v_helpers.inside.unet_config import list_of, one_of, positive, whole
+from t2v_helpers.model import folder_checks
 
 CARTOON = paths.WEIGHTS / "clip"
 
@@ -37,19 +41,17 @@ class Clip:
         """
         pixels = self.processor.image_processor(list(checking.frames(frames)), return_tensors="pt")
         with torch.inference_mode():
-            return _unit(self.model.get_image_features(**pixels).pooler_output)
+            return F.normalize(self.model.get_image_features(**pixels).pooler_output)
 
     def of_words(self, texts: Sequence[str]) -> Tensor:
         """Unit vectors [n d] of n texts, truncated to what the model can read. ValueError: texts."""
         if not isinstance(texts, list | tuple) or not texts or not all(isinstance(x, str) and x.strip() for x in texts):
-            raise ValueError(f"texts={texts!r} is not allowed: use a list of one or more texts, none of them empty.")
+            raise ValueError(
+                f"texts={checking.shown(texts)} is not allowed: use a list of one or more texts, none of them empty."
+            )
         tokens = self.processor.tokenizer(list(texts), padding="max_length", truncation=True, return_tensors="pt")
         with torch.inference_mode():
-            return _unit(self.model.get_text_features(**tokens).pooler_output)
-
-
-def _unit(x: Tensor) -> Tensor:
-    return x / x.norm(dim=-1, keepdim=True)
+            return F.normalize(self.model.get_text_features(**tokens).pooler_output)
 
 
 def load_clip(folder: str | Path = CARTOON) -> Clip:
@@ -57,22 +59,59 @@ def load_clip(folder: str | Path = CARTOON) -> Clip:
 
     It is read once. Errors: FileNotFoundError (no such folder), ValueError (not a path, or not a complete CLIP).
     """
-    checking.kind("folder", folder, (str, Path), "the path of a CLIP's folder")
-    if not folder or not Path(folder).is_dir():
+    folder = checking.path("folder", folder)
+    if not files.is_folder(folder):
         raise FileNotFoundError(
-            f"{str(folder)!r} is not a folder: use the one that a CLIP was saved in, or downloaded to."
+            f"{checking.shown(str(folder))} is not a folder: use one that a CLIP was saved or downloaded to."
         )
-    return _read_clip(Path(folder))
+    return _read_clip(folder)
 
 
 @cache
 def _read_clip(folder: Path) -> Clip:
     try:
-        model = CLIPModel.from_pretrained(folder, local_files_only=True).float().eval()
-        return Clip(model, CLIPProcessor.from_pretrained(folder, local_files_only=True))
-    except (OSError, ValueError, SafetensorError) as error:
-        why = str(error).split("\n")[0].rstrip(".")
+        model = folder_checks.read_alone(folder, folder_checks.KINDS["CLIPModel"], torch.float32)
+        text = model.config.text_config
+        tokenizer = folder_checks.tokenizer(folder, text.max_position_embeddings)
+        if len(tokenizer) > text.vocab_size:
+            raise ValueError(f"its tokenizer has {len(tokenizer)} tokens, and its network {text.vocab_size}")
+        clip = Clip(model, CLIPProcessor(_pixels(folder), tokenizer))
+        clip.of_frames(np.zeros((1, 64, 64, 3), np.uint8))  # pictures of another size than the network's are refused
+    except ValueError as error:
+        why = files.reason(error)
         raise ValueError(f"{folder} does not hold a complete CLIP ({why}): download or save it again.") from error
+    return clip
+
+
+def _is_size(x: object) -> bool:
+    sides = x.values() if isinstance(x, dict) and set(x) in ({"shortest_edge"}, {"height", "width"}) else [x]
+    return all(_SIDE[0](side) for side in sides)
+
+
+_SIDE = whole(1024)
+_SHARE = (lambda x: type(x) in (int, float) and 0 <= x <= 1, "from 0 to 1")
+_PIXELS = {  # key of an image processor's config -> its rule
+    **dict.fromkeys(("size", "crop_size"), (_is_size, "pixels, or keys with pixels")),
+    **{f"do_{what}": one_of(True, False) for what in ("resize", "center_crop", "rescale", "normalize", "convert_rgb")},
+    "image_mean": list_of(_SHARE, 3, 3), "image_std": list_of(positive(), 3, 3),
+    "resample": whole(5, 0), "rescale_factor": positive(),
+}  # fmt: skip
+
+
+def _pixels(folder: Path):
+    """The processor of pictures: its config is in a file of its own, or since 2025 in one with the tokenizer's."""
+    names = [name for name in ("processor_config.json", "preprocessor_config.json") if (folder / name).exists()]
+    if not names:
+        raise ValueError("it has no preprocessor_config.json")
+    found = folder_checks.read(folder / names[0])
+    found = checking.kind("image_processor", found.get("image_processor", found), dict, "keys with values")
+    unet_config.check(found, _PIXELS, _PIXELS.keys())
+    level = transformers.utils.logging.get_verbosity()
+    transformers.utils.logging.set_verbosity_error()  # it would tell that torchvision is not installed
+    try:
+        return transformers.CLIPImageProcessor(**{key: found[key] for key in found.keys() & _PIXELS.keys()})
+    finally:
+        transformers.utils.logging.set_verbosity(level)
 
 
 def clip_similarity(frames: np.ndarray, text: str, clip: Clip | None = None) -> float:
@@ -82,7 +121,7 @@ def clip_similarity(frames: np.ndarray, text: str, clip: Clip | None = None) -> 
     clip None: the cartoon world's. ValueError: frames, an empty text, not a Clip.
     """
     if not isinstance(text, str) or not text.strip():
-        raise ValueError(f"text={text!r} is not allowed: say in words what the video should show.")
+        raise ValueError(f"text={checking.shown(text)} is not allowed: say in words what the video should show.")
     clip = _known(clip)
     return (clip.of_frames(frames) @ clip.of_words([text])[0]).mean().item()  # [f d] with [d]
 

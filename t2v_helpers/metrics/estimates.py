@@ -11,6 +11,7 @@ from scipy import stats
 from t2v_helpers.core import checking
 
 ROUNDING = 1e-12  # of the largest value: a smaller difference counts as 0
+WIDTH = 1.959964  # standard deviations, half the width of a 95 % interval
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,16 @@ class Share:
         low, high = self.interval
         return f"{self.k:2} of {self.n} ({low:.0%}-{high:.0%})"
 
+    def expected(self, m: int) -> tuple[int, int]:
+        """The least and the most of m new answers that are expected to be true, 19 times in 20.
+
+        The Beta-binomial prediction with Jeffreys' prior (Brown, Cai, DasGupta 2001, Statistical Science 16, p. 101).
+        ValueError: m is not a whole number above 0.
+        """
+        checking.whole("m", m)
+        low, high = stats.betabinom.ppf([0.025, 0.975], m, self.k + 0.5, self.n - self.k + 0.5)
+        return int(low), int(high)
+
     def to_dict(self) -> dict:
         """k, n, share and interval, ready for JSON."""
         return {"k": self.k, "n": self.n, "share": self.share, "interval": list(self.interval)}
@@ -80,17 +91,16 @@ class Bar:
 
     def reached(self, value: float) -> bool:
         """Whether `value` is on the right side of the bar."""
-        if self.bar is None:
-            return True
-        return value <= self.bar if self.below else value >= self.bar
+        return self.bar is None or (value <= self.bar if self.below else value >= self.bar)
 
     def cells(self, m: Measure) -> list[str]:
         """A row of a table: what, value, interval, n, bar, aim and verdict."""
-        limit = "" if self.bar is None else f"{'at most' if self.below else 'at least'} {self.shown(self.bar)}"
+        row = [self.what, self.shown(m.value), f"{self.shown(m.low)} to {self.shown(m.high)}", str(m.n)]
         aim = "" if self.aim is None else self.shown(self.aim)
-        verdict = "" if self.bar is None else "pass" if self.reached(m.value) else "**miss**"
-        interval = f"{self.shown(m.low)} to {self.shown(m.high)}"
-        return [self.what, self.shown(m.value), interval, str(m.n), limit, aim, verdict]
+        if self.bar is None:
+            return [*row, "", aim, ""]
+        limit = f"{'at most' if self.below else 'at least'} {self.shown(self.bar)}"
+        return [*row, limit, aim, "pass" if self.reached(m.value) else "**miss**"]
 
     def shown(self, value: float) -> str:
         """A value in the bar's unit: 0.125 is "12.5 %", and 0.125 seconds are "125.0 ms" if the unit is ms."""
@@ -98,18 +108,13 @@ class Bar:
         return f"{factor * value:.{digits}f} {self.unit}"
 
 
-# --- estimates of a list of values
+def wilson(k: int, n: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share after k of n, 0 to 1 (Wilson 1927, JASA 22, p. 209).
 
-
-def wilson(k: int, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """Wilson's interval of a share after k of n, 0 to 1 (Wilson 1927, JASA 22, p. 209); 95 % by default.
-
-    z: the half-width in standard deviations. Assumes that the videos are independent of each other.
-    ValueError: k or n as in Share; z negative or not finite.
+    Assumes that the videos are independent of each other. ValueError: k or n as in Share.
     """
     Share(k, n)
-    level = 1 - 2 * stats.norm.sf(checking.number("z", z, least=0))
-    found = stats.binomtest(k, n).proportion_ci(level, method="wilson")
+    found = stats.binomtest(k, n).proportion_ci(1 - 2 * stats.norm.sf(WIDTH), method="wilson")
     return max(0.0, float(found.low)), min(1.0, float(found.high))
 
 
@@ -122,23 +127,18 @@ def bootstrap(values: Sequence[float], other: Sequence[float] | None = None, see
     ValueError: fewer than 2 values, different lengths, not numbers, NaN or infinity, a seed below 0.
     """
     checking.whole("seed", seed, 0)
-    values = _differences(values, other)
-    mean = float(values.mean())
-    if np.ptp(values) <= ROUNDING * np.abs(values).max():
-        return Measure(mean, mean, mean, len(values))
-    drawn = stats.bootstrap((values,), np.mean, rng=np.random.default_rng(seed))
-    return Measure(mean, *map(float, drawn.confidence_interval), len(values))
-
-
-def _differences(values: Sequence[float], other: Sequence[float] | None) -> np.ndarray:
     values = as_numbers("values", values)
     other = np.zeros_like(values) if other is None else as_numbers("other", other)
     if values.ndim != 1 or len(values) < 2 or other.shape != values.shape:
         given = f"{list(values.shape)} and {list(other.shape)}"
         raise ValueError(f"the values are {given}; use lists of one length, with 2 numbers or more.")
-    check_finite(values, other)
-    largest = max(np.abs(values).max(), np.abs(other).max())
-    return np.where(np.abs(values - other) <= ROUNDING * largest, 0.0, values - other)
+    rounding = ROUNDING * np.abs([values, other]).max()
+    found = np.where(np.abs(values - other) <= rounding, 0.0, values - other)
+    mean = float(found.mean())
+    if np.ptp(found) <= ROUNDING * np.abs(found).max():
+        return Measure(mean, mean, mean, len(found))
+    drawn = stats.bootstrap((found,), np.mean, rng=np.random.default_rng(seed))
+    return Measure(mean, *map(float, drawn.confidence_interval), len(found))
 
 
 def of_share(share: Share) -> Measure:
@@ -156,7 +156,7 @@ def of_values(values: Sequence[float]) -> Measure:
 def of_ratios(ratios: Sequence[float]) -> Measure:
     """The geometric mean of `ratios`, with the interval of the logarithms."""
     logs = of_values([math.log(ratio) for ratio in ratios])
-    return Measure(*(_exp(x) for x in (logs.value, logs.low, logs.high)), logs.n)
+    return Measure(math.exp(logs.value), math.exp(logs.low), math.exp(logs.high), logs.n)
 
 
 def of_times(seconds: Sequence[float]) -> Measure:
@@ -176,23 +176,13 @@ def of_median(values: Sequence[float]) -> Measure:
     return Measure(statistics.median(found), found[low], found[n - 1 - low], n)
 
 
-def _exp(x: float) -> float:
-    return math.inf if x > 700 else math.exp(x)
-
-
-# --- lists of numbers
-
-
 def as_numbers(name: str, values: Sequence) -> np.ndarray:
-    """The values as a float64 array. ValueError: not numbers, such as text, or rows of different lengths."""
+    """The values as a float64 array. ValueError: not numbers, rows of different lengths, NaN or infinity."""
     try:
-        return np.asarray(values, float)
+        numbers = np.asarray(values, float)
     except (RuntimeError, TypeError, ValueError) as error:  # from torch, Python and NumPy
         why = str(error).split("\n")[0].rstrip(".")
         raise ValueError(f"{name} is not an array of numbers ({why}): use numbers, in rows of one length.") from error
-
-
-def check_finite(*arrays: np.ndarray) -> None:
-    """ValueError: an array holds NaN or infinity."""
-    if not all(np.isfinite(x).all() for x in arrays):
-        raise ValueError("the values hold NaN or infinity: look at the videos that they come from.")
+    if not np.isfinite(numbers).all():
+        raise ValueError(f"{name} holds NaN or infinity: look at the videos that the numbers come from.")
+    return numbers

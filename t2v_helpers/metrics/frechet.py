@@ -11,11 +11,9 @@ Small sets look farther apart than they are, since a fitted covariance is only a
 
 import numpy as np
 import torch
-from scipy import linalg
 
-from t2v_helpers.core import checking, layout
-from t2v_helpers.metrics.estimates import as_numbers, check_finite
-from t2v_helpers.metrics.label_adherence import check_videos, load_judge
+from t2v_helpers.metrics.estimates import as_numbers
+from t2v_helpers.metrics.label_adherence import batches, load_judge
 
 FEATURES = "the judge's last layer, 192 numbers a video"
 
@@ -25,12 +23,8 @@ def features(videos: np.ndarray, batch_size: int = 32) -> np.ndarray:
 
     ValueError: other arrays.
     """
-    check_videos(videos)
-    checking.whole("batch_size", batch_size)
-    judge = load_judge()
     with torch.inference_mode():
-        parts = torch.from_numpy(np.ascontiguousarray(videos)).split(batch_size)
-        return torch.cat([judge.features(layout.to_float(part)) for part in parts]).double().numpy()
+        return torch.cat([load_judge().features(x) for x in batches(videos, batch_size)]).double().numpy()
 
 
 def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
@@ -39,24 +33,11 @@ def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
     m and S are mean and covariance. Heusel et al. 2017, arXiv 1706.08500, equation 6. Does not say which video
     is bad, or whether a video fits its own prompt. ValueError: other shapes, fewer than 2 videos, NaN or infinity.
     """
-    a, b = _checked(a, b)
-    (m_a, s_a), (m_b, s_b) = ((x.mean(axis=0), np.atleast_2d(np.cov(x, rowvar=False))) for x in (a, b))
-    root = _root(s_a)
-    both = np.sqrt(np.clip(linalg.eigvalsh(root @ s_b @ root), 0, None)).sum()  # Tr (S_a S_b)^(1/2), all real
-    return float(max(0.0, ((m_a - m_b) ** 2).sum() + np.trace(s_a) + np.trace(s_b) - 2 * both))
-
-
-def _root(s: np.ndarray) -> np.ndarray:
-    """The symmetric root of a covariance [d d]."""
-    values, vectors = linalg.eigh(s)
-    return vectors * np.sqrt(np.clip(values, 0, None)) @ vectors.T
-
-
-def _checked(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both as float64 [n d] and [m d]."""
     a, b = as_numbers("a", a), as_numbers("b", b)
-    if any(x.ndim != 2 or x.shape[0] < 2 or x.shape[1] < 1 for x in (a, b)) or a.shape[1] != b.shape[1]:
+    if any(x.ndim != 2 or len(x) < 2 or not x.size for x in (a, b)) or a.shape[1] != b.shape[1]:
         given = f"{list(a.shape)} and {list(b.shape)}"
         raise ValueError(f"the features are {given}; use [n d] and [m d], n and m at least 2, d the same.")
-    check_finite(a, b)
-    return a, b
+    r_a, r_b = (np.linalg.qr((x - x.mean(axis=0)) / np.sqrt(len(x) - 1), mode="r") for x in (a, b))  # S = R^T R
+    root = np.linalg.norm(r_a @ r_b.T, "nuc")  # Tr (S_a S_b)^(1/2): the sum of these singular values
+    apart = ((a.mean(axis=0) - b.mean(axis=0)) ** 2).sum()
+    return float(max(0.0, apart + (r_a**2).sum() + (r_b**2).sum() - 2 * root))

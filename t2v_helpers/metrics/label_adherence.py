@@ -1,7 +1,7 @@
 """What the judge reads in videos of the cartoon world, and how often that is what was asked."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -10,17 +10,13 @@ import torch
 
 from t2v_helpers import cartoon
 from t2v_helpers.cartoon import judge as judges
-from t2v_helpers.core import checking, layout
+from t2v_helpers.core import checking, layout, tensors
 from t2v_helpers.metrics.estimates import Share
 
 LABELS = ("subject", "action", "place", "style")
 ALL_FOUR = "all four"
-DISTURBANCES = {  # too small to change what the judge reads; in pixels, and in units of [-1, 1]
-    "none": {},
-    "blur": {"blur": 1.0},
-    "noise": {"noise": 0.08},
-    "shift": {"shift": (3, -2)},
-}
+# too small to change what the judge reads; in pixels, and in units of [-1, 1]
+DISTURBANCES = {"none": {}, "blur": {"blur": 1.0}, "noise": {"noise": 0.08}, "shift": {"shift": (3, -2)}}
 
 
 @dataclass(frozen=True)
@@ -39,10 +35,6 @@ class Adherence:
     def to_dict(self) -> dict:
         """Every Share as a dict, ready for JSON, with the judge's accuracy."""
         return {name: share.to_dict() | {"judge": self.judge.get(name)} for name, share in self.shares.items()}
-
-    def to_json(self) -> str:
-        """`to_dict` as JSON."""
-        return json.dumps(self.to_dict(), indent=2)
 
     def __str__(self) -> str:
         head = f"{'':9}{'right':>11} {'share':>10} {'95 % interval':>17}   the judge itself, on fresh drawings"
@@ -71,19 +63,14 @@ def judge_share(label: str = ALL_FOUR) -> Share:
 
 def _judge_counts() -> dict[str, dict]:
     """By label: k, n, share and interval of undisturbed fresh renders, from the header of the judge's weights."""
-    return json.loads(judges.about().get("accuracy", "{}")).get("none", {})
+    return json.loads(tensors.about(judges.WEIGHTS).get("accuracy", "{}")).get("none", {})
 
 
 def read(videos: np.ndarray, judge: judges.Judge | None = None, batch_size: int = 32) -> list[cartoon.Labels]:
     """What the judge reads in `videos`, uint8 [b f 64 64 3]: the labels of each. ValueError: other arrays."""
-    check_videos(videos)
-    checking.whole("batch_size", batch_size)
     judge = judge or load_judge()
-    labels = []
     with torch.inference_mode():
-        for part in torch.from_numpy(np.ascontiguousarray(videos)).split(batch_size):
-            labels += judges.decide(judge(layout.to_float(part)))
-    return labels
+        return [labels for x in batches(videos, batch_size) for labels in judges.decide(judge(x))]
 
 
 def digits(video: np.ndarray, asked: cartoon.Labels) -> str:
@@ -137,8 +124,7 @@ def judge_accuracy(
 
     ValueError: an unknown disturbance, numbers that are not whole.
     """
-    for name, value, least in (("n", n, 1), ("seed", seed, 0), ("frames", frames, 1)):
-        checking.whole(name, value, least)
+    checking.whole("n", n)
     checking.one_of("disturbance", disturbance, DISTURBANCES)
     seen, asked = [], []
     for start in range(0, n, 32):
@@ -158,15 +144,20 @@ def disturbed(videos: np.ndarray, disturbance: str, seed: int = 0) -> np.ndarray
     return layout.to_uint8(x).numpy()
 
 
+def batches(videos: np.ndarray, batch_size: int) -> Iterator[torch.Tensor]:
+    """Videos uint8 [b f 64 64 3] as the judge reads them, some at a time: float [b 3 f 64 64]. ValueError: others."""
+    check_videos(videos)
+    parts = torch.from_numpy(np.ascontiguousarray(videos)).split(checking.whole("batch_size", batch_size))
+    return map(layout.to_float, parts)
+
+
 def check_videos(videos: np.ndarray) -> None:
     """ValueError unless videos are uint8 [b f 64 64 3], at least one of at least one frame."""
     good = isinstance(videos, np.ndarray) and videos.dtype == np.uint8 and videos.ndim == 5
     if not good or videos.shape[2:] != (judges.SIZE, judges.SIZE, 3) or 0 in videos.shape:
         given = f"{videos.dtype} {list(videos.shape)}" if isinstance(videos, np.ndarray) else type(videos).__name__
-        raise ValueError(
-            f"videos are {given}, but the judge reads uint8 [b f 64 64 3] with b and f at least 1: np.stack makes one "
-            "array of clips of one length and size."
-        )
+        needed = "uint8 [b f 64 64 3] with b and f at least 1: np.stack makes one array of clips of one length and size"
+        raise ValueError(f"videos are {given}, but the judge reads {needed}.")
 
 
 def check_labels(name: str, labels: Sequence[cartoon.Labels]) -> list[cartoon.Labels]:

@@ -69,15 +69,13 @@ def flicker(frames: np.ndarray) -> float:
 
 
 @cache
-def usual_region(subject: str, action: str, frames: int = 16, renders: int = 12) -> np.ndarray:
-    """Where more than half of the renders of this subject and action show the subject: bool [f 64 64].
+def usual_region(subject: str, action: str, frames: int = 16) -> np.ndarray:
+    """Where more than half of 12 renders of this subject and action show the subject: bool [f 64 64].
 
     A generated video has no mask: this region replaces it, and a fair comparison uses it for renders as well.
-    ValueError: labels, numbers that are not whole.
+    ValueError: labels, frames.
     """
-    checking.whole("renders", renders)
-    labels = cartoon.Labels(subject, action)
-    masks = [cartoon.render(labels, seed, frames)[1] > 127 for seed in range(renders)]
+    masks = [cartoon.render(cartoon.Labels(subject, action), seed, frames)[1] > 127 for seed in range(12)]
     return np.mean(masks, axis=0) > 0.5
 
 
@@ -110,22 +108,6 @@ def direction(frames: np.ndarray) -> Motion:
     return Motion("none" if abs(dx) < SLOWEST else "right" if dx > 0 else "left", dx)
 
 
-def dominant_colours(frames: np.ndarray, k: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    """The k main colours of a clip uint8 [f h w c], by cv2.kmeans: (uint8 [k 3] RGB, shares [k]).
-
-    The largest share comes first. The initial clusters are fixed (pixels ranked by brightness), so the result is
-    deterministic. Blind to where the colours are. ValueError: frames, a k out of range.
-    """
-    pixels = checking.frames(frames)[:, ::2, ::2].reshape(-1, 3).astype(np.float32)
-    checking.whole("k", k, 1, len(pixels))
-    start = (np.argsort(np.argsort(pixels.sum(axis=1), kind="stable")) * k // len(pixels)).astype(np.int32)
-    stop = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 30, 0.5)
-    _, found, centres = cv2.kmeans(pixels, k, start[:, None], stop, 1, cv2.KMEANS_USE_INITIAL_LABELS)
-    shares = np.bincount(found.ravel(), minlength=k) / len(pixels)
-    order = np.argsort(-shares)
-    return centres[order].round().astype(np.uint8), shares[order]
-
-
 def warped_error(frames: np.ndarray) -> float:
     """How much a video uint8 [f h w 3] changes beyond its motion, 0 to 1: the mean squared error of each frame and the
     next one warped back along the optical flow. 0 for a still video, and for pure motion.
@@ -143,7 +125,9 @@ def warped_error(frames: np.ndarray) -> float:
 def _warped_pair(now: np.ndarray, later: np.ndarray) -> float:
     """The error of two frames uint8 [h w 3], over the pixels that are visible in both."""
     there, back = flow(now, later), flow(later, now)  # [h w 2]
-    seen = ~_hidden(there, back)  # [h w]
+    returned = _warp(back, there)  # [h w 2]
+    lengths = (there**2).sum(axis=-1) + (returned**2).sum(axis=-1)
+    seen = ((there + returned) ** 2).sum(axis=-1) <= 0.01 * lengths + 0.5  # [h w]: Ruder et al. 2016, equation 5
     if not seen.any():
         return 1.0
     change = now.astype(np.float32) / 255 - _warp(later.astype(np.float32) / 255, there)  # [h w 3]
@@ -170,10 +154,3 @@ def _warp(picture: np.ndarray, motion: np.ndarray) -> np.ndarray:
     h, w = motion.shape[:2]
     x, y = np.meshgrid(np.arange(w, dtype=np.float32), np.arange(h, dtype=np.float32))
     return cv2.remap(picture, x + motion[..., 0], y + motion[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-
-
-def _hidden(there: np.ndarray, back: np.ndarray) -> np.ndarray:
-    """Where forward and backward flow disagree, bool [h w]: Ruder et al. 2016, equation 5."""
-    returned = _warp(back, there)  # [h w 2]
-    lengths = (there**2).sum(axis=-1) + (returned**2).sum(axis=-1)
-    return ((there + returned) ** 2).sum(axis=-1) > 0.01 * lengths + 0.5

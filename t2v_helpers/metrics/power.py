@@ -2,9 +2,8 @@
 
 a and b are measurements of the two ways, one number per seed: a[i] and b[i] share their noise and prompt. A trial draws
 n seeds from them, with replacement, and tests whether a and b differ at the 5 % level. The power is the share of trials
-in which they do (Cohen 1988, "Statistical Power Analysis for
-the Behavioral Sciences", chapter 1; by resampling: Efron & Tibshirani 1993, "An Introduction to the Bootstrap",
-section 25.4).
+in which they do (Cohen 1988, "Statistical Power Analysis for the Behavioral Sciences", chapter 1; by resampling: Efron
+& Tibshirani 1993, "An Introduction to the Bootstrap", section 25.4).
 
     paired      the trial uses the same seeds for both: what they have in common cancels
     unpaired    the trial draws other seeds for b, as if the noise had not been kept the same
@@ -13,33 +12,50 @@ The measured difference is taken as the true one. If it is luck, so is the power
 """
 
 import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
 from t2v_helpers.core import checking
-from t2v_helpers.metrics.estimates import Share, as_numbers, check_finite
+from t2v_helpers.metrics.estimates import Share, as_numbers
 
 LEVEL = 0.05
-SIZES = (
-    4,
-    6,
-    8,
-    12,
-    16,
-    24,
-    32,
-    48,
-    64,
-    96,
-    128,
-    192,
-    256,
-    384,
-    512,
-    768,
-    1024,
-)  # seeds; fewer than 4 are too few
+SIZES = (4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)  # seeds; fewer are too few
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Of n seeds, before and after a change: how many were lost (right before, wrong after), and how many won."""
+
+    lost: int
+    won: int
+    n: int
+
+    @classmethod
+    def of(cls, before: Sequence[bool], after: Sequence[bool]) -> "Pairs":
+        """Compare two lists of yes and no, of the same seeds in the same order. ValueError: other lengths, no seeds."""
+        if len(before) != len(after) or not len(before):
+            raise ValueError(f"before and after have {len(before)} and {len(after)} seeds; use the same ones for both.")
+        both = [(bool(a), bool(b)) for a, b in zip(before, after, strict=True)]
+        return cls(both.count((True, False)), both.count((False, True)), len(both))
+
+    @property
+    def p(self) -> float:
+        """How often chance alone gives a split at least as uneven: McNemar's exact test (1947, Psychometrika 12)."""
+        return float(_mcnemar(self.lost, self.won))
+
+    @property
+    def differ(self) -> bool:
+        """Whether p is below LEVEL."""
+        return self.p < LEVEL
+
+    @property
+    def summary(self) -> str:
+        """For a sentence: "6 lost, 0 won of 32, p = 0.03"."""
+        chance = f"p = {self.p:.2g}" if self.p >= 0.001 else "p < 0.001"
+        return f"{self.lost} lost, {self.won} won of {self.n}, {chance}"
 
 
 def p_values(a: np.ndarray, b: np.ndarray, paired: bool = True) -> np.ndarray:
@@ -52,8 +68,9 @@ def p_values(a: np.ndarray, b: np.ndarray, paired: bool = True) -> np.ndarray:
     """
     a, b = _rows(a, b)
     if paired and np.isin(np.stack([a, b]), (0, 1)).all():
-        return _mcnemar(a - b)
-    with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):
+        up, down = (a > b).sum(axis=1), (a < b).sum(axis=1)  # the discordant pairs: one is right, the other wrong
+        return _mcnemar(down, up)
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # rows of zero variance
         test = stats.ttest_rel(a, b, axis=1) if paired else stats.ttest_ind(a, b, axis=1, equal_var=False)
     return np.nan_to_num(test.pvalue, nan=1.0)
@@ -73,32 +90,26 @@ def simulated(
     rng = np.random.default_rng(seed)
     here = rng.integers(len(a), size=(trials, n))
     there = here if paired else rng.integers(len(b), size=(trials, n))
-    ours, theirs = (a[here], b[there]) if differ else _tossed(a, b, here, there, rng)
+    ours, theirs = a[here], b[there]
+    if not differ:
+        coins = rng.random(here.shape) < 0.5
+        others = coins if paired else rng.random(there.shape) < 0.5
+        ours, theirs = np.where(coins, ours, b[here]), np.where(others, theirs, a[there])
     return Share(int((p_values(ours, theirs, paired) < LEVEL).sum()), trials)
 
 
-def seeds_needed(
-    a: np.ndarray, b: np.ndarray, power: float = 0.8, paired: bool = True, trials: int = 1000, seed: int = 0
-) -> int | None:
+def seeds_needed(a: np.ndarray, b: np.ndarray, power: float = 0.8, paired: bool = True) -> int | None:
     """The first of SIZES, in videos of each way, that reaches the power; None if the last one does not.
 
     ValueError: a power that is not from 0.01 to 0.99, and those of `simulated`.
     """
     checking.number("power", power, 0.01, 0.99)
-    return next((n for n in SIZES if simulated(a, b, n, paired, trials, seed).share >= power), None)
+    return next((n for n in SIZES if simulated(a, b, n, paired).share >= power), None)
 
 
-def _mcnemar(differences: np.ndarray) -> np.ndarray:
-    """Two-sided exact p of the discordant pairs, in which one is right and the other wrong."""
-    up, down = (differences > 0).sum(axis=1), (differences < 0).sum(axis=1)
-    return np.minimum(1, 2 * stats.binom.cdf(np.minimum(up, down), up + down, 0.5))
-
-
-def _tossed(a, b, here: np.ndarray, there: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of a and b [trials n], swapped at random for each seed."""
-    coins = rng.random(here.shape) < 0.5
-    others = coins if here is there else rng.random(there.shape) < 0.5
-    return np.where(coins, a[here], b[here]), np.where(others, b[there], a[there])
+def _mcnemar(lost: np.ndarray | int, won: np.ndarray | int) -> np.ndarray:
+    """The p-value of McNemar's exact test, for each pair of counts; 1 where no seed changed."""
+    return np.minimum(1, 2 * stats.binom.cdf(np.minimum(lost, won), lost + won, 0.5))
 
 
 def _rows(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -106,5 +117,4 @@ def _rows(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if a.ndim != 2 or a.shape != b.shape or a.shape[1] < 2 or not a.size:
         given = f"{list(a.shape)} and {list(b.shape)}"
         raise ValueError(f"the values are {given}; use two of one length, with a number for each of 2 seeds or more.")
-    check_finite(a, b)
     return a, b

@@ -16,11 +16,11 @@ import torch
 
 from t2v_helpers import cartoon
 from t2v_helpers.cartoon import segmenter as segmenters
-from t2v_helpers.core import checking, layout
+from t2v_helpers.core import layout
 from t2v_helpers.metrics.estimates import Share
-from t2v_helpers.metrics.gap import drawings
 from t2v_helpers.metrics.label_adherence import check_labels, check_videos
 
+BATCH = 64  # frames at a time
 SPECK = 8  # pixels; smaller pieces are ignored
 SLACK = 0.25  # by which a size may be below the smallest drawing's, or above the largest's
 INK = np.ones((3, 3), np.uint8)  # dilation by one pixel: an outline does not separate what it touches
@@ -31,23 +31,16 @@ class Wholeness:
     """How many videos are whole, and why the others are not.
 
     `share`: the whole videos; `broken`: those with a frame of several pieces; `odd_sized`: those with a frame whose
-    largest piece is out of range; `drawings`: the whole drawings of the same labels (None: not measured).
+    largest piece is out of range.
     """
 
     share: Share
     broken: Share
     odd_sized: Share
-    drawings: Share | None = None
-
-    @property
-    def of_drawings(self) -> float | None:
-        """The share relative to that of drawings; None if that was not measured or is 0."""
-        return self.share.share / self.drawings.share if self.drawings and self.drawings.k else None
 
     def to_dict(self) -> dict:
         """Every Share as a dict, ready for JSON."""
-        shares = {name: getattr(self, name) for name in ("share", "broken", "odd_sized", "drawings")}
-        return {name: share and share.to_dict() for name, share in shares.items()} | {"of_drawings": self.of_drawings}
+        return {name: share.to_dict() for name, share in vars(self).items()}
 
 
 @cache
@@ -56,17 +49,13 @@ def load_segmenter() -> segmenters.Segmenter:
     return segmenters.load()
 
 
-def marked(videos: np.ndarray, segmenter: segmenters.Segmenter | None = None, batch_size: int = 64) -> np.ndarray:
-    """Where the segmenter sees the subject in videos uint8 [b f 64 64 3]: bool [b f 64 64].
-
-    batch_size: frames at a time. ValueError: other arrays, a batch size below 1.
-    """
+def marked(videos: np.ndarray, segmenter: segmenters.Segmenter | None = None) -> np.ndarray:
+    """Where the segmenter sees the subject in videos uint8 [b f 64 64 3]: bool [b f 64 64]. ValueError: others."""
     check_videos(videos)
-    checking.whole("batch_size", batch_size)
     segmenter = segmenter or load_segmenter()
     x = layout.fold_frames(layout.to_float(torch.from_numpy(np.ascontiguousarray(videos))))  # [(b f) c h w]
     with torch.inference_mode():
-        seen = torch.cat([segmenter(part) > 0 for part in x.split(batch_size)])
+        seen = torch.cat([segmenter(part) > 0 for part in x.split(BATCH)])
     return seen.numpy().reshape(videos.shape[:4])
 
 
@@ -100,15 +89,13 @@ def _sizes(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @cache
-def usual_size(subject: str, action: str, frames: int = 16, renders: int = 12) -> tuple[float, float]:
-    """The range of sizes, in pixels, of a subject in an action: that of drawings, widened by SLACK.
+def usual_size(subject: str, action: str) -> tuple[float, float]:
+    """The range of sizes, in pixels, of a subject in an action: that of 12 drawings, widened by SLACK.
 
-    Sizes are those of the largest piece, so a sleeper's letter Z does not count. ValueError: labels, numbers.
+    Sizes are those of the largest piece, so a sleeper's letter Z does not count. ValueError: labels.
     """
-    checking.whole("frames", frames)
-    checking.whole("renders", renders)
     labels = cartoon.Labels(subject, action)
-    masks = np.concatenate([cartoon.render(labels, seed, frames)[1] > 127 for seed in range(renders)])
+    masks = np.concatenate([cartoon.render(labels, seed)[1] > 127 for seed in range(12)])
     sizes = [max(pieces(mask), default=0) for mask in masks]
     return (1 - SLACK) * min(sizes), (1 + SLACK) * max(sizes)
 
@@ -129,16 +116,6 @@ def wholeness(
     counts = [sum(fault) for fault in zip(*faults, strict=True)]
     whole = sum(not any(fault) for fault in faults)
     return Wholeness(*(Share(k, len(asked)) for k in (whole, *counts)))
-
-
-def wholeness_of_drawings(
-    asked: Sequence[cartoon.Labels], seed: int = 0, frames: int = 16, segmenter: segmenters.Segmenter | None = None
-) -> Share:
-    """The share of drawings of these labels that are whole, drawing i from `seed` + i.
-
-    ValueError: no labels, numbers that are not whole.
-    """
-    return wholeness(drawings(asked, seed, frames), asked, segmenter).share
 
 
 def _faults(video: np.ndarray, labels: cartoon.Labels) -> tuple[bool, bool]:

@@ -4,6 +4,8 @@
 
 It does what `pipe(prompt, ...)` of diffusers does, and the tests hold the two equal for every scheduler. The noise of a
 sample depends on its own seed alone: with seed 7, `pipe(prompt, generator=seeding.generator(7))` gives the same video.
+On another processor, or with another number of threads, sums are added in another order: a value of the video may
+then differ by one grey level of 255, and its hash with it.
 
 Shapes: latents [b c f h w] (h and w in latent pixels, 8 pixels of the video each), text [2 t d], frames [f h w c].
 """
@@ -13,10 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from diffusers import SchedulerMixin
 from torch import Tensor
 
-from t2v_helpers.core import layout, seeding
+from t2v_helpers.core import checking, layout, seeding
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.diffusion import noise, schedulers
 from t2v_helpers.model import loading
@@ -89,7 +90,28 @@ def denoise(
     scheduler is left alone. Errors: see validation.check.
     """
     pipe = course_pipeline(pipe)
-    return steps(pipe, [check(pipe, spec)], None if text is None else [text], latents)
+    spec = check(pipe, spec)
+    check_given(pipe, spec, text, latents)
+    return steps(pipe, [spec], None if text is None else [text], latents)
+
+
+def check_given(
+    pipe: CoursePipeline, spec: GenerationSpec, text: Tensor | None = None, latents: Tensor | None = None
+) -> None:
+    """ValueError unless `text` and `latents`, where given, are as `denoise` wants them for a resolved spec."""
+    needed = {"latents": (1, *latent_shape(pipe, spec)), "text": (2, None, pipe.unet.config.cross_attention_dim)}
+    unet, device = pipe.unet, pipe.execution_device
+    for name, x in {"latents": latents, "text": text}.items():
+        if x is None:
+            continue
+        checking.kind(name, x, Tensor, "a tensor")
+        sizes = [size or found for size, found in zip(needed[name], x.shape, strict=False)]
+        if (list(x.shape), x.dtype, x.device.type) != (sizes, unet.dtype, device.type) or not x.isfinite().all():
+            raise ValueError(f"{name} is {_shown(x)}: use finite {unet.dtype} on {device}, of shape {needed[name]}.")
+
+
+def _shown(x: Tensor) -> str:
+    return f"{x.dtype} on {x.device}, of shape {tuple(x.shape)}"
 
 
 @torch.no_grad()
@@ -150,7 +172,7 @@ def guided(pipe: CoursePipeline, spec: GenerationSpec) -> Callable[[Tensor, floa
     return guided_noise
 
 
-def _step(scheduler: SchedulerMixin, noise_pred: Tensor, t: Tensor, latents: Tensor, extra: dict) -> Tensor:
+def _step(scheduler: schedulers.SchedulerMixin, noise_pred: Tensor, t: Tensor, latents: Tensor, extra: dict) -> Tensor:
     """One step of the scheduler, on images [(b f) c h w], as the pipeline of diffusers takes it."""
     images = scheduler.step(layout.fold_frames(noise_pred), t, layout.fold_frames(latents), **extra).prev_sample
     return layout.unfold_frames(images, len(latents))  # [b c f h w]
@@ -162,11 +184,11 @@ def _step_noise(specs: list[GenerationSpec], latents: Tensor) -> dict:
         return {}
     generators = [seeding.generator(spec.seed) for spec in specs]
     for generator in generators:
-        torch.randn(latents.shape[1:], generator=generator)
+        seeding.draw(generator, latents.shape[1:])
     return {"generator": [generator for generator in generators for _ in range(latents.shape[2])]}  # one an image
 
 
-def _alphas_cumprod(scheduler: SchedulerMixin, t: Tensor) -> Tensor:
+def _alphas_cumprod(scheduler: schedulers.SchedulerMixin, t: Tensor) -> Tensor:
     """abar_t; where t lies between two training steps, sigma is interpolated, as Euler, Heun and LMS do."""
     sigmas = noise.sigma(scheduler.alphas_cumprod.double().cpu())  # [1000]
     below = min(int(t), len(sigmas) - 2)

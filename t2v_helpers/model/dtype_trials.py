@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from t2v_helpers.core import seeding
 from t2v_helpers.core.files import reason
@@ -22,14 +21,8 @@ from t2v_helpers.model import loading, memory_plan
 
 HEAD = 64  # channels per head, as in ModelScope
 ATTENTIONS = {"along a frame": (2, 5, 1024, HEAD), "along time": (64, 5, 16, HEAD)}  # [b heads n d], of 256x256 pixels
-BACKENDS = {  # what torch calls below scaled_dot_product_attention -> the backend's name
-    "_scaled_dot_product_flash_attention": "flash",
-    "_scaled_dot_product_flash_attention_for_cpu": "flash",
-    "_scaled_dot_product_efficient_attention": "memory-efficient",
-    "_scaled_dot_product_cudnn_attention": "cudnn",
-    "_scaled_dot_product_fused_attention_overrideable": "fused",
-}
-MATH = "math"
+BACKENDS = ("math", "flash", "memory-efficient", "cudnn", "fused")  # numbered as in torch's SDPBackend
+MATH = BACKENDS[0]
 NEAR = {"float32": 1e-3, "float16": 2e-2, "bfloat16": 1e-1}  # error over the largest value; TF32 included
 WORKS, NOT_FINITE = "works", "values that are not finite"
 PROMPT = "a robot is dancing"
@@ -87,7 +80,7 @@ def report(trial: Callable[..., str], *arguments: object) -> str:
 @torch.no_grad()
 def layers_in(dtype: torch.dtype, device: torch.device) -> str:
     """ "works" where the models' kinds of layers agree, within NEAR, with float32 on the CPU; else what is wrong."""
-    net, x = _net(), torch.randn(2, 8, 4, 8, 8, generator=torch.Generator().manual_seed(0))  # [b c f h w]
+    net, x = seeding.seeded(0, _Net).eval(), seeding.noise([0, 1], (8, 4, 8, 8))  # [b c f h w]
     wanted = net(x)
     found = net.to(device, dtype)(x.to(device, dtype)).float().cpu()
     if not found.isfinite().all():
@@ -99,11 +92,10 @@ def layers_in(dtype: torch.dtype, device: torch.device) -> str:
 
 @torch.no_grad()
 def attention_backend(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> str:
-    """The backend that torch runs for queries, keys and values of shape [b heads n d], as recorded while it runs."""
+    """The backend that torch takes, and that works, for queries, keys and values of shape [b heads n d]."""
     q, k, v = torch.zeros(3, *shape, dtype=dtype, device=device)
-    with _Names() as seen:
-        F.scaled_dot_product_attention(q, k, v)
-    return next((BACKENDS[name] for name in seen.names if name in BACKENDS), MATH)
+    F.scaled_dot_product_attention(q, k, v)
+    return BACKENDS[torch._fused_sdp_choice(q, k, v)]  # the call by which scaled_dot_product_attention itself chooses
 
 
 @torch.no_grad()
@@ -131,21 +123,3 @@ class _Net(nn.Module):
         x = F.silu(self.norm(self.time(x)))
         q, k, v = self.line(x.flatten(2).mT).chunk(3, dim=-1)  # [b n c]
         return F.scaled_dot_product_attention(*(y[:, None] for y in (q, k, v)))  # [b 1 n c]
-
-
-def _net() -> _Net:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return _Net().eval()
-
-
-class _Names(TorchDispatchMode):
-    """Records the name of each operation."""
-
-    def __enter__(self):
-        self.names = []
-        return super().__enter__()
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        self.names.append(func.overloadpacket.__name__)
-        return func(*args, **(kwargs or {}))

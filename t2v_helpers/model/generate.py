@@ -7,7 +7,8 @@ Frames are uint8 [f h w c].
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +20,8 @@ from t2v_helpers.core import checking, files, video
 from t2v_helpers.core.records import GenerationRecord, GenerationSpec, frames_hash
 from t2v_helpers.machine import probe, rocm
 from t2v_helpers.machine.device import peak_memory
-from t2v_helpers.model.denoising import Step, decode_latents, steps
-from t2v_helpers.model.pipeline import CoursePipeline, course_pipeline
+from t2v_helpers.model.denoising import Step, check_given, decode_latents, steps
+from t2v_helpers.model.pipeline import CoursePipeline, course_pipeline, fingerprint
 from t2v_helpers.model.validation import check_all
 
 SHOWN_PIXELS = 256  # smaller videos are enlarged when they are saved, so that a player shows them large enough to see
@@ -28,7 +29,10 @@ SHOWN_PIXELS = 256  # smaller videos are enlarged when they are saved, so that a
 
 @dataclass(frozen=True)
 class Generation:
-    """A video and how it was made: frames uint8 [f h w c], and the record that stands beside the file."""
+    """A video and how it was made: frames uint8 [f h w c], and the record that stands beside the file.
+
+    `save` writes both. diffusers' `export_to_video` takes fractions, and makes noise of uint8: give it frames / 255.
+    """
 
     frames: np.ndarray
     record: GenerationRecord
@@ -42,11 +46,13 @@ def generate(
 ) -> Generation:
     """Make one video; `progress` is called with each Step. latents [1 c f h w] stand in for the noise of the seed.
 
-    Errors: those of validation.check; ValueError if the first step or the result is not finite; MemoryError if memory
-    runs out on the way.
+    Errors: those of validation.check; ValueError: latents of another shape, dtype or device, the first step or the
+    result is not finite; MemoryError on the way.
     """
     pipe = course_pipeline(pipe)
-    return _generate_part(pipe, check_all(pipe, [spec], 1), progress, latents)[0]
+    specs = check_all(pipe, [spec], 1)
+    check_given(pipe, specs[0], latents=latents)
+    return _generate_part(pipe, specs, progress, latents)[0]
 
 
 def generate_batch(
@@ -57,7 +63,8 @@ def generate_batch(
 ) -> list[Generation]:
     """Make a video for each spec, `batch_size` at a time; the specs differ in prompt, negative_prompt and seed alone.
 
-    A sample's noise and its video are bit for bit the same in any batch. A record's seconds are its share of the batch.
+    A sample's noise and its video are bit for bit the same in any batch, on one machine with one number of threads;
+    elsewhere a value may differ by one grey level. A record's seconds are its share of the batch.
     Errors: see `generate`.
     """
     pipe, batch_size = course_pipeline(pipe), checking.whole("batch_size", batch_size)
@@ -69,11 +76,12 @@ def generate_batch(
 def _generate_part(
     pipe: CoursePipeline, specs: list[GenerationSpec], progress, latents: Tensor | None = None
 ) -> list[Generation]:
-    began, device = time.perf_counter(), pipe.execution_device
+    began, device, weights = time.perf_counter(), pipe.execution_device, fingerprint(pipe, latents)
     with peak_memory(device) as peak:
         videos = _frames(pipe, specs, progress, latents)  # [b f h w c]
     facts = {
         "model": pipe.name,
+        "weights": weights,
         "dtype": str(pipe.unet.dtype).removeprefix("torch."),
         "device": str(device),
         "versions": probe.versions(),
@@ -88,26 +96,28 @@ def _generate_part(
 
 def _frames(pipe: CoursePipeline, specs: list[GenerationSpec], progress, latents: Tensor | None) -> np.ndarray:
     try:
-        for step in steps(pipe, specs, latents=latents):
-            if progress:
-                progress(step)
-        return decode_latents(pipe, step.latents)  # [b f h w c]
-    except torch.OutOfMemoryError as error:
-        message = f"{pipe.execution_device} ran out of memory: ask for fewer or smaller frames, or a smaller batch."
-        raise MemoryError(message) from error
-    except RuntimeError as error:
-        _explain(error, pipe.execution_device)
-        raise
+        with explained(pipe.execution_device):
+            for step in steps(pipe, specs, latents=latents):
+                if progress:
+                    progress(step)
+            return decode_latents(pipe, step.latents)  # [b f h w c]
     finally:
         pipe.maybe_free_model_hooks()  # moves offloaded parts back to the CPU
 
 
-def _explain(error: RuntimeError, device: torch.device) -> None:
-    """Turn a missing-kernel error of a GPU into advice, as a ValueError; any other error is left alone."""
-    advice = rocm.explain(str(error), probe.look_at_torch().gfx)
-    if advice:
-        raise ValueError(f"{device} cannot run the model ({files.reason(error)}): {advice}, or use the device cpu."
-                         ) from error  # fmt: skip
+@contextmanager
+def explained(device: torch.device) -> Iterator[None]:
+    """What a device says when it cannot go on, as advice: MemoryError, or ValueError where it lacks a kernel."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        message = f"{device} ran out of memory: ask for fewer or smaller frames, or a smaller batch."
+        raise MemoryError(message) from error
+    except RuntimeError as error:
+        if advice := rocm.explain(str(error), probe.look_at_torch().gfx):
+            what = f"{device} cannot run the model ({files.reason(error)})"
+            raise ValueError(f"{what}: {advice}, or use the device cpu.") from error
+        raise
 
 
 def save(generation: Generation, path: str | Path, fps: int = video.FPS) -> Path:
@@ -116,10 +126,8 @@ def save(generation: Generation, path: str | Path, fps: int = video.FPS) -> Path
     Videos below 256 pixels are enlarged by a whole number. The record's hash is of the frames before that.
     Errors: ValueError (not .mp4); see files.write_together.
     """
-    path = Path(path)
-    if path.suffix.lower() != ".mp4":
-        raise ValueError(f"path={str(path)!r} does not end in .mp4: give the video's file that ending.")
-    frames = generation.frames
+    checking.suffix("path", path, ".mp4")
+    path, frames = Path(path), generation.frames
     contents = {
         path: video.mp4_bytes(frames, fps=fps, scale=max(1, SHOWN_PIXELS // max(frames.shape[1:3]))),
         path.with_suffix(".png"): video.png_bytes(video.filmstrip(frames)),

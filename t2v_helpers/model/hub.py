@@ -1,4 +1,4 @@
-"""The real model's local copy: where it is, how it is downloaded (by huggingface_hub), and whether it is intact.
+"""A model's local copy: where it is, how it is downloaded (by huggingface_hub), and whether it is intact.
 
 The download is pinned: its revision, its files and their contents. After a download, and for `t2v download`, every
 byte is checked: the weights against the published hashes, the configs against the copies that ship with the course,
@@ -8,7 +8,8 @@ it again. When nothing is missing, loading compares only the sizes of the weight
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -46,6 +47,35 @@ _NOT_A_HUB = (ValueError, TypeError, LookupError, AttributeError)  # huggingface
 _OTHERWISE = "files already there are kept; or use the model 'cartoon'."
 
 
+@dataclass(frozen=True)
+class Repository:
+    """A model on the hub: its pinned revision, its licence, and the command that fetches it.
+
+    hashed: file -> its "bytes" and "sha256". texts: files without a hash -> their copies in MODELSCOPE_SHAPES.
+    """
+
+    name: str
+    revision: str
+    licence: str
+    command: str
+    hashed: Mapping[str, dict]
+    texts: Mapping[str, str | None] = field(default_factory=dict)
+
+    @property
+    def again(self) -> str:
+        """What to do about a damaged copy, as the end of a sentence."""
+        return f"type `{self.command}`, which checks every byte and fetches again what is wrong"
+
+    def cached(self, name: str) -> Path | None:
+        """Where a file is, if it was downloaded before."""
+        found = try_to_load_from_cache(self.name, name, revision=self.revision)
+        return Path(found) if isinstance(found, str) else None
+
+    def missing(self) -> list[str]:
+        """The files that were not."""
+        return [name for name in (*self.hashed, *self.texts) if self.cached(name) is None]
+
+
 def weights(dtype: torch.dtype) -> dict[str, dict]:
     """The files of weights for that dtype, each with its "bytes" and "sha256"."""
     return WEIGHTS["fp16" if dtype.itemsize == 2 else None]  # bfloat16 has fewer digits than fp16
@@ -57,73 +87,69 @@ def size(dtype: torch.dtype) -> int:
 
 
 def again(dtype: torch.dtype) -> str:
-    """What to do about a damaged copy, as the end of a sentence."""
-    return f"type `t2v download --dtype {_stored(dtype)}`, which checks every byte and fetches again what is wrong"
+    """What to do about a damaged copy of the real model, as the end of a sentence."""
+    return _modelscope(dtype).again
 
 
 def folder(dtype: torch.dtype, offline: bool | None, working: int, quiet: bool, check: bool = False) -> Path:
+    """The real model's folder in the local cache; see `fetched`."""
+    return fetched(_modelscope(dtype), offline, working, quiet, check)
+
+
+def fetched(repo: Repository, offline: bool | None, working: int, quiet: bool, check: bool = False) -> Path:
     """The model's folder in the local cache, downloaded now if need be.
 
     offline: None uses $HF_HUB_OFFLINE. working: the memory that running it takes, in bytes, printed before a download
     unless quiet. check: first check every byte of what is there.
     Errors: ConnectionError; OSError (too little disk); ValueError (a file is not the published one).
     """
-    needed = weights(dtype)
-    if check and (faults := _delete_wrong(needed)):
+    if check and (faults := _delete_wrong(repo)):
         print(f"{faults}: deleted.", file=sys.stderr)
-    if missing := _missing(needed):
-        _check_online(missing, offline, dtype)
-        download_bytes = sum(needed[name]["bytes"] for name in missing if name in needed)
-        checking.room_on_disk(constants.HF_HUB_CACHE, download_bytes, f"{MODELSCOPE} (HF_HOME names its folder)")
+    if missing := repo.missing():
+        _check_online(repo, missing, offline)
+        download_bytes = sum(repo.hashed[name]["bytes"] for name in missing if name in repo.hashed)
+        checking.room_on_disk(constants.HF_HUB_CACHE, download_bytes, f"{repo.name} (HF_HOME names its folder)")
         if not quiet:
-            print(f"Downloading {download_bytes / 1e9:.2f} GB of {MODELSCOPE} (licence {LICENCE}) to "
+            print(f"Downloading {download_bytes / 1e9:.2f} GB of {repo.name} (licence {repo.licence}) to "
                   f"{constants.HF_HUB_CACHE}; using it takes {working / 2**30:.1f} GiB of memory.",
                   file=sys.stderr)  # fmt: skip
-        _download(needed)
-        if faults := _delete_wrong(needed):
+        _download(repo)
+        if faults := _delete_wrong(repo):
             raise ValueError(f"{faults}: what is wrong was deleted, so load or download the model again.")
-    for name, expected in needed.items():
-        if fault := files.size_fault(_cached(name), expected):
-            raise ValueError(f"{fault}: {again(dtype)}.")
-    return _cached("model_index.json").parent
+    for name, expected in repo.hashed.items():
+        if fault := files.size_fault(repo.cached(name), expected):
+            raise ValueError(f"{fault}: {repo.again}.")
+    return repo.cached("model_index.json").parent
 
 
-def _stored(dtype: torch.dtype) -> str:
-    return "float16" if dtype.itemsize == 2 else "float32"
+def _modelscope(dtype: torch.dtype) -> Repository:
+    stored = "float16" if dtype.itemsize == 2 else "float32"
+    return Repository(MODELSCOPE, REVISION, LICENCE, f"t2v download --dtype {stored}", weights(dtype), CONFIGS)
 
 
-def _cached(name: str) -> Path | None:
-    found = try_to_load_from_cache(MODELSCOPE, name, revision=REVISION)
-    return Path(found) if isinstance(found, str) else None
-
-
-def _missing(needed: dict[str, dict]) -> list[str]:
-    return [name for name in (*needed, *CONFIGS) if _cached(name) is None]
-
-
-def _check_online(missing: list[str], offline: bool | None, dtype: torch.dtype) -> None:
+def _check_online(repo: Repository, missing: list[str], offline: bool | None) -> None:
     if constants.HF_HUB_OFFLINE if offline is None else offline:
         raise ConnectionError(
-            f"{len(missing)} files of {MODELSCOPE} are not in {constants.HF_HUB_CACHE}, and offline is set: fetch them "
-            f"with `t2v download --dtype {_stored(dtype)}`, with a network and HF_HUB_OFFLINE unset, or use 'cartoon'."
+            f"{len(missing)} files of {repo.name} are not in {constants.HF_HUB_CACHE}, and offline is set: fetch them "
+            f"with `{repo.command}`, with a network and HF_HUB_OFFLINE unset, or use 'cartoon'."
         )
 
 
-def _download(needed: dict[str, dict]) -> None:
+def _download(repo: Repository) -> None:
     try:
-        HfApi().model_info(MODELSCOPE, revision=REVISION, timeout=20)  # asks once; the download would retry for long
-        snapshot_download(MODELSCOPE, revision=REVISION, allow_patterns=[*CONFIGS, *needed])
+        HfApi().model_info(repo.name, revision=repo.revision, timeout=20)  # asks once, where the download would retry
+        snapshot_download(repo.name, revision=repo.revision, allow_patterns=[*repo.texts, *repo.hashed])
     except (HTTPError, OSError, RuntimeError, *_NOT_A_HUB) as error:
-        raise _failed(*_cause_and_advice(error)) from error
-    if missing := _missing(needed):
-        raise _failed(f"{constants.ENDPOINT} lists no {', '.join(missing)}", _ADVICE[404])
+        raise _failed(repo, *_cause_and_advice(repo, error)) from error
+    if missing := repo.missing():
+        raise _failed(repo, f"{constants.ENDPOINT} lists no {', '.join(missing)}", _ADVICE[404])
 
 
-def _failed(cause: str, advice: str) -> ConnectionError:
-    return ConnectionError(f"{MODELSCOPE} could not be downloaded ({cause}): {advice}; {_OTHERWISE}")
+def _failed(repo: Repository, cause: str, advice: str) -> ConnectionError:
+    return ConnectionError(f"{repo.name} could not be downloaded ({cause}): {advice}; {_OTHERWISE}")
 
 
-def _cause_and_advice(error: Exception) -> tuple[str, str]:
+def _cause_and_advice(repo: Repository, error: Exception) -> tuple[str, str]:
     """What the hub answered, or what failed on the way to it; and what to do."""
     if files.disk_full(error):
         return reason(error), "delete something, or let HF_HOME name a folder on a larger disk"
@@ -137,7 +163,7 @@ def _cause_and_advice(error: Exception) -> tuple[str, str]:
     status = refusal.response.status_code
     answer = f"{constants.ENDPOINT} answers {status}"
     if isinstance(refusal, GatedRepoError):
-        return answer, f"accept its licence at https://huggingface.co/{MODELSCOPE}, then type `hf auth login`"
+        return answer, f"accept its licence at https://huggingface.co/{repo.name}, then type `hf auth login`"
     return answer, _ADVICE.get(status, "it has problems of its own: try again later")
 
 
@@ -148,36 +174,25 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-# --- contents of the files
-
-
-def _delete_wrong(needed: dict[str, dict]) -> str:
+def _delete_wrong(repo: Repository) -> str:
     """Check every byte of what is there, and delete the files that are not as published: their faults, or ""."""
-    there = {name: path for name in (*needed, *CONFIGS) if (path := _cached(name))}
-    faults = {name: fault for name, path in there.items() if (fault := _fault(name, path, needed))}
+    there = {name: path for name in (*repo.hashed, *repo.texts) if (path := repo.cached(name))}
+    faults = {name: fault for name, path in there.items() if (fault := _fault(repo, name, path))}
     for name in faults:
         there[name].resolve().unlink()
         there[name].unlink(missing_ok=True)  # the link to it, where the system has links
     return "; ".join(dict.fromkeys(faults.values()))
 
 
-def _fault(name: str, path: Path, needed: dict[str, dict]) -> str | None:
-    if name in needed:
-        return files.fault(path, needed[name])
+def _fault(repo: Repository, name: str, path: Path) -> str | None:
+    if name in repo.hashed:
+        return files.fault(path, repo.hashed[name])
+    shipped = repo.texts[name]
     try:
-        if CONFIGS[name] is None:
-            return _tokenizer_fault(path.parent)
-        same = folder_checks.read(path) == folder_checks.read(MODELSCOPE_SHAPES / CONFIGS[name])
-    except ValueError:
-        same = False
-    return None if same else f"{path} is not as published"
-
-
-def _tokenizer_fault(folder: Path) -> str | None:
-    """What is wrong with vocabulary and merges, once both are there."""
-    if not all((folder / name).exists() for name in ("vocab.json", "merges.txt")):
-        return None
-    try:
-        folder_checks.check_tokenizer(folder)
+        if shipped and folder_checks.read(path) != folder_checks.read(MODELSCOPE_SHAPES / shipped):
+            return f"{path} is not as published"
+        if not shipped and all(path.with_name(each).exists() for each in ("vocab.json", "merges.txt")):
+            folder_checks.vocabulary(path.parent)
     except ValueError as error:
-        return str(error).removesuffix(f": {folder_checks.AGAIN}.")
+        return f"{path} is not as published" if shipped else str(error).removesuffix(f": {folder_checks.AGAIN}.")
+    return None

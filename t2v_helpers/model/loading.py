@@ -17,40 +17,35 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
-import diffusers
 import torch
-import transformers
-from diffusers import AutoencoderKL, DDIMScheduler
-from huggingface_hub.errors import StrictDataclassError
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from t2v_helpers import cartoon
 from t2v_helpers.core import checking, files, video
-from t2v_helpers.core.model_names import MODELS, Model
-from t2v_helpers.inside import tracing
+from t2v_helpers.core.importing import quickly
+from t2v_helpers.core.model_names import MODELS, WAN, Model
+from t2v_helpers.diffusion import schedulers
 from t2v_helpers.inside.feature_reuse import FAST
 from t2v_helpers.inside.unet import UNet3D, from_diffusers
-from t2v_helpers.machine.device import free_memory_bytes, pick_device, pick_dtype
-from t2v_helpers.model import folder_checks, hub
+from t2v_helpers.machine.device import free_memory_bytes, keep_freed_memory, pick_device, pick_dtype
+from t2v_helpers.model import folder_checks, hub, pipeline
 from t2v_helpers.model import memory_plan as planning
-from t2v_helpers.model.folder_checks import LATENT_SCALE, PARTS
+from t2v_helpers.model.folder_checks import KIND_OF, LATENT_SCALE, PARTS
 from t2v_helpers.model.hub import LICENCE, MODELSCOPE, MODELSCOPE_SHAPES, REVISION  # noqa: F401  for those who load
 from t2v_helpers.model.hub import WEIGHTS as MODELSCOPE_WEIGHTS  # noqa: F401
-from t2v_helpers.model.pipeline import Base, CoursePipeline, OwnPipeline, course_pipeline
+from t2v_helpers.model.pipeline import Base, CoursePipeline, course_pipeline
+
+with quickly():
+    import diffusers
+    import transformers
 
 CARTOON = MODELS["cartoon"].folder
 GUIDANCE = {"cartoon": 4.0, "other": 9.0}  # 9 is ModelScope's own (Wang et al. 2023, arXiv 2308.06571)
+FEW = {"ddim_trailing": 2, "lcm": 4}  # the steps of a student
 MAX_FRAMES = 200  # the 25 s of ModelScope's model card, at 8 frames a second
 MAX_PIXELS = 1024
 
-_BUILD = {
-    "text_encoder": lambda config: CLIPTextModel(CLIPTextConfig.from_dict(config)),
-    "unet": diffusers.UNet3DConditionModel.from_config if hasattr(diffusers, "UNet3DConditionModel") else UNet3D,
-    "vae": AutoencoderKL.from_config,
-}
-_LIBRARY_ERRORS = (OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError, ArithmeticError,
-                   StrictDataclassError)  # what a bad folder leads to  # fmt: skip
 _SLOW = "No GPU is seen, so modelscope runs on the processor, which is slow; `t2v info` says why."
 WORKING = 1.25  # weights, and a quarter of them again: what 20 frames of 256x256 need while they are made
 
@@ -113,9 +108,8 @@ def _dtype(asked: str | torch.dtype, chosen: planning.Plan | None, device: torch
     """The plan's dtype where there is a plan. ValueError: another one was asked for."""
     dtype = pick_dtype(chosen.options.dtype if chosen else asked, device)
     if asked != "auto" and pick_dtype(asked) != dtype:
-        raise ValueError(
-            f"dtype={asked!r} is not the plan's {chosen.options.dtype}: leave it out, or make a plan with it."
-        )
+        given = f"dtype={checking.shown(asked)} is not the plan's {chosen.options.dtype}"
+        raise ValueError(f"{given}: leave it out, or make a plan with it.")
     return dtype
 
 
@@ -137,10 +131,10 @@ def plan(
     auto = ("float16",) if gpu else ("float32", "bfloat16")
     dtypes = auto if dtype == "auto" else (str(pick_dtype(dtype)).removeprefix("torch."),)
     planning.parse_bytes(memory)
-    bare = SimpleNamespace(**skeleton(name))
+    bare = outline(name)
     own = defaults(bare)
     height, width = own.height if height is None else height, own.width if width is None else width
-    tracing.check_size(frames, height, width, size_multiple(bare), MAX_FRAMES, MAX_PIXELS)
+    video.check_size(frames, height, width, size_multiple(bare), MAX_FRAMES, MAX_PIXELS)
     otherwise = "" if is_cartoon(bare) else ", or use the model 'cartoon'"
     return planning.plan(memory, frames, height, width, lambda *size: needs(name, *size), dtypes, gpu, otherwise)
 
@@ -155,25 +149,41 @@ def skeleton(name: str | Path) -> dict[str, torch.nn.Module]:
 
     Errors: ValueError (unknown name; no pipeline; a config that its class cannot read), FileNotFoundError.
     """
-    folder = find(name).folder
-    shipped = {part: MODELSCOPE_SHAPES / f"{part}.json" for part in PARTS}
-    configs = (
-        folder_checks.configs(folder) if folder else {part: folder_checks.read(path) for part, path in shipped.items()}
-    )
-    try:
-        with quiet_libraries(), torch.device("meta"):
-            return {part: build(configs[part]).eval() for part, build in _BUILD.items()}
-    except _LIBRARY_ERRORS as error:
-        raise ValueError(
-            f"{folder} has a config that does not work ({files.reason(error)}): {folder_checks.AGAIN}."
-        ) from error
+    if folder := find(name).folder:
+        kinds = folder_checks.kinds(folder)
+        configs = folder_checks.configs(folder, kinds)
+    else:
+        kinds, shipped = KIND_OF, {part: MODELSCOPE_SHAPES / f"{part}.json" for part in PARTS}
+        configs = {part: folder_checks.known(folder_checks.read(shipped[part]), kinds[part], part) for part in PARTS}
+    return {part: folder_checks.bare(kinds[part], configs[part], name) for part in PARTS}
+
+
+def outline(name: str | Path) -> SimpleNamespace:
+    """A model before it is loaded: the parts of `skeleton`, and a pipeline's scheduler, tokenizer, student, new_words.
+
+    tokenizer: None for modelscope, which may not be there yet. Errors: those of `load` that need no weights.
+    """
+    folder, parts = find(name).folder, skeleton(name)
+    if folder:
+        others, words = _texts(folder, parts["text_encoder"].config), pipeline.words(folder)
+    else:
+        scheduler = folder_checks.scheduler(MODELSCOPE_SHAPES / "scheduler.json")
+        others, words = {"tokenizer": None, "scheduler": scheduler}, ()
+    student = schedulers.of_student(others["scheduler"])
+    return SimpleNamespace(**parts, **others, student=student, new_words=words)
 
 
 def defaults(pipe: CoursePipeline) -> Defaults:
     """What this pipeline makes when nothing else is asked."""
     pixels = pipe.unet.config.sample_size * LATENT_SCALE
-    guidance = GUIDANCE["cartoon" if is_cartoon(pipe) else "other"]
+    student = getattr(pipe, "student", "")  # which diffusers' own pipeline does not say
+    guidance = 1.0 if student else GUIDANCE["cartoon" if is_cartoon(pipe) else "other"]
     return Defaults(guidance=guidance, height=pixels, width=pixels, frames=16, fps=video.FPS)
+
+
+def sampling(pipe: CoursePipeline) -> dict[str, Any]:
+    """The fields of a spec in which a student needs others than everybody: its scheduler and its few steps."""
+    return {"scheduler": pipe.student, "steps": FEW[pipe.student]} if pipe.student else {}
 
 
 def is_cartoon(pipe: CoursePipeline) -> bool:
@@ -199,15 +209,22 @@ _USE = f"use {', '.join(map(repr, MODELS))} or the path of a folder"
 def find(name: str | Path) -> Model:
     """The model of that name, or in that folder. ValueError: no such name; FileNotFoundError: no such folder."""
     if not isinstance(name, str | Path):
-        raise ValueError(f"model={name!r} is a {type(name).__name__}: {_USE}.")
+        raise ValueError(f"model={checking.shown(name)} is a {type(name).__name__}: {_USE}.")
     if name in MODELS:
         return MODELS[name]
-    if name != "" and Path(name).is_dir():  # Path("") is the working folder
-        return Model("", Path(name))
+    if files.is_folder(name):
+        return Model(Path(name))
     if name == MODELSCOPE:
         raise ValueError(f"model={name!r} has a name of its own here: use 'modelscope'.")
+    if name == WAN:
+        raise ValueError(
+            f"model={name!r} has no UNet, which is opened here: give it to notebook 14_after_modelscope or to "
+            f"`t2v generate --model {WAN}`, and here {_USE}."
+        )
     if isinstance(name, Path) or "/" in name or "\\" in name:
-        raise FileNotFoundError(f"{str(name)!r} is no folder: give the path of a folder with a model_index.json in it.")
+        raise FileNotFoundError(
+            f"{checking.shown(str(name))} is no folder: give the path of a folder with a model_index.json in it."
+        )
     return checking.one_of("model", name, MODELS, f"{_USE}.")
 
 
@@ -224,6 +241,11 @@ def weights_of(name: str | Path) -> str:
             f"{folder / files.MANIFEST} does not exist, and it names the weights: files.write_manifest makes it."
         )
     return files.sha256(folder / files.MANIFEST)
+
+
+def download(dtype: torch.dtype) -> Path:
+    """modelscope's folder, fetched where it lacks something, every byte checked. Errors: those of hub.folder."""
+    return hub.folder(dtype, None, int(WORKING * hub.size(dtype)), quiet=False, check=True)
 
 
 def _open_modelscope(dtype: torch.dtype, offline: bool | None, quiet: bool, working: int) -> CoursePipeline:
@@ -255,38 +277,34 @@ def _check_room(device: torch.device, dtype: torch.dtype, chosen: planning.Plan 
 
 def _open(folder: Path, dtype: torch.dtype) -> CoursePipeline:
     """The pipeline in `folder` on the CPU, after all that can be wrong with the folder was looked at."""
-    folder_checks.check_index(folder)
+    kinds = folder_checks.kinds(folder)
     if (folder / files.MANIFEST).exists():
         files.check_manifest(folder)
-    folder_checks.check_tokenizer(folder / "tokenizer")
-    variant = folder_checks.variant(folder, dtype)
-    for part, bare in skeleton(folder).items():
-        folder_checks.check_weights(folder / part, variant, bare)
-    try:
-        with quiet_libraries():
-            read = _by_parts if Base is OwnPipeline else Base.from_pretrained
-            pipe = read(str(folder), dtype=dtype, variant=variant, use_safetensors=True, local_files_only=True)
-    except _LIBRARY_ERRORS as error:
-        raise ValueError(
-            f"{folder} cannot be opened as a pipeline ({files.reason(error)}): {folder_checks.AGAIN}."
-        ) from error
-    tokens, known = len(pipe.tokenizer), pipe.text_encoder.config.vocab_size
-    if tokens != known:  # without its files a tokenizer knows two tokens, and says nothing
-        what = f"{folder / 'tokenizer'} has {tokens} tokens, but the text encoder knows {known}"
+    configs, stored = folder_checks.configs(folder, kinds), folder_checks.variant(folder, dtype, kinds)
+    empty = {part: folder_checks.bare(kind, configs[part], folder / part) for part, kind in kinds.items()}
+    others, words = _texts(folder, empty["text_encoder"].config), pipeline.words(folder)
+    for part, kind in kinds.items():
+        folder_checks.check_weights(folder / part, kind, stored, empty[part])
+    parts = {
+        part: folder_checks.part(folder / part, kinds[part], dtype, stored, configs[part], empty[part])
+        for part in PARTS
+    }
+    with quiet_libraries():
+        pipe = course_pipeline(Base(**parts, **others))
+    pipe.register_to_config(_name_or_path=str(folder))  # as from_pretrained does
+    pipe.trained, pipe.new_words = schedulers.trained(pipe.scheduler.config), words
+    pipe.student = schedulers.of_student(pipe.scheduler)
+    return pipe
+
+
+def _texts(folder: Path, encoder: folder_checks.CLIPTextConfig) -> dict:
+    """The tokenizer and the scheduler. ValueError: the text encoder knows other tokens; those of folder_checks."""
+    tokenizer = folder_checks.tokenizer(folder / "tokenizer", encoder.max_position_embeddings)
+    if len(tokenizer) != encoder.vocab_size:
+        what = f"{folder / 'tokenizer'} has {len(tokenizer)} tokens, but the text encoder knows {encoder.vocab_size}"
         raise ValueError(f"{what}: {folder_checks.AGAIN}.")
-    return course_pipeline(pipe)
-
-
-def _by_parts(folder: str, **words) -> OwnPipeline:
-    """The pipeline where diffusers no longer has its class: each part by itself, and the course's own UNet."""
-    part = {name: str(Path(folder, name)) for name in (*PARTS, "tokenizer", "scheduler")}
-    return OwnPipeline(
-        vae=AutoencoderKL.from_pretrained(part["vae"], **words),
-        text_encoder=CLIPTextModel.from_pretrained(part["text_encoder"], **words),
-        tokenizer=CLIPTokenizer.from_pretrained(part["tokenizer"], local_files_only=True),
-        unet=from_diffusers(part["unet"], words["variant"]).to(words["dtype"]),
-        scheduler=DDIMScheduler.from_pretrained(part["scheduler"], local_files_only=True),
-    )
+    scheduler = folder_checks.scheduler(folder / "scheduler" / "scheduler_config.json")
+    return {"tokenizer": tokenizer, "scheduler": scheduler}
 
 
 def _place(pipe: CoursePipeline, options: planning.MemoryOptions, device: torch.device) -> CoursePipeline:
@@ -303,6 +321,7 @@ def _place(pipe: CoursePipeline, options: planning.MemoryOptions, device: torch.
 
 def _move(pipe: CoursePipeline, device: torch.device) -> CoursePipeline:
     if device.type == "cpu":
+        keep_freed_memory()
         return pipe
     try:
         return pipe.to(device)

@@ -4,40 +4,49 @@
     save(pipe, "outputs/sepia", ["sepia"])  # A and B alone, with the words that they teach
     load(loading.load("cartoon"), "outputs/sepia")
     with scaled(pipe, 0.5): ...             # half of what was learned
+    add(pipe, pieces=own_pieces(pipe, "sepia"))  # and beside it, the embeddings of the new word's pieces
 
 A linear layer y = W x becomes y = W x + scale (alpha / r) B A x with A [r in] and B [out r]; W is frozen (Hu et al.
 2021, arXiv 2106.09685, section 4.1). diffusers' `pipe.load_lora_weights` does not support this UNet, so peft is used
 directly. The folder has peft's own format: `PeftModel.from_pretrained(unet, folder)` opens it without this module.
+Learned embeddings are in a file of their own there, as differences from the model's, too.
 """
 
 import json
 import math
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from numbers import Integral, Real
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from numbers import Real
 from pathlib import Path
 
 import torch
-from peft import LoraConfig, inject_adapter_in_model
-from peft.tuners.lora import Linear as LoRALinear
-from safetensors import SafetensorError, safe_open
+from peft import LoraConfig, get_peft_model_state_dict, inject_adapter_in_model, set_peft_model_state_dict
+from peft.helpers import rescale_adapter_scale
+from peft.tuners.lora import LoraLayer
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from t2v_helpers import cartoon
 from t2v_helpers.core import checking, files, seeding
-from t2v_helpers.inside import unet_config
+from t2v_helpers.core import tensors as stored_tensors
+from t2v_helpers.inside import learned_rows
 from t2v_helpers.model import folder_checks
-from t2v_helpers.model.pipeline import course_pipeline
+from t2v_helpers.model.pipeline import course_pipeline, known_words
 
 SPATIAL = r".*\.attentions\..*\.(to_q|to_k|to_v|to_out\.0|proj|net\.2|proj_in|proj_out)"
-NAME = "lora"  # of the adapter, in peft
+NAME, PREFIX = "lora", "base_model.model."  # of the adapter in peft; of the names in its files
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+PIECES = "learned_pieces.safetensors"  # piece -> the change of its embedding [d]; missing where none was learned
+LAYERS = (nn.Linear, nn.Conv2d, nn.Conv3d)  # to which a LoRA from elsewhere may belong; `add` takes the first alone
+DEFAULTS = LoraConfig().to_dict()
+READ = (  # settings of peft that `load` reads, and those that do not matter once the tensors are there
+    "peft_type", "r", "lora_alpha", "use_rslora", "target_modules", "exclude_modules", "layers_to_transform",
+    "layers_pattern", "base_model_name_or_path", "revision", "inference_mode", "lora_dropout", "task_type",
+    "auto_mapping", "peft_version", "megatron_core", "qalora_group_size",
+)  # fmt: skip
 SAME = 1e-3  # relative difference of a layer's norm: half precision changes it by less, another training by more
 AGAIN = "give a folder that lora.save has written (notebook 07)"
-
-
-# --- in the model
 
 
 def matching(unet: nn.Module, layers: str = SPATIAL) -> dict[str, nn.Linear]:
@@ -48,12 +57,14 @@ def matching(unet: nn.Module, layers: str = SPATIAL) -> dict[str, nn.Linear]:
     try:
         pattern = re.compile(layers)
     except (re.error, TypeError) as error:
-        raise ValueError(f"layers={layers!r} is not a regular expression ({error}): correct it or omit it.") from error
+        raise ValueError(
+            f"layers={checking.shown(layers)} is not a regular expression ({error}): correct it or omit it."
+        ) from error
     linear = _linear(unet)
     found = {name: layer for name, layer in linear.items() if pattern.fullmatch(name)}
     if not found:
         example = next(iter(linear), "none")
-        raise ValueError(f"layers={layers!r} matches no linear layer: their names are as {example}.")
+        raise ValueError(f"layers={checking.shown(layers)} matches no linear layer: their names are as {example}.")
     return found
 
 
@@ -61,17 +72,50 @@ def _linear(unet: nn.Module) -> dict[str, nn.Linear]:
     return {name: layer for name, layer in unet.named_modules() if isinstance(layer, nn.Linear)}
 
 
-def add(pipe, rank: int = 4, alpha: float | None = None, layers: str = SPATIAL, seed: int = 0) -> list[nn.Parameter]:
+def own_pieces(pipe, word: str) -> list[str]:
+    """The tokens of a new word that no word of the cartoon world has: what only sentences with the new word contain."""
+    shared = {piece for known in cartoon.vocabulary() for piece in pipe.tokenizer.tokenize(known)}
+    return [piece for piece in dict.fromkeys(pipe.tokenizer.tokenize(word)) if piece not in shared]
+
+
+def add(
+    pipe,
+    rank: int = 4,
+    alpha: float | None = None,
+    layers: str = SPATIAL,
+    seed: int = 0,
+    pieces: Sequence[str] = (),
+) -> list[nn.Parameter]:
     """Add A and B to each matching layer of the UNet, freeze all other weights, and return the trainable parameters.
 
     alpha: None means the rank, so that alpha / r is 1. A is drawn from `seed`, B is zero; both are float32.
+    pieces: tokens whose embeddings learn, too; their change [n d] is zero, and the last of the parameters.
     ValueError: not a pipeline, or it has a LoRA already; a rank below 1 or above a layer's size; alpha is not a number
-    above 0; no layer matches; the seed (see seeding.check_seed).
+    above 0; no layer matches; the seed (see seeding.check_seed); a piece that is no token, or one of every sentence.
     """
     check(pipe, rank, alpha, layers)
     seeding.check_seed(seed)
-    names = sorted(matching(pipe.unet, layers))
-    config = LoraConfig(r=rank, lora_alpha=rank if alpha is None else alpha, target_modules=names)
+    _check_pieces(pipe, pieces)
+    course_pipeline(pipe).added = " with a LoRA"
+    parameters = _inject(pipe, rank, rank if alpha is None else alpha, sorted(matching(pipe.unet, layers)), seed)
+    return parameters + ([_learn(pipe, pieces).change] if pieces else [])
+
+
+def _check_pieces(pipe, pieces: Sequence[str]) -> None:
+    checking.kind("pieces", pieces, list | tuple, "a list of tokens, such as own_pieces(pipe, 'sepia')")
+    known = pipe.tokenizer.get_vocab().keys() - set(pipe.tokenizer.all_special_tokens)
+    for piece in pieces:
+        if not isinstance(piece, str) or piece not in known or pieces.count(piece) > 1:
+            why = "which is no token of a word, or there twice"
+            raise ValueError(f"pieces has {checking.shown(piece)}, {why}: use own_pieces(pipe, 'sepia'), for example.")
+
+
+def _learn(pipe, pieces: Iterable[str]) -> learned_rows.LearnedRows:
+    return learned_rows.add(pipe.text_encoder, pipe.tokenizer.convert_tokens_to_ids(list(pieces)))
+
+
+def _inject(pipe, rank: int, alpha: float, names: Iterable[str], seed: int = 0) -> list[nn.Parameter]:
+    config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=list(names))
     pipe.unet.requires_grad_(False)
     seeding.seeded(seed, lambda: inject_adapter_in_model(config, pipe.unet, NAME))
     parameters = [p for p in pipe.unet.parameters() if p.requires_grad]
@@ -83,29 +127,38 @@ def add(pipe, rank: int = 4, alpha: float | None = None, layers: str = SPATIAL, 
 def check(pipe, rank: int, alpha: float | None = None, layers: str = SPATIAL) -> None:
     """Validate the arguments of `add` before anything is changed. ValueError: see there."""
     pipe = course_pipeline(pipe)
+    _check_alone(pipe)
+    _check_numbers(rank=rank, alpha=rank if alpha is None else alpha)
+    name, layer = min(matching(pipe.unet, layers).items(), key=lambda pair: min(pair[1].weight.shape))
+    if rank > (size := min(layer.weight.shape)):
+        raise ValueError(f"rank={rank} is above {size}, the smaller side of {name}: use 1 to {size}.")
+
+
+def _check_alone(pipe) -> None:
     if added(pipe.unet):
         raise ValueError("pipe has a LoRA already: remove it with lora.remove(pipe), or load the model again.")
-    if alpha is not None and checking.number("alpha", alpha) <= 0:
-        raise ValueError(f"alpha={alpha!r} is not allowed: use a number above 0, or None for the rank.")
-    if isinstance(rank, bool) or not isinstance(rank, Integral) or rank < 1:
-        raise ValueError(f"rank={rank!r} is not allowed: use a whole number, 1 or more.")
-    for name, layer in matching(pipe.unet, layers).items():
-        size = min(layer.weight.shape)
-        if rank > size:
-            raise ValueError(f"rank={rank} is above {size}, the smaller side of {name}: use 1 to {size}.")
 
 
-def added(unet: nn.Module) -> dict[str, LoRALinear]:
+def _check_numbers(**given) -> None:
+    """The rank and alpha, under the names that they have where they were given."""
+    (rank, r), (name, alpha) = given.items()
+    checking.whole(rank, r)
+    if checking.number(name, alpha) <= 0:
+        raise ValueError(f"{name}={alpha!r} is not allowed: use a number above 0, such as the rank.")
+
+
+def added(unet: nn.Module) -> dict[str, LoraLayer]:
     """Name -> layer, for every layer with a LoRA; empty without one."""
-    return {name: layer for name, layer in unet.named_modules() if isinstance(layer, LoRALinear)}
+    return {name: layer for name, layer in unet.named_modules() if isinstance(layer, LoraLayer)}
 
 
 def remove(pipe) -> None:
-    """Remove the LoRA and its words: the UNet is what it was before `add`. ValueError: there is no LoRA."""
+    """Remove the LoRA and its words: the model is what it was before `add`. ValueError: there is no LoRA."""
     for name, layer in _of(pipe).items():
         pipe.unet.set_submodule(name, layer.get_base_layer())
-    _forget(pipe)
-    pipe.new_words = ()
+    vars(pipe.unet).pop("peft_config", None)
+    learned_rows.remove(pipe.text_encoder)
+    pipe.new_words, pipe.added = (), ""
 
 
 def merge(pipe) -> None:
@@ -113,28 +166,26 @@ def merge(pipe) -> None:
     for name, layer in _of(pipe).items():
         layer.merge()
         pipe.unet.set_submodule(name, layer.get_base_layer())
-    _forget(pipe)
+    vars(pipe.unet).pop("peft_config", None)
+    learned_rows.merge(pipe.text_encoder)
 
 
 @contextmanager
 def scaled(pipe, scale: float) -> Iterator[None]:
-    """Multiply the LoRA's effect by `scale` inside the `with`: 0 is the model without it, 1 the LoRA as trained.
+    """Multiply all that was learned by `scale` inside the `with`: 0 is the model without it, 1 the LoRA as trained.
 
     ValueError: scale is not a finite number, or there is no LoRA.
     """
-    checking.number("scale", scale)
-    layers = _of(pipe).values()
-    before = [dict(layer.scaling) for layer in layers]
-    for layer in layers:
-        layer.set_scale(NAME, scale)
-    try:
-        yield
-    finally:
-        for layer, old in zip(layers, before, strict=True):
-            layer.scaling.update(old)
+    scale = checking.number("scale", scale)
+    _of(pipe)
+    pipe = course_pipeline(pipe)
+    rows = learned_rows.find(pipe.text_encoder)
+    with rescale_adapter_scale(pipe.unet, scale), pipe.using(added=f"{pipe.added} times {scale:g}"):
+        with rows.scaled(scale) if rows else nullcontext():
+            yield
 
 
-def _of(pipe) -> dict[str, LoRALinear]:
+def _of(pipe) -> dict[str, LoraLayer]:
     pipe = course_pipeline(pipe)
     found = added(pipe.unet)
     if not found:
@@ -142,156 +193,204 @@ def _of(pipe) -> dict[str, LoRALinear]:
     return found
 
 
-def _forget(pipe) -> None:
-    if hasattr(pipe.unet, "peft_config"):
-        del pipe.unet.peft_config
-
-
-# --- on the disk
-
-
 def tensors(unet: nn.Module) -> dict[str, Tensor]:
     """A [r in] and B [out r] of every layer, copied to the CPU, under their names in peft's files."""
-    return {key: x.detach().cpu().clone() for key, x in _matrices(unet).items()}
+    found = get_peft_model_state_dict(unet, adapter_name=NAME, save_embedding_layers=False)
+    return {PREFIX + key: x.detach().cpu().clone() for key, x in found.items()}
 
 
-def _matrices(unet: nn.Module) -> dict[str, nn.Parameter]:
-    return {
-        _key(name, matrix): getattr(layer, matrix)[NAME].weight
-        for name, layer in added(unet).items()
-        for matrix in ("lora_A", "lora_B")
-    }
-
-
-def _key(layer: str, matrix: str) -> str:
-    return f"base_model.model.{layer}.{matrix}.weight"
+def pieces(pipe) -> dict[str, Tensor]:
+    """Piece -> the learned change of its embedding [d], copied to the CPU; empty where none was learned."""
+    rows = learned_rows.find(pipe.text_encoder)
+    names = pipe.tokenizer.convert_ids_to_tokens(rows.tokens.tolist()) if rows else []
+    return {name: rows.change[k].detach().cpu().clone() for k, name in enumerate(names)}
 
 
 def save(pipe, folder: str | Path, words: Sequence[str] = ()) -> Path:
-    """Write A and B to `folder`, whole or not at all; `words` are those that prompts may now use.
+    """Write what was learned to `folder`, whole or not at all; `words` are those that prompts may now use.
 
     The header of the weights has the model's name and the norm of each of its layers, by which `load` recognises it.
     Errors: ValueError (no LoRA; words is not a list of words), those of checking.replaceable.
     """
     pipe = course_pipeline(pipe)
-    layers, folder = _of(pipe).values(), Path(folder)
+    layers, folder = _of(pipe), checking.path("folder", folder)
     if isinstance(words, str) or not isinstance(words, Sequence) or not all(isinstance(word, str) for word in words):
-        raise ValueError(f"words={words!r} is not allowed: use a list of words, such as ['sepia'].")
+        raise ValueError(f"words={checking.shown(words)} is not allowed: use a list of words, such as ['sepia'].")
+    known_words("words", list(words))
     checking.replaceable(folder, CONFIG, "a LoRA")
-    norms = [_norm(layer.get_base_layer()) for layer in layers]
-    header = {"base_model": pipe.name, "base_norms": json.dumps(norms), "words": json.dumps(list(words))}
-    files.replace_folder(folder, lambda new: _write(new, _config(pipe.unet), tensors(pipe.unet), header))
+    norms = [_norm(layer.get_base_layer()) for layer in layers.values()]
+    header = {
+        "base_model": pipe.name.removesuffix(pipe.added),
+        "base_norms": json.dumps(norms),
+        "words": json.dumps(list(words)),
+    }
+    config = pipe.unet.peft_config[NAME].to_dict() | {"inference_mode": True, "target_modules": list(layers)}
+    plain = {key: value for key, value in config.items() if value is None or isinstance(value, str | Real | list)}
+
+    def write(new: Path) -> None:
+        new.mkdir()
+        (new / CONFIG).write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
+        save_file(tensors(pipe.unet), str(new / WEIGHTS), metadata=header)
+        if learned := pieces(pipe):
+            norms = json.dumps([_norm(pipe.text_encoder.get_input_embeddings())])
+            save_file(learned, str(new / PIECES), metadata={"base_norms": norms})
+        files.write_manifest(new)
+
+    files.replace_folder(folder, write)
     return folder
 
 
 def load(pipe, folder: str | Path) -> tuple[str, ...]:
     """Add the LoRA in `folder` to the pipeline, and return its words, which prompts may use from now on.
 
+    The folder is one of `save`, or of peft's own `PeftModel.save_pretrained`, which names no words and no model.
     Everything is checked before the pipeline is changed. Errors: FileNotFoundError (no such folder), ValueError (not a
-    LoRA; damaged; made for another model; see `add`).
+    LoRA; damaged; a setting that is not read here; made for another model; see `add`).
     """
-    pipe = course_pipeline(pipe)
-    folder = Path(folder)
-    rank, alpha, names = _read_config(folder)
-    header, stored = _read_weights(folder)
-    layers = "|".join(map(re.escape, names))
-    words = tuple(_listed(folder, header, "words", str))
-    _check_base(pipe, header["base_model"], names, _listed(folder, header, "base_norms", Real))
-    check(pipe, rank, alpha, layers)
-    _check_tensors(folder, stored, rank, matching(pipe.unet, layers))
-    add(pipe, rank, alpha, layers)
-    for key, x in _matrices(pipe.unet).items():
-        x.data.copy_(stored[key])
-    pipe.new_words = words
+    pipe, folder = course_pipeline(pipe), checking.path("folder", folder)
+    config, header, stored = _read(folder)
+    words = _words(folder, header)
+    layers = _found(pipe.unet, pipe.name, header, stored)
+    if "base_norms" in header:
+        _check_base(pipe, header, config, _listed(folder / WEIGHTS, header, "base_norms", Real))
+    _check_alone(pipe)
+    _check_tensors(folder, stored, config["r"], layers)
+    learned = _read_pieces(pipe, folder, header)
+    _inject(pipe, config["r"], _alpha(config), layers)
+    set_peft_model_state_dict(pipe.unet, {key.removeprefix(PREFIX): x for key, x in stored.items()}, NAME)
+    if learned:
+        rows = _learn(pipe, learned)
+        rows.change.data = torch.stack([*learned.values()]).to(rows.change)
+    pipe.new_words, pipe.added = words, f" with {folder.resolve().name}"
     return pipe.new_words
 
 
-def _config(unet: nn.Module) -> dict:
-    """peft's configuration as plain JSON, with the full name of every layer."""
-    config = unet.peft_config[NAME].to_dict() | {"inference_mode": True, "target_modules": list(added(unet))}
-    return {key: value for key, value in config.items() if value is None or isinstance(value, str | Real | list)}
+def _alpha(config: dict) -> float:
+    """Alpha of alpha / r. With use_rslora peft divides by sqrt(r) instead (Kalajdzievski 2023, arXiv 2312.03732)."""
+    return config["lora_alpha"] * (math.sqrt(config["r"]) if config.get("use_rslora") else 1)
 
 
-def _write(folder: Path, config: dict, weights: dict[str, Tensor], header: dict[str, str]) -> None:
-    folder.mkdir()
-    (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    save_file(weights, str(folder / WEIGHTS), metadata=header)
-    files.write_manifest(folder)
+def words_for(unet: nn.Module, name: str, folder: str | Path) -> tuple[str, ...]:
+    """The words of the LoRA in `folder`, before the model is loaded to which it is to be added.
+
+    unet: of loading.skeleton(name). Errors: those of `load`, except that the weights may be another model's.
+    """
+    _, header, stored = _read(Path(folder))
+    _found(unet, name, header, stored)
+    return _words(Path(folder), header)
 
 
-def _read_config(folder: Path) -> tuple[int, float, list[str]]:
-    """Rank, alpha and the names of the layers."""
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} is not a folder: {AGAIN}.")
-    missing = [name for name in (CONFIG, WEIGHTS, files.MANIFEST) if not (folder / name).is_file()]
-    if missing:
+def _read(folder: Path) -> tuple[dict, dict[str, str], dict[str, Tensor]]:
+    """The config, the header of the weights, and A and B of every layer."""
+    if not files.is_folder(folder):
+        raise FileNotFoundError(f"{files.named(folder)} is not a folder: {AGAIN}.")
+    if missing := [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]:
         raise ValueError(f"{folder} is no LoRA, {missing[0]} is missing: {AGAIN}.")
-    files.check_manifest(folder)
+    if (folder / files.MANIFEST).exists():
+        files.check_manifest(folder)
     config = folder_checks.read(folder / CONFIG)
-    rank, alpha, names = (config.get(key) for key in ("r", "lora_alpha", "target_modules"))
-    listed = isinstance(names, list) and names and all(isinstance(name, str) for name in names)
-    if config.get("peft_type") != "LORA" or not listed:
-        raise ValueError(f"{folder / CONFIG} is not a LoRA with a list of layers: {AGAIN}.")
-    return rank, alpha, names
-
-
-def _read_weights(folder: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """The header, and A and B of every layer."""
     try:
-        with safe_open(str(folder / WEIGHTS), "pt") as file:
-            header = file.metadata() or {}
-            stored = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise ValueError(f"{folder / WEIGHTS} is cut short or damaged ({error}): {AGAIN}.") from error
-    if not header.keys() >= {"base_model", "base_norms", "words"}:
-        raise ValueError(f"{folder / WEIGHTS} does not say for which model it was made: {AGAIN}.")
-    return header, stored
+        _check_config(config)
+        return config, stored_tensors.about(folder / WEIGHTS), stored_tensors.read([folder / WEIGHTS])
+    except ValueError as error:
+        raise ValueError(f"{folder / CONFIG}: {str(error)[:-1]}: {AGAIN}.") from error
 
 
-def _listed(folder: Path, header: dict[str, str], key: str, kind: type) -> list:
-    """The list under `key` in the header. ValueError: not a list of `kind`."""
-    try:
-        values = json.loads(header[key])
-    except ValueError:
-        values = None
-    if not isinstance(values, list) or not all(isinstance(value, kind) for value in values):
-        raise ValueError(f"{folder / WEIGHTS} has no list under {key} in its header: {AGAIN}.")
-    return values
+def _check_config(config: dict) -> None:
+    """ValueError for a setting of peft that would change what a LoRA computes, and is not read here."""
+    checking.one_of("peft_type", config.get("peft_type"), ("LORA",))
+    for key in config.keys() - set(READ):
+        if config[key] and config[key] != DEFAULTS.get(key):
+            raise ValueError(f"{key}={checking.shown(config[key])} is not read here, so its scale would be wrong.")
+    if missing := [key for key in ("r", "lora_alpha") if key not in config]:
+        raise ValueError(f"{missing[0]} is missing.")
+    _check_numbers(r=config["r"], lora_alpha=config["lora_alpha"])
 
 
-def _check_base(pipe, name: str, layers: list[str], norms: list[float]) -> None:
-    """ValueError unless the LoRA was trained on these very weights, whatever their model is called."""
-    linear = _linear(pipe.unet)
-    missing = [layer for layer in layers if layer not in linear]
-    if missing:
-        why = f"it has no layer {missing[0]}"
-    elif len(norms) != len(layers) or not all(
-        math.isclose(_norm(linear[layer]), norm, rel_tol=SAME) for layer, norm in zip(layers, norms, strict=True)
-    ):
-        why = "its weights are others"
-    else:
-        return
-    raise ValueError(
-        f"the LoRA was made for {name!r}, and this is {pipe.name!r} ({why}): "
+def _found(unet: nn.Module, model: str, header: dict[str, str], stored: dict[str, Tensor]) -> dict[str, nn.Module]:
+    """Name -> the layer of the UNet, for each of which there are tensors. ValueError: none, or of another size."""
+    layers = {name: layer for name, layer in unet.named_modules() if isinstance(layer, LAYERS)}
+    found = {}
+    for key, x in stored.items():
+        name, _, matrix = key.removeprefix(PREFIX).rpartition(".lora_")
+        if name not in layers:
+            raise _other(model, header, f"it has no layer {files.named(name)}")
+        if matrix == "A.weight" and x.shape[1:2] != layers[name].weight.shape[1:2]:
+            raise _other(model, header, f"its layer {name} has another size")
+        found[name] = layers[name]
+    return found
+
+
+def _other(model: str, header: dict[str, str], why: str) -> ValueError:
+    made_for = header.get("base_model", "another model")[:80]
+    return ValueError(
+        f"the LoRA was made for {made_for!r}, and this is {model!r} ({why}): "
         "load that model, or train the LoRA again on this one."
     )
 
 
-def _check_tensors(folder: Path, stored: dict[str, Tensor], rank: int, layers: dict[str, nn.Linear]) -> None:
-    """ValueError unless there is a finite A [r in] and B [out r] for every layer, and nothing else."""
-    needed = {
-        _key(name, matrix): torch.empty(shape, device="meta")
-        for name, layer in layers.items()
-        for matrix, shape in (("lora_A", (rank, layer.in_features)), ("lora_B", (layer.out_features, rank)))
-    }
+def _listed(path: Path, header: dict[str, str], key: str, kind: type) -> list:
+    """The list under `key` in a file's header, empty without the key. ValueError: not a list of `kind`."""
     try:
-        unet_config.check_weights(stored, needed)
-        if broken := [key for key, x in stored.items() if not x.isfinite().all()]:
-            raise ValueError(f"{broken[0]} holds NaN or infinity.")
+        values = files.parse_json(header.get(key, "[]"), list)
+    except ValueError:
+        values = [None]
+    if not all(isinstance(value, kind) for value in values):
+        raise ValueError(f"{path} has no list under {key} in its header: {AGAIN}.")
+    return values
+
+
+def _words(folder: Path, header: dict[str, str]) -> tuple[str, ...]:
+    found = _listed(folder / WEIGHTS, header, "words", str)
+    try:
+        return known_words(folder / WEIGHTS, found)
+    except ValueError as error:
+        raise ValueError(f"{str(error)[:-1]}: {AGAIN}.") from error
+
+
+def _check_base(pipe, header: dict[str, str], config: dict, norms: list[float]) -> None:
+    """ValueError unless the LoRA was trained on these very weights, whatever their model is called."""
+    names, linear = config.get("target_modules"), _linear(pipe.unet)
+    if (
+        not isinstance(names, list)
+        or len(names) != len(norms)
+        or not all(
+            name in linear and math.isclose(_norm(linear[name]), norm, rel_tol=SAME)
+            for name, norm in zip(names, norms, strict=True)
+        )
+    ):
+        raise _other(pipe.name, header, "its weights are others")
+
+
+def _check_tensors(folder: Path, stored: dict[str, Tensor], rank: int, layers: dict[str, nn.Module]) -> None:
+    """ValueError unless there is an A [r in ...] and a B [out r ...] for every layer, and nothing else."""
+    needed = {}
+    for name, layer in layers.items():
+        out, ins, *kernel = layer.weight.shape  # a convolution has a kernel, which B takes pixel by pixel
+        needed[f"{PREFIX}{name}.lora_A.weight"] = torch.empty(rank, ins, *kernel, device="meta")
+        needed[f"{PREFIX}{name}.lora_B.weight"] = torch.empty(out, rank, *[1] * len(kernel), device="meta")
+    try:
+        if not stored:
+            raise ValueError("there are no tensors.")
+        stored_tensors.check(stored, needed)
     except ValueError as error:
         raise ValueError(f"{folder} does not fit its {CONFIG} ({str(error)[:-1]}): {AGAIN}.") from error
 
 
-def _norm(layer: nn.Linear) -> float:
+def _read_pieces(pipe, folder: Path, header: dict[str, str]) -> dict[str, Tensor]:
+    """Piece -> change [d], empty without the file. ValueError: damaged, or made for another text encoder."""
+    if not (folder / PIECES).exists():
+        return {}
+    about, learned = stored_tensors.about(folder / PIECES), stored_tensors.read([folder / PIECES])
+    table = pipe.text_encoder.get_input_embeddings()
+    norms = _listed(folder / PIECES, about, "base_norms", Real)
+    known = pipe.tokenizer.get_vocab().keys() - set(pipe.tokenizer.all_special_tokens)
+    fits = all(name in known and x.shape == table.weight.shape[1:] for name, x in learned.items())
+    if not fits or len(norms) != 1 or not math.isclose(_norm(table), norms[0], rel_tol=SAME):
+        raise _other(pipe.name, header, "its text encoder is another")
+    return learned
+
+
+def _norm(layer: nn.Linear | nn.Embedding) -> float:
     """The Frobenius norm of a layer's weights, which distinguishes models in any dtype."""
     return layer.weight.detach().float().norm().item()

@@ -13,12 +13,13 @@ import math
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, partial
 
 import torch
 from torch import Tensor, nn
 
+from t2v_helpers.core import checking
 from t2v_helpers.inside import activation_memory
 
 UNITS = {"GiB": 2**30, "MiB": 2**20, "GB": 10**9, "MB": 10**6}
@@ -107,8 +108,7 @@ def plan(
 def traced(parts: Mapping[str, nn.Module], frames: int, height: int, width: int) -> Needs:
     """The Needs of a model's parts, of loading.skeleton, for `frames` frames of that size in latent pixels.
 
-    vae_sliced follows from the peak of one frame: the other frames wait as pixels, and concatenating them holds all
-    of them twice.
+    vae_sliced follows from the peak of one frame: the others wait as pixels, and concatenating holds all of them twice.
     """
     unet, vae = parts["unet"], parts["vae"]
     peaks = activation_memory.peaks(parts, frames, height, width)
@@ -124,22 +124,16 @@ def traced(parts: Mapping[str, nn.Module], frames: int, height: int, width: int)
 
 def all_options(dtypes: Iterable[str], gpu: bool) -> list[MemoryOptions]:
     """All options to consider, cheapest first. Only a GPU can offload: on the CPU the weights are there already."""
-    found = []
-    for dtype in dtypes:
-        plain = MemoryOptions(dtype)
-        sliced = replace(plain, vae_slicing=True)
-        saving = [sliced, replace(sliced, offload=True)] if gpu else [sliced]
-        found += [plain, *saving, replace(saving[-1], in_pieces=True)]
-    return found
+    ways = [{}, {"vae_slicing": True}, *([{"vae_slicing": True, "offload": True}] if gpu else [])]
+    ways.append(ways[-1] | {"in_pieces": True})
+    return [MemoryOptions(dtype, **way) for dtype in dtypes for way in ways]
 
 
 def needed(needs: Needs, options: MemoryOptions) -> int:
     """Peak memory in bytes with these options, RESERVE included."""
     peaks = dict(needs.peaks)
-    if options.vae_slicing:
-        peaks["vae"] = needs.vae_sliced
-    if options.in_pieces:
-        peaks["unet"] = needs.unet_in_pieces
+    peaks |= {"vae": needs.vae_sliced} if options.vae_slicing else {}
+    peaks |= {"unet": needs.unet_in_pieces} if options.in_pieces else {}
     if options.offload:
         total = max(needs.weights[part] + peaks[part] for part in peaks)
     else:
@@ -156,7 +150,9 @@ def parse_bytes(memory: str | int) -> int:
     found = re.fullmatch(size, memory) if isinstance(memory, str) else None
     if not found or not float(found[1]):
         units = ", ".join(UNITS)
-        raise ValueError(f"memory={memory!r} is not a size: use a number above 0 and a unit ({units}), such as '8GiB'.")
+        raise ValueError(
+            f"memory={checking.shown(memory)} is not a size: use a number above 0 and a unit ({units}), such as '8GiB'."
+        )
     return int(float(found[1]) * UNITS[found[2]])
 
 
@@ -181,6 +177,9 @@ def run_in_pieces(unet: nn.Module, pieces: int = PIECES) -> None:
 
 def _in_pieces(forward: Callable, pieces: int, x: Tensor) -> Tensor:
     return torch.cat([forward(piece) for piece in x.chunk(pieces)])  # along [(b f) or (b h w)]
+
+
+_in_pieces.changes_nothing = True  # see inside/identity.py
 
 
 def _alternatives(

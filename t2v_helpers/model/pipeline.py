@@ -5,28 +5,45 @@ five parts together, the words read, the latents decoded. The course has its own
 and its own UNet (unet.UNet3D), so it needs no more than that; only `pipe("a prompt")` is lost then.
 """
 
-from collections.abc import Iterator
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
-import diffusers
 import torch
 from torch import Tensor
 
+from t2v_helpers.core import checking, files, layout
+from t2v_helpers.core.importing import quickly
+from t2v_helpers.diffusion import schedulers
 from t2v_helpers.diffusion.guidance import Predictor, guided
+from t2v_helpers.inside import identity
+from t2v_helpers.inside.unet import UNet3D
+from t2v_helpers.model.folder_checks import AGAIN, PARTS
 from t2v_helpers.model.memory_plan import Plan
 
+with quickly():
+    import diffusers
+    from diffusers import DiffusionPipeline
 
-class OwnPipeline(diffusers.DiffusionPipeline):
+UNSEEN = (  # what a config decides, and no shape shows
+    "attention_head_dim", "norm_num_groups", "norm_eps", "num_attention_heads", "hidden_act", "layer_norm_eps",
+    "scaling_factor",
+)  # fmt: skip
+MOST_WORDS, LONGEST_WORD = 100, 40  # of a LoRA
+WORDS = "words.json"  # in a model's folder: what a LoRA taught it before it was merged
+
+
+class OwnPipeline(DiffusionPipeline):
     """The five parts of a text-to-video model; moving and offloading them is left to DiffusionPipeline."""
 
     model_cpu_offload_seq = "text_encoder->unet->vae"
 
     def __init__(self, vae, text_encoder, tokenizer, unet, scheduler):
         super().__init__()
-        self.register_modules(
-            vae=vae, text_encoder=text_encoder, tokenizer=tokenizer, unet=unet, scheduler=scheduler
-        )  # fmt: skip
+        self.register_modules(vae=vae, text_encoder=text_encoder, tokenizer=tokenizer, unet=unet, scheduler=scheduler)
         self.vae_scale_factor = 2 ** (len(vae.config.block_out_channels) - 1)
 
     def encode_prompt(self, prompt: str, device: torch.device, negative_prompt: str = "", **others) -> tuple:
@@ -35,9 +52,8 @@ class OwnPipeline(diffusers.DiffusionPipeline):
 
     def decode_latents(self, latents: Tensor) -> Tensor:
         """Latents [b c f h w] to videos in float32 [b c f h w], values in [-1, 1]."""
-        images = latents.transpose(1, 2).flatten(0, 1) / self.vae.config.scaling_factor  # [(b f) c h w]
-        decoded = self.vae.decode(images).sample  # [(b f) c h w]
-        return decoded.unflatten(0, (len(latents), -1)).transpose(1, 2).float()
+        images = layout.fold_frames(latents) / self.vae.config.scaling_factor  # [(b f) c h w]
+        return layout.unfold_frames(self.vae.decode(images).sample, len(latents)).float()
 
     def _read(self, words: str, device: torch.device) -> Tensor:
         room = self.tokenizer.model_max_length
@@ -45,7 +61,8 @@ class OwnPipeline(diffusers.DiffusionPipeline):
         return self.text_encoder(read.input_ids.to(device))[0]  # [1 t d]
 
 
-Base = getattr(diffusers, "TextToVideoSDPipeline", OwnPipeline)
+with quickly():
+    Base = getattr(diffusers, "TextToVideoSDPipeline", OwnPipeline)
 
 
 class CoursePipeline(Base):
@@ -55,6 +72,9 @@ class CoursePipeline(Base):
     plan: Plan | None = None  # how it saves memory, and why
     predictor: Predictor = staticmethod(guided)  # how the guided noise of a step is predicted
     new_words: tuple[str, ...] = ()  # taught by a LoRA: no warning for these
+    added: str = ""  # what a LoRA adds to the name: " with sepia"
+    trained: Mapping = MappingProxyType({})  # the noise schedule of the folder, from which no scheduler may differ
+    student: str = ""  # the scheduler by which a distilled model takes its few steps, unguided; "" for other models
 
     @property
     def execution_device(self) -> torch.device:
@@ -63,8 +83,8 @@ class CoursePipeline(Base):
 
     @property
     def name(self) -> str:
-        """The name that `loading.load` was given, or the name of the folder where diffusers found it."""
-        return self.model_name or Path(self.config.get("_name_or_path") or "unnamed").name
+        """The name that `loading.load` was given, or of the folder where diffusers found it; and what a LoRA added."""
+        return (self.model_name or Path(self.config.get("_name_or_path") or "unnamed").name) + self.added
 
     @contextmanager
     def using(self, **changes) -> Iterator["CoursePipeline"]:
@@ -85,9 +105,51 @@ class CoursePipeline(Base):
                 else:
                     vars(self).pop(name, None)
 
-    def save_pretrained(self, *args, **kwargs) -> None:
-        """Write an ordinary folder, which diffusers opens without the course: see diffusers.DiffusionPipeline."""
-        Base(**self.components).save_pretrained(*args, **kwargs)
+    def save_pretrained(self, folder: str | Path, *args, **kwargs) -> None:
+        """Write an ordinary folder, which diffusers opens without the course: see diffusers.DiffusionPipeline.
+
+        ValueError: a LoRA is not merged; a part cannot be saved.
+        """
+        parts = {name: getattr(part, "_orig_mod", part) for name, part in self.components.items()}  # of compiled ones
+        parts["unet"] = _plain(parts["unet"])
+        for name, part in parts.items():
+            if not hasattr(part, "save_pretrained"):
+                raise ValueError(f"{name} is a {type(part).__name__}, which no folder holds: swap the old part back.")
+        Base(**parts).save_pretrained(folder, *args, **kwargs)
+        if self.new_words:
+            files.write_text(Path(folder, WORDS), json.dumps(self.new_words) + "\n")
+
+
+def words(folder: Path) -> tuple[str, ...]:
+    """The words that a LoRA taught a model before it was merged; none without that file. ValueError: no such words."""
+    path = folder / WORDS
+    try:
+        files.check_link(path)
+        return known_words(path, files.read_json(path, list) if path.exists() else [])
+    except ValueError as error:
+        raise ValueError(f"{str(error)[:-1]}: {AGAIN}.") from error
+
+
+def known_words(path: object, found: list) -> tuple[str, ...]:
+    """The words that a LoRA taught, as `path` lists them; messages will name them. ValueError: too many, or no word."""
+    if len(found) > MOST_WORDS:
+        raise ValueError(f"{path} lists {len(found)} words, but {MOST_WORDS} are the most.")
+    for word in found:
+        if not isinstance(word, str) or not word.isprintable() or not 0 < len(word) <= LONGEST_WORD:
+            raise ValueError(f"{path} lists {checking.shown(word)}, which is no word of 1 to {LONGEST_WORD} letters.")
+    return tuple(found)
+
+
+def _plain(unet: torch.nn.Module) -> torch.nn.Module:
+    """The UNet in diffusers' own class, also where it is the course's. ValueError: it has a LoRA."""
+    if any(".lora_A." in name for name in unet.state_dict()):
+        raise ValueError("the UNet has a LoRA: lora.merge(pipe) first, or lora.save(pipe, folder) for the LoRA alone.")
+    if not isinstance(unet, UNet3D) or not hasattr(diffusers, "UNet3DConditionModel"):
+        return unet
+    with torch.device("meta"):
+        plain = diffusers.UNet3DConditionModel.from_config(vars(unet.config))
+    plain.load_state_dict(unet.state_dict(), assign=True)
+    return plain
 
 
 def course_pipeline(pipe: Base) -> CoursePipeline:
@@ -102,3 +164,20 @@ def course_pipeline(pipe: Base) -> CoursePipeline:
     view = CoursePipeline.__new__(CoursePipeline)
     view.__dict__ = pipe.__dict__  # one state under two classes: a part swapped in one is swapped in both
     return view
+
+
+def fingerprint(pipe: CoursePipeline, noise: Tensor | None = None) -> str:
+    """16 digits for all that shapes a video beside its spec: the parts as inside/identity.py tells them, a LoRA's scale
+    and layers that are switched off too, words, the predictor, the noise schedule; and noise that is not the seed's.
+    """
+    pipe = course_pipeline(pipe)
+    words = sorted(pipe.tokenizer.get_vocab().items()), pipe.tokenizer.model_max_length, pipe.tokenizer.pad_token
+    schedule, predictor = schedulers.resolved(pipe.scheduler.config), identity.told(pipe.predictor)
+    digest = hashlib.sha256(str((schedule, predictor, words, identity.everywhere())).encode())
+    if noise is not None:
+        digest.update(identity.told(noise).encode())
+    for part in PARTS:
+        module = getattr(pipe, part)
+        digest.update(str([getattr(module.config, key, None) for key in UNSEEN]).encode())
+        identity.add_network(digest, part, module)
+    return digest.hexdigest()[:16]

@@ -8,50 +8,44 @@ of the right shape that was trained on other latents is accepted, and gives colo
 Shapes: text tokens [b t] -> embeddings [b t d], latents [b c f h w].
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import diffusers
 import torch
-import transformers
 from diffusers import AutoencoderKL, AutoencoderTiny
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from t2v_helpers.core import files
+from t2v_helpers.core import checking, files
 from t2v_helpers.diffusion import schedulers
 from t2v_helpers.inside.unet import UNet3D
-from t2v_helpers.model.folder_checks import PARTS
-from t2v_helpers.model.loading import quiet_libraries
+from t2v_helpers.model import folder_checks
+from t2v_helpers.model.folder_checks import KINDS, PARTS
 from t2v_helpers.model.pipeline import CoursePipeline, course_pipeline
 
 _CLASSES = {"unet": (getattr(diffusers, "UNet3DConditionModel", UNet3D),), "vae": (AutoencoderKL, AutoencoderTiny)}
 
 
-@contextmanager
 def swapped_scheduler(
     pipe: CoursePipeline, name: str, spacing: str | None = None, **options
-) -> Iterator[CoursePipeline]:
+) -> AbstractContextManager[CoursePipeline]:
     """The pipeline with another scheduler inside the `with`; the old one is restored afterwards, also after an error.
 
     Errors: those of schedulers.make; ValueError: not a pipeline.
     """
     pipe = course_pipeline(pipe)
-    with pipe.using(scheduler=schedulers.make(name, pipe.scheduler.config, spacing, **options)):
-        yield pipe
+    return pipe.using(scheduler=schedulers.make(name, pipe.scheduler.config, spacing, **options))
 
 
-@contextmanager
-def swapped_part(pipe: CoursePipeline, **parts: nn.Module) -> Iterator[CoursePipeline]:
+def swapped_part(pipe: CoursePipeline, **parts: nn.Module) -> AbstractContextManager[CoursePipeline]:
     """The pipeline with other parts inside the `with`; the same old objects are restored, also after an error.
 
     parts: one or more of vae=, unet= and text_encoder=, which must fit each other and the parts that stay.
     ValueError: see `check_parts`.
     """
     check_parts(pipe, **parts)
-    with course_pipeline(pipe).using(**parts):
-        yield pipe
+    return course_pipeline(pipe).using(**parts)
 
 
 def read_part(cls: type, folder: str | Path, like: nn.Module) -> nn.Module:
@@ -59,28 +53,12 @@ def read_part(cls: type, folder: str | Path, like: nn.Module) -> nn.Module:
 
     Errors: FileNotFoundError (no such folder), ValueError (the folder holds another class, or is damaged).
     """
-    if not Path(folder).is_dir():
-        raise FileNotFoundError(f"{folder} is not a folder: use the one that a {cls.__name__} was saved in.")
-    try:
-        with quiet_libraries(), _errors_only():
-            part = cls.from_pretrained(folder, local_files_only=True).to(like.device, like.dtype)
-    except (OSError, ValueError, SafetensorError) as error:
-        why = files.reason(error)
-        raise ValueError(f"{folder} has no complete {cls.__name__} ({why}): copy or download it again.") from error
-    return part.requires_grad_(False).eval()
-
-
-@contextmanager
-def _errors_only() -> Iterator[None]:
-    """Hide warnings of casts and of unused weights: reading the text half of a CLIP leaves the other half unused."""
-    levels = [(lib, lib.get_verbosity()) for lib in (diffusers.utils.logging, transformers.utils.logging)]
-    for lib, _ in levels:
-        lib.set_verbosity_error()
-    try:
-        yield
-    finally:
-        for lib, level in levels:
-            lib.set_verbosity(level)
+    folder = checking.path("folder", folder)
+    if not files.is_folder(folder):
+        where = files.named(folder)
+        raise FileNotFoundError(f"{where} is not a folder: use the one that a {cls.__name__} was saved in.")
+    part = folder_checks.read_alone(folder, KINDS[checking.one_of("cls", cls.__name__, KINDS)], like.dtype)
+    return part.to(like.device).requires_grad_(False)
 
 
 class Adapted(nn.Module):

@@ -3,22 +3,27 @@
 spec = check(pipe, GenerationSpec("a dog is dancing"))     # the same spec, with the model's own defaults filled in
 """
 
+import re
+import unicodedata
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
+import torch
+from torch import nn
+
 from t2v_helpers import cartoon
-from t2v_helpers.core import checking, seeding
+from t2v_helpers.core import checking, seeding, video
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.diffusion import schedulers
-from t2v_helpers.inside import tracing
 from t2v_helpers.machine.device import free_memory_bytes
 from t2v_helpers.model import loading
+from t2v_helpers.model.folder_checks import PARTS
 from t2v_helpers.model.pipeline import CoursePipeline, course_pipeline
 
-MAX_GUIDANCE = 100.0
+MAX_GUIDANCE, MAX_STEPS = 100.0, 1000
+_WEIGHT = re.compile(r"\([^()]*:\s*\d+(\.\d+)?\s*\)")  # (dog:1.3)
 
 
 def check(pipe: CoursePipeline, spec: GenerationSpec) -> GenerationSpec:
@@ -29,15 +34,25 @@ def check(pipe: CoursePipeline, spec: GenerationSpec) -> GenerationSpec:
     return check_all(pipe, [spec], batch=1)[0]
 
 
-def check_early(name: str | Path, spec: GenerationSpec) -> None:
-    """Validate a spec for a model that is not loaded yet, so that a wrong number is refused before a download.
+def check_early(bare: SimpleNamespace, specs: Sequence[GenerationSpec], taught: Sequence[str] = ()) -> None:
+    """Validate specs for a model that is not loaded yet, so that what is wrong is refused before a download.
 
-    ValueError: scheduler, guidance, seed, frames, height or width; those of loading.skeleton.
-    `check` looks at the rest.
+    bare: of loading.outline. taught: the words of a LoRA that is to be added. ValueError: those of `check`, and words
+    that the cartoon world does not know. OSError: no ffmpeg. Memory, and modelscope's tokens, `check` looks at.
     """
-    bare = SimpleNamespace(unet=loading.skeleton(name)["unet"])
-    _check_numbers(bare, resolve(bare, spec))
-    seeding.check_seed(spec.seed)
+    video.check_encoder()
+    words = {"prompt": [spec.prompt for spec in specs], "negative_prompt": [spec.negative_prompt for spec in specs]}
+    for argument, prompts in words.items():
+        for prompt in dict.fromkeys(prompts):
+            check_text(prompt, argument)
+            if loading.is_cartoon(bare):
+                refuse_unknown_words(prompt, [*bare.new_words, *taught])
+            if bare.tokenizer:
+                _check_room(bare, prompt, argument)
+    for spec in specs:
+        seeding.check_seed(spec.seed)
+    for spec in dict.fromkeys(replace(spec, prompt="", negative_prompt="", seed=0) for spec in specs):
+        _check_numbers(bare, resolve(bare, spec))
 
 
 def resolve(pipe: CoursePipeline, spec: GenerationSpec) -> GenerationSpec:
@@ -67,9 +82,10 @@ def check_all(pipe: CoursePipeline, specs: Sequence[GenerationSpec], batch: int)
     check_kinds(pipe, specs)
     if not specs:
         raise ValueError("specs is empty: give at least one GenerationSpec.")
+    _check_state(pipe)
     specs = [resolve(pipe, spec) for spec in specs]
     _check_numbers(pipe, specs[0])
-    schedulers.check_steps(specs[0].scheduler, specs[0].steps, pipe.scheduler.config)
+    _warn_of_student(pipe, specs[0])
     _check_memory(pipe, specs[0], min(batch, len(specs)))
     for spec in specs:
         _check_alike(spec, specs[0])
@@ -80,12 +96,40 @@ def check_all(pipe: CoursePipeline, specs: Sequence[GenerationSpec], batch: int)
 
 
 def check_kinds(pipe: CoursePipeline, specs: Sequence[GenerationSpec]) -> None:
-    """ValueError unless pipe is a pipeline whose predictor is a function, and specs a list of GenerationSpec."""
-    pipe = course_pipeline(pipe)
+    """ValueError unless the predictor is a function, and specs a list of GenerationSpec."""
     if not callable(pipe.predictor) or isinstance(pipe.predictor, type):
-        raise ValueError(f"pipe.predictor={pipe.predictor!r} is not a predictor: give Shortcuts(reuse=3), for example.")
+        raise ValueError(
+            f"pipe.predictor={checking.shown(pipe.predictor)} is not a predictor: give Shortcuts(reuse=3), for example."
+        )
     for spec in checking.kind("specs", specs, Sequence, "a list of GenerationSpec"):
         checking.kind("spec", spec, GenerationSpec, 'GenerationSpec("a dog is dancing")')
+
+
+def check_torch() -> None:
+    """ValueError for settings of torch that would change the video, and that no record could tell."""
+    if torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"):
+        raise ValueError(
+            "autocast is on, which changes the video: leave the `with`, and load in another dtype instead."
+        )
+    if torch.get_default_device().type != "cpu":
+        raise ValueError(
+            f"torch's default device is {torch.get_default_device()}, which schedulers would take: set it to None; "
+            "loading.load(..., device=...) says where the model computes."
+        )
+
+
+def _check_state(pipe: CoursePipeline) -> None:
+    """ValueError for a part in training, or a scheduler of another training; those of `check_torch`."""
+    check_torch()
+    for part in PARTS:
+        if any(isinstance(m, nn.Dropout) and m.training and m.p for m in getattr(pipe, part).modules()):
+            raise ValueError(f"pipe.{part} drops numbers by chance, as in training: call pipe.{part}.eval() first.")
+    for key, value in pipe.trained.items():
+        if (found := pipe.scheduler.config.get(key, value)) != value:
+            raise ValueError(
+                f"pipe.scheduler has {key}={checking.shown(found)}, but the model was trained with {value!r}: make it "
+                "from the pipeline's own, EulerDiscreteScheduler.from_config(pipe.scheduler.config) for example."
+            )
 
 
 def _check_alike(spec: GenerationSpec, first: GenerationSpec) -> None:
@@ -100,9 +144,19 @@ def _check_alike(spec: GenerationSpec, first: GenerationSpec) -> None:
 
 def _check_numbers(pipe: CoursePipeline, spec: GenerationSpec) -> None:
     schedulers.check_name(spec.scheduler)
+    schedulers.check_steps(spec.scheduler, spec.steps, pipe.scheduler.config)
     checking.number("guidance", spec.guidance, 1, MAX_GUIDANCE)  # below 1 diffusers would silently do as for 1
     size = spec.frames, spec.height, spec.width
-    tracing.check_size(*size, loading.size_multiple(pipe), loading.MAX_FRAMES, loading.MAX_PIXELS)
+    video.check_size(*size, loading.size_multiple(pipe), loading.MAX_FRAMES, loading.MAX_PIXELS)
+
+
+def _warn_of_student(pipe: CoursePipeline, spec: GenerationSpec) -> None:
+    """UserWarning where a distilled model is not sampled as it has learnt to be."""
+    own = loading.sampling(pipe)
+    if own and (spec.scheduler, spec.guidance) != (pipe.student, 1):
+        asked = f"scheduler={spec.scheduler!r} with guidance={spec.guidance:g}"
+        use = f"scheduler={pipe.student!r}, guidance=1 and few steps, such as {own['steps']}"
+        warnings.warn(f"{asked} is not how this model was distilled to be sampled: use {use}.", stacklevel=3)
 
 
 def _check_memory(pipe: CoursePipeline, spec: GenerationSpec, batch: int) -> None:
@@ -125,26 +179,41 @@ def check_prompt(pipe: CoursePipeline, prompt: str, argument: str = "prompt") ->
     have taught some: `pipe.new_words`, see model/lora.py.
     """
     pipe = course_pipeline(pipe)
-    _check_text(prompt, argument)
-    read = pipe.tokenizer(prompt, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-    if argument == "prompt" and not read.input_ids:
-        raise ValueError(f'{argument} is empty: say what to show, for example "a robot is dancing on the moon".')
-    room = token_room(pipe)
-    if len(read.input_ids) > room:
-        lost = _words_from(prompt, read.offset_mapping[room][0])
-        count = len(read.input_ids)
-        raise ValueError(f"{argument} has {count} tokens, but {room} fit, so these words fall off: {lost}; shorten it.")
+    check_text(prompt, argument)
+    _check_room(pipe, prompt, argument)
+    if unseen := _unseen(prompt):
+        warnings.warn(f"{argument} has {unseen}, unseen in print, which change the video: remove them.", stacklevel=3)
+    if weight := _WEIGHT.search(prompt):
+        warnings.warn(f"{argument} has {checking.shown(weight[0])}: {_NO_WEIGHTS}", stacklevel=3)
     unknown = _unknown(prompt, pipe.new_words) if loading.is_cartoon(pipe) else []
     if unknown:
         known = ", ".join([*cartoon.vocabulary(), *pipe.new_words])
         warnings.warn(f"{argument} has words unknown to this model: {_shown(unknown)}; it knows {known}.", stacklevel=3)
 
 
+def _check_room(pipe: CoursePipeline, prompt: str, argument: str) -> None:
+    read = pipe.tokenizer(prompt, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    if argument == "prompt" and not read.input_ids:
+        raise ValueError(_EMPTY)
+    room = token_room(pipe)
+    if len(read.input_ids) > room:
+        lost = _words_from(prompt, read.offset_mapping[room][0])
+        count = len(read.input_ids)
+        raise ValueError(f"{argument} has {count} tokens, but {room} fit, so these words fall off: {lost}; shorten it.")
+
+
 def refuse_unknown_words(prompt: str, taught: Sequence[str] = ()) -> None:
     """ValueError where a word is not of the cartoon world, nor `taught` by a LoRA: names it, and lists those known."""
+    if weight := _WEIGHT.search(prompt):
+        raise ValueError(f"{checking.shown(weight[0])} is not allowed: {_NO_WEIGHTS}")
+    if unseen := _unseen(prompt):
+        raise ValueError(
+            f"the words hold {unseen}, unseen in print, which the cartoon model does not know: remove them."
+        )
     if unknown := _unknown(prompt, taught):
         known = ", ".join([*cartoon.vocabulary(), *taught])
-        raise ValueError(f"the cartoon model does not know {', '.join(map(repr, unknown))}: it knows {known}.")
+        strange = ", ".join(map(checking.shown, unknown[:8]))
+        raise ValueError(f"the cartoon model does not know {strange}: it knows {known}.")
 
 
 def _unknown(prompt: str, taught: Sequence[str]) -> list[str]:
@@ -156,9 +225,22 @@ def token_room(pipe: CoursePipeline) -> int:
     return min(pipe.tokenizer.model_max_length, pipe.text_encoder.config.max_position_embeddings) - 2
 
 
-def _check_text(prompt: str, argument: str) -> None:
+_EMPTY = 'prompt is empty: say what to show, for example "a robot is dancing on the moon".'
+_NO_WEIGHTS = "weights of words are no part of this model, which would read the number as a word: leave them out."
+
+
+def _unseen(prompt: str) -> str:
+    """Characters without a picture of their own (zero width, direction, accents that join no letter), as U+200B."""
+    kinds = {c: unicodedata.category(c) for c in unicodedata.normalize("NFC", prompt) if not c.isspace()}
+    return ", ".join([f"U+{ord(c):04X}" for c, kind in kinds.items() if kind in ("Cc", "Cf", "Mn", "Me", "Co")][:5])
+
+
+def check_text(prompt: str, argument: str) -> None:
+    """ValueError: no text, half a character, or an empty prompt (only the negative prompt may be empty)."""
     if not isinstance(prompt, str):
-        raise ValueError(f"{argument}={prompt!r} is a {type(prompt).__name__}, but a text is needed.")
+        raise ValueError(f"{argument}={checking.shown(prompt)} is a {type(prompt).__name__}, but a text is needed.")
+    if argument == "prompt" and not prompt.strip():
+        raise ValueError(_EMPTY)
     try:
         prompt.encode()
     except UnicodeEncodeError as error:
@@ -168,12 +250,11 @@ def _check_text(prompt: str, argument: str) -> None:
 
 def _words_from(prompt: str, start: int) -> str:
     """The words of the prompt from the one that holds the character at `start`, as a short list."""
-    while start and not prompt[start - 1].isspace():
-        start -= 1
-    return _shown(prompt[start:].split())
+    before = re.search(r"\S*$", prompt[:start])
+    return _shown(prompt[before.start() :].split())
 
 
-def _shown(words: list[str], most: int = 8) -> str:
-    """The first words, with nothing in them that breaks a line, and how many more there are."""
-    shown = ", ".join(ascii(word[:40])[1:-1] if not word[:40].isprintable() else word[:40] for word in words[:most])
-    return shown if len(words) <= most else f"{shown} and {len(words) - most} more"
+def _shown(words: list[str]) -> str:
+    """The first eight words, with nothing in them that breaks a line, and how many more there are."""
+    shown = ", ".join(ascii(word[:40])[1:-1] if not word[:40].isprintable() else word[:40] for word in words[:8])
+    return shown if len(words) <= 8 else f"{shown} and {len(words) - 8} more"

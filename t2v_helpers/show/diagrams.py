@@ -10,6 +10,7 @@ them: blue for space, orange for time, green for text.
 
 import re
 from collections.abc import Callable, Mapping
+from itertools import zip_longest
 from pathlib import Path
 
 import torch
@@ -41,9 +42,7 @@ KERNELS = {"spatial conv": "3 × 3", "temporal conv": "3 × 1 × 1"}  # test_dia
 INK, LINE = "#222222", "#777777"
 TEXT, SMALL = 13, 11.5  # points
 DPI = 110
-
-
-# --- the whole
+HATCHES = (None, "////", "....")
 
 
 def pipeline(traces: Mapping[str, Trace], steps: int = 25) -> Figure:
@@ -90,15 +89,12 @@ def _clip(ax: Axes, work: dict[str, tuple[int, str]]) -> None:
     """A bar across the page: the FLOPs of a clip, by part."""
     whole, x = sum(flops for flops, _ in work.values()), 0.3
     _note(ax, x, 1.3, f"one clip: {si(whole)}FLOP", weight="bold", ha="left", va="baseline")
-    for (name, (flops, kind)), place in zip(work.items(), ("left", "center", "right"), strict=True):
+    places = ("left", 0.3), ("center", 7.4), ("right", 14.5)
+    for (name, (flops, kind)), (place, at) in zip(work.items(), places, strict=True):
         width = 14.2 * flops / whole
-        ax.add_patch(Rectangle((x, 0.65), width, 0.5, color=COLOURS[kind], lw=0))
-        at = {"left": 0.3, "center": 7.4, "right": 14.5}[place]
+        _patch(ax, x, 0.65, width, 0.5, COLOURS[kind])
         _note(ax, at, 0.3, f"{name}: {flops / whole:.1%}", ha=place)
         x += width
-
-
-# --- the UNet
 
 
 def unet(trace: Trace) -> Figure:
@@ -107,6 +103,7 @@ def unet(trace: Trace) -> Figure:
     ValueError: the trace of a model without down_blocks, mid_block and up_blocks.
     """
     downs, ups = _blocks(trace, "down_blocks"), _blocks(trace, "up_blocks")[::-1]
+    names = {row.name for row in trace.rows}
     height = 1.75 * len(downs) + 4.0
     figure, ax = _canvas(14, height)
     y = height - 1.25
@@ -121,8 +118,10 @@ def unet(trace: Trace) -> Figure:
         _tile(ax, trace, 8.5, y, up)
         _arrow(ax, (5.55, y + 0.55), (8.45, y + 0.55), style="dashed")
         _note(ax, 7.0, y + 0.85, f"{len(_layers(trace, up, 'resnets'))} skips, one of them\nfrom the row above")
-        for x, name, sign in ((3.05, f"{down}.downsamplers.0", "↓"), (11.25, f"{up}.upsamplers.0", "↑")):
-            _rescaling(ax, trace, x, y, name, sign)
+        if f"{down}.downsamplers.0" in names:
+            _note(ax, 3.05, y - 0.33, "↓ 2", ha="left")
+        if f"{up}.upsamplers.0" in names:
+            _note(ax, 11.25, y + 1.42, "↑ 2", ha="left")
     _arrow(ax, (2.9, y), (4.3, y - 0.95), "angle,angleA=-90,angleB=180,rad=0")
     _arrow(ax, (9.7, y - 0.95), (11.1, y), "angle,angleA=0,angleB=90,rad=0")
     _tile(ax, trace, 4.4, y - 1.5, "mid_block")
@@ -139,24 +138,10 @@ def _tile(ax: Axes, trace: Trace, x: float, y: float, name: str, chips: tuple[st
     _note(ax, x + 5.05, y + 0.8, f"c = {shape[1]},  {_times(shape[2:])}", ha="right")
     for i, part in enumerate(parts):
         found = {row.kind for row in trace.part(part).rows}
-        _chip(ax, x + 0.15 + 0.41 * i, y + 0.13, [kind for kind in CHIPS if kind in found])
-
-
-def _chip(ax: Axes, x: float, y: float, kinds: list[str]) -> None:
-    """A square in the colours of these kinds."""
-    for i, kind in enumerate(kinds):
-        width = 0.34 / len(kinds)
-        ax.add_patch(Rectangle((x + i * width, y), width, 0.4, facecolor=COLOURS[kind], lw=0))
-
-
-def _rescaling(ax: Axes, trace: Trace, x: float, y: float, name: str, sign: str) -> None:
-    """Note at the arrow that leaves a block whether it halves or doubles height and width."""
-    if any(row.name == name for row in trace.rows):
-        up = sign == "↑"
-        _note(ax, x, y + (1.42 if up else -0.33), f"{sign} 2", ha="left")
-
-
-# --- the layer
+        kinds = [kind for kind in CHIPS if kind in found]
+        for k, kind in enumerate(kinds):
+            left = x + 0.15 + 0.41 * i + 0.34 * k / len(kinds)
+            _patch(ax, left, y + 0.13, 0.34 / len(kinds), 0.4, COLOURS[kind])
 
 
 def block(trace: Trace, name: str = "down_blocks.0", layer: int = 0) -> Figure:
@@ -197,7 +182,7 @@ def _column(ax: Axes, x: float, trace: Trace, part: str, whole: int) -> None:
     _note(ax, x + 1.45, 0.25, f"{_parameters(trace)}, {trace.total.flops / whole:.0%} of FLOPs", size=SMALL)
 
 
-# --- folding
+Fold = Callable[[Tensor], Tensor]
 
 
 def fold_pixels(x: Tensor) -> Tensor:
@@ -206,9 +191,7 @@ def fold_pixels(x: Tensor) -> Tensor:
     return x.permute(0, 3, 4, 2, 1).reshape(b * h * w, f, c)
 
 
-def folding(
-    frames: Callable[[Tensor], Tensor] = fold_frames, pixels: Callable[[Tensor], Tensor] = fold_pixels
-) -> Figure:
+def folding(frames: Fold = fold_frames, pixels: Fold = fold_pixels) -> Figure:
     """How a video [b c f h w] is folded for spatial layers, [(b f) c h w], and for temporal ones, [(b h w) f c].
 
     Two videos of 4 frames of 2 x 3 pixels with 2 channels, one behind the other. Each video has a colour, lighter in
@@ -270,9 +253,6 @@ def _origin(number: int, size: tuple[int, ...]) -> tuple[Tensor, str]:
     return (tone * (1 - light) + light).tolist(), str(h * size[-1] + w)
 
 
-# --- bars
-
-
 def bars(traces: Mapping[str, Trace]) -> Figure:
     """Parameters and FLOPs by kind of layer, in percent, of one to three models. ValueError: another number of them."""
     if not 1 <= len(traces) <= 3:
@@ -281,7 +261,7 @@ def bars(traces: Mapping[str, Trace]) -> Figure:
     figure, both = plt.subplots(1, 2, figsize=(14, 1.6 + 0.6 * len(kinds)), sharey=True, layout="constrained")
     for ax, what, title in zip(both, ("parameters", "flops"), ("parameters, %", "FLOPs, %"), strict=True):
         for n, trace in enumerate(traces.values()):
-            _bars(ax, n, len(traces), [_percents(trace, what).get(kind, 0) for kind in kinds], kinds)
+            _bars(ax, n, len(traces), {kind: _percents(trace, what).get(kind, 0) for kind in kinds})
         ax.set_title(title, size=TEXT + 3, weight="bold")
         ax.spines[["top", "right", "bottom"]].set_visible(False)
         ax.tick_params(labelsize=TEXT, left=False)
@@ -289,7 +269,11 @@ def bars(traces: Mapping[str, Trace]) -> Figure:
     figure.get_layout_engine().set(w_pad=0.15, h_pad=0.1)
     both[0].set_yticks(range(len(kinds)), kinds)
     both[0].invert_yaxis()
-    figure.legend(handles=_swatches(traces), loc="outside lower center", ncols=3, fontsize=TEXT, frameon=False)
+    labels = [f"{name}: {_parameters(t)}, {si(t.total.flops)}FLOP" for name, t in traces.items()]
+    swatches = [
+        Rectangle((0, 0), 1, 1, facecolor=LINE, edgecolor="white", hatch=HATCHES[n]) for n in range(len(labels))
+    ]
+    figure.legend(swatches, labels, loc="outside lower center", ncols=3, fontsize=TEXT, frameon=False)
     plt.close(figure)
     return figure
 
@@ -299,26 +283,13 @@ def _percents(trace: Trace, what: str) -> dict[str, float]:
     return {kind: 100 * getattr(work, what) / whole for kind, work in trace.by_kind().items()}
 
 
-HATCHES = (None, "////", "....")
-
-
-def _bars(ax: Axes, n: int, count: int, values: list[float], kinds: list[str]) -> None:
+def _bars(ax: Axes, n: int, count: int, values: dict[str, float]) -> None:
+    """The bars of model n of `count`: kind -> percent."""
     thick = 0.8 / count
-    places = [i + (n - (count - 1) / 2) * thick for i in range(len(kinds))]
-    style = {"edgecolor": "white", "hatch": HATCHES[n], "height": 0.92 * thick}
-    drawn = ax.barh(places, values, color=[COLOURS[kind] for kind in kinds], **style)
-    ax.bar_label(drawn, [f"{value:.1f}" for value in values], padding=4, size=SMALL, color=INK)
-
-
-def _swatches(traces: Mapping[str, Trace]) -> list[Rectangle]:
-    labels = [f"{name}: {_parameters(t)}, {si(t.total.flops)}FLOP" for name, t in traces.items()]
-    return [
-        Rectangle((0, 0), 1, 1, facecolor=LINE, edgecolor="white", hatch=HATCHES[n], label=label)
-        for n, label in enumerate(labels)
-    ]
-
-
-# --- reading a trace
+    places = [i + (n - (count - 1) / 2) * thick for i in range(len(values))]
+    style = {"color": [COLOURS[kind] for kind in values], "edgecolor": "white", "hatch": HATCHES[n]}
+    drawn = ax.barh(places, values.values(), 0.92 * thick, **style)
+    ax.bar_label(drawn, fmt="%.1f", padding=4, size=SMALL, color=INK)
 
 
 def _parameters(trace: Trace) -> str:
@@ -340,10 +311,7 @@ def _layers(trace: Trace, block_: str, part: str) -> list[str]:
 def _sequence(trace: Trace, block_: str) -> list[list[str]]:
     """The layers of a block: for each, the names of its parts in running order. ValueError: no such block."""
     parts = [_layers(trace.part(block_), block_, part) for part in LAYER]
-    return [[names[i] for names in parts if i < len(names)] for i in range(max(map(len, parts)))]
-
-
-# --- drawing
+    return [list(filter(None, layer)) for layer in zip_longest(*parts)]
 
 
 def save(figure: Figure, path: str | Path) -> Path:
@@ -376,8 +344,12 @@ def _note(ax: Axes, x: float, y: float, text: str, **style) -> None:
 
 def _legend(ax: Axes, x: float, y: float) -> None:
     for i, kind in enumerate(CHIPS):
-        ax.add_patch(Rectangle((x + 2.75 * i, y), 0.3, 0.3, facecolor=COLOURS[kind], lw=0))
+        _patch(ax, x + 2.75 * i, y, 0.3, 0.3, COLOURS[kind])
         _note(ax, x + 2.75 * i + 0.4, y + 0.14, kind, ha="left")
+
+
+def _patch(ax: Axes, x: float, y: float, width: float, height: float, colour) -> None:
+    ax.add_patch(Rectangle((x, y), width, height, facecolor=colour, lw=0))
 
 
 def _ink(colour) -> str:

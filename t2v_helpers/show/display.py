@@ -2,22 +2,27 @@
 
 A video plays in the page: H.264 in the HTML, without a separate file. A filmstrip follows as a picture, because some
 viewers, such as GitHub's, drop videos. Both are kept small: a notebook has at most 1 MiB.
+
+matplotlib is imported by what draws with it, so that a first video need not wait for it.
 """
+
+from __future__ import annotations
 
 import math
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from html import escape
+from typing import TYPE_CHECKING
 
 import numpy as np
 from IPython.display import display
-from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from t2v_helpers.core import checking, video
 from t2v_helpers.core.records import GenerationSpec
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 PALETTE = (  # distinct for colour-blind readers: Okabe & Ito 2008, "Color Universal Design"; yellow last, on white
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#F0E442",
@@ -51,8 +56,8 @@ def show_filmstrip(clip, title: str = "", columns: int = STILLS, labels: Sequenc
         _check_count("labels", labels, "frames", frames)
         frames = np.stack([video.label(frame, text) for frame, text in zip(frames, labels, strict=True)])
     picture = video.filmstrip(frames, columns)
-    if title or caption(clip):
-        _show_html(f"<div>{_caption_html(title, caption(clip))}</div>", _lines(title, caption(clip)))
+    if text := _lines(title, caption(clip)):
+        _show_html(f"<div>{_caption_html(title, caption(clip))}</div>", text)
     _show_picture(picture, f"filmstrip: {_described(clip)}")
 
 
@@ -74,12 +79,15 @@ def show_grid(
     described, shared = " | ".join(filter(None, titles)), _shared(clips, titles)
     _show_html(_figure_html(frames, title, shared, described, fps, crf=GRID_CRF), _lines(title, described, shared))
     size = STILL_PIXELS if len(clips) <= 4 else STILL_PIXELS // 2
-    rows = [_label(_stills(_frames(clip), size), text) for clip, text in zip(clips, titles, strict=True)]  # [h w c]
+    rows = [_stills(_frames(clip), size) for clip in clips]  # [h w c] each
+    rows = [video.label(row, text) if text else row for row, text in zip(rows, titles, strict=True)]
     _show_picture(np.concatenate(rows), f"filmstrips: {described}")
 
 
 def show_figure(figure: Figure, text: str) -> None:
     """Show a figure as a picture of 256 colours, half the usual bytes; text describes it."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     _show_picture(np.asarray(canvas.buffer_rgba())[..., :3], text)
@@ -90,6 +98,8 @@ def axes(xlabel: str, ylabel: str, title: str = "", size: tuple[float, float] = 
 
     size: in inches. ValueError: an empty label.
     """
+    from matplotlib import pyplot as plt
+
     for name, label in (("xlabel", xlabel), ("ylabel", ylabel)):
         if not label.strip():
             raise ValueError(f"{name} is empty: name what the axis shows, and its unit.")
@@ -106,9 +116,9 @@ def matrix(ax: Axes, values: np.ndarray, rows: Sequence[str], columns: Sequence[
 
     ValueError: values are not [rows columns].
     """
-    if np.shape(values) != (len(rows), len(columns)):
-        given, names = list(np.shape(values)), [len(rows), len(columns)]
-        raise ValueError(f"values are {given}, but there are names for {names}: give one for each row and column.")
+    if np.shape(values) != (names := (len(rows), len(columns))):
+        given = list(np.shape(values))
+        raise ValueError(f"values are {given}, but there are names for {list(names)}: give one a row and column.")
     ax.imshow(values, cmap="cividis", aspect="auto", vmin=vmin, vmax=vmax)
     ax.set_xticks(range(len(columns)), columns)
     ax.set_yticks(range(len(rows)), rows)
@@ -123,6 +133,8 @@ def show_maps(clip, maps: Mapping[str, np.ndarray], title: str) -> None:
     clip: uint8 [f h w 3] or a Generation. maps: name -> an array, or a tensor on the CPU; bright is high.
     ValueError: frames; a map of another number of frames.
     """
+    from matplotlib import pyplot as plt
+
     frames = _frames(clip)
     if wrong := [name for name, one in maps.items() if np.ndim(one) != 3 or len(one) != len(frames)]:
         raise ValueError(f"the map of {wrong[0]!r} must be [f h w] with f = {len(frames)}, as the clip has frames.")
@@ -141,9 +153,6 @@ def show_maps(clip, maps: Mapping[str, np.ndarray], title: str) -> None:
     plt.close(figure)
 
 
-# --- captions and HTML
-
-
 def caption(clip) -> str:
     """The prompt and the settings of a Generation, in two lines; "" for bare frames."""
     spec = _spec(clip)
@@ -153,11 +162,12 @@ def caption(clip) -> str:
 def settings(*specs: GenerationSpec) -> str:
     """The settings of videos: "dpm++, 25 steps, guidance 4, seed 0"; every value, where the specs differ."""
 
-    def each(name, shown=str):
-        return ", ".join(dict.fromkeys(shown(getattr(spec, name)) for spec in specs))
+    def each(values) -> str:
+        return ", ".join(dict.fromkeys(map(str, values)))
 
-    guidance = each("guidance", lambda value: "of the model" if value is None else f"{value:g}")
-    return f"{each('scheduler')}, {each('steps')} steps, guidance {guidance}, seed {each('seed')}"
+    guidance = each("of the model" if s.guidance is None else f"{s.guidance:g}" for s in specs)
+    steps, seeds = each(s.steps for s in specs), each(s.seed for s in specs)
+    return f"{each(s.scheduler for s in specs)}, {steps} steps, guidance {guidance}, seed {seeds}"
 
 
 def video_html(clip, title: str = "", fps: float = video.FPS, scale: int | None = None, autoplay: bool = False) -> str:
@@ -168,20 +178,16 @@ def video_html(clip, title: str = "", fps: float = video.FPS, scale: int | None 
 
 
 def _figure_html(frames, title: str, text: str, described: str, fps: float, autoplay=False, crf=video.CRF) -> str:
-    data = _data_uri("video/mp4", video.mp4_bytes(frames, fps, crf=crf))
-    poster = _data_uri("image/png", video.png_bytes(frames[len(frames) // 2], colours=256))
+    data = b64encode(video.mp4_bytes(frames, fps, crf=crf)).decode()
+    poster = b64encode(video.png_bytes(frames[len(frames) // 2], colours=256)).decode()
     height, width = frames.shape[1:3]
     spoken = escape(" ".join(described.split()))
     return (
         f'<figure style="margin: 0"><video {"autoplay " * autoplay}loop muted controls playsinline '
         f'width="{width}" height="{height}" style="max-width: 100%; height: auto" '
-        f'aria-label="{spoken}" poster="{poster}" src="{data}"></video>'
+        f'aria-label="{spoken}" poster="data:image/png;base64,{poster}" src="data:video/mp4;base64,{data}"></video>'
         f"<figcaption>{_caption_html(title, text)}</figcaption></figure>"
     )
-
-
-def _data_uri(kind: str, data: bytes) -> str:
-    return f"data:{kind};base64,{b64encode(data).decode()}"
 
 
 def _caption_html(title: str, text: str) -> str:
@@ -198,9 +204,6 @@ def _shared(clips: Sequence, titles: Sequence[str]) -> str:
     specs = [spec for spec in map(_spec, clips) if spec]
     prompts = dict.fromkeys(spec.prompt for spec in specs if spec.prompt not in titles)
     return _lines(*prompts, settings(*specs)) if specs else ""
-
-
-# --- clips and the page
 
 
 def _frames(clip) -> np.ndarray:
@@ -221,12 +224,8 @@ def _titles(clips: Sequence, titles: Sequence[str] | None) -> list[str]:
 
 def _check_count(name: str, texts: Sequence[str], others: str, things: Sequence) -> None:
     if isinstance(texts, str) or len(texts) != len(things):
-        given = f"the text {texts!r}" if isinstance(texts, str) else f"{len(texts)} texts"
+        given = f"the text {checking.shown(texts)}" if isinstance(texts, str) else f"{len(texts)} texts"
         raise ValueError(f"{name} is {given}, but there are {len(things)} {others}: give a list with a text for each.")
-
-
-def _label(pictures: np.ndarray, text: str) -> np.ndarray:
-    return video.label(pictures, text) if text else pictures
 
 
 def _tiles(videos: list[np.ndarray], titles: list[str], scale: int | None, columns: int | None) -> np.ndarray:
@@ -237,7 +236,9 @@ def _tiles(videos: list[np.ndarray], titles: list[str], scale: int | None, colum
     if scale is None:
         scale = max(1, min(SHOWN_PIXELS, PAGE_PIXELS // max(1, columns)) // videos[0].shape[2])
     tiles = [video.enlarge(frames, scale) for frames in videos]
-    return video.grid([video.label(v, t) if any(titles) else v for v, t in zip(tiles, titles, strict=True)], columns)
+    if any(titles):
+        tiles = [video.label(frames, title) for frames, title in zip(tiles, titles, strict=True)]
+    return video.grid(tiles, columns)
 
 
 def _still_size(frames: np.ndarray, size: int = STILL_PIXELS) -> np.ndarray:

@@ -18,7 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from t2v_helpers import cartoon
-from t2v_helpers.core import arguments, files, paths, video
+from t2v_helpers.core import arguments, checking, files, paths, video
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.inside import tracing
 from t2v_helpers.model import loading
@@ -41,8 +41,6 @@ BLOG_PROMPTS = {  # the three sentences of AMD's blog, word for word, and the se
     "robot": "A Robot is dancing in the Times Square",
     "dog": "A cartoon of a dog dancing in Van Gogh style",
 }
-BLOG_SEED = 1234
-BLOG_FRAMES = 20
 
 
 @dataclass(frozen=True)
@@ -82,8 +80,8 @@ def world_sheet() -> np.ndarray:
 
 @cache
 def _unet_trace(name: str) -> tracing.Trace:
-    """A guided step of BLOG_FRAMES frames, traced from the configuration, without weights."""
-    return tracing.trace_parts(loading.skeleton(name), frames=BLOG_FRAMES)["unet"]
+    """A guided step of 20 frames, as many as the blog makes, traced without weights."""
+    return tracing.trace_parts(loading.skeleton(name), frames=20)["unet"]
 
 
 def _shares(path: Path) -> Path:
@@ -91,14 +89,11 @@ def _shares(path: Path) -> Path:
     return diagrams.save(diagrams.bars(traces), path)
 
 
-def _blog_spec(name: str) -> GenerationSpec:
-    return GenerationSpec(BLOG_PROMPTS[name], seed=BLOG_SEED)
-
-
+BLOG = {name: GenerationSpec(prompt, seed=1234) for name, prompt in BLOG_PROMPTS.items()}
 FIGURES = {
     "hero.gif": Figure(tuple(GenerationSpec(p, seed=k) for k, p in enumerate(HERO_PROMPTS)), _hero),
-    **{f"blog_{name}.gif": Figure((_blog_spec(name),), _gif) for name in BLOG_PROMPTS},
-    "blog_filmstrips.png": Figure(tuple(map(_blog_spec, BLOG_PROMPTS)), _filmstrips),
+    **{f"blog_{name}.gif": Figure((spec,), _gif) for name, spec in BLOG.items()},
+    "blog_filmstrips.png": Figure(tuple(BLOG.values()), _filmstrips),
     "world.png": Figure((), lambda videos, path: video.write_png(world_sheet(), path)),
     "unet.png": Figure((), lambda videos, path: diagrams.save(diagrams.unet(_unet_trace("modelscope")), path)),
     "layer.png": Figure((), lambda videos, path: diagrams.save(diagrams.block(_unet_trace("modelscope")), path)),
@@ -113,19 +108,18 @@ def make(names: Sequence[str] = (), folder: str | Path = IMAGES, model: str | Pa
     loading.load, generate and files.write_whole.
     """
     for name in names:
-        if name not in FIGURES:
-            raise ValueError(f"figure={name!r} is unknown: there are {', '.join(FIGURES)}.")
-    chosen = {name: FIGURES[name] for name in names or FIGURES}
-    _entries(Path(folder))
+        checking.one_of("figure", name, FIGURES)
+    folder, chosen = Path(folder), {name: FIGURES[name] for name in names or FIGURES}
+    entries = _entries(folder / files.MANIFEST)
     for name in (files.MANIFEST, *chosen):
-        files.check_target(Path(folder) / name)
+        files.check_target(folder / name)
     made = _videos({spec for figure in chosen.values() for spec in figure.specs}, model)
-    paths = []
     for name, figure in tqdm(chosen.items(), desc="drawing", unit="figure", file=sys.stderr):
-        paths.append(Path(folder) / name)
-        figure.draw([made[spec] for spec in figure.specs], paths[-1])
-        _enter(paths[-1], figure)
-    return paths
+        figure.draw([made[spec] for spec in figure.specs], folder / name)
+        found = {"bytes": (folder / name).stat().st_size, "sha256": files.sha256(folder / name)}
+        entries[name] = found | {"command": f"{COMMAND} {name}", "specs": [spec.to_dict() for spec in figure.specs]}
+        files.write_text(folder / files.MANIFEST, json.dumps({"files": dict(sorted(entries.items()))}, indent=2) + "\n")
+    return [folder / name for name in chosen]
 
 
 def _videos(specs: set[GenerationSpec], model: str | Path) -> dict[GenerationSpec, np.ndarray]:
@@ -137,29 +131,15 @@ def _videos(specs: set[GenerationSpec], model: str | Path) -> dict[GenerationSpe
     return {spec: generate(pipe, spec).frames for spec in ordered}
 
 
-def _entries(folder: Path) -> dict[str, dict]:
-    """The entries of FIGURES in the manifest of `folder`; others are dropped. ValueError: damaged."""
-    manifest = folder / files.MANIFEST
+def _entries(manifest: Path) -> dict[str, dict]:
+    """The entries of FIGURES in a manifest; others are dropped. ValueError: damaged."""
     if not manifest.is_file():
         return {}
     try:
-        old = json.loads(manifest.read_text(encoding="utf-8"))["files"].items()
+        old = files.read_json(manifest)["files"].items()
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{manifest} is not a manifest ({error}): delete it, and make all figures again.") from error
     return {name: entry for name, entry in old if name in FIGURES}
-
-
-def _enter(path: Path, figure: Figure) -> None:
-    """Write the figure's entry into its folder's manifest."""
-    entries = _entries(path.parent)
-    entries[path.name] = {
-        "bytes": path.stat().st_size,
-        "sha256": files.sha256(path),
-        "command": f"{COMMAND} {path.name}",
-        "specs": [spec.to_dict() for spec in figure.specs],
-    }
-    text = json.dumps({"files": dict(sorted(entries.items()))}, indent=2)
-    files.write_text(path.parent / files.MANIFEST, text + "\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

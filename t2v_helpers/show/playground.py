@@ -14,10 +14,12 @@ from IPython import get_ipython
 from IPython.display import display as show_in_page
 
 from t2v_helpers import cartoon
+from t2v_helpers.cartoon.judge import CLASSES
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.diffusion import schedulers
 from t2v_helpers.model import loading, validation
 from t2v_helpers.model.generate import generate
+from t2v_helpers.model.pipeline import course_pipeline
 from t2v_helpers.show import display
 
 FIRST = cartoon.Labels("robot", "dancing", "times square")
@@ -29,8 +31,7 @@ def show(pipe) -> None:
     if is_live():
         show_in_page(Playground(pipe).page)
     else:
-        made = generate(pipe, first_spec(pipe))
-        display.show_filmstrip(made, NO_PAGE)
+        display.show_filmstrip(generate(pipe, first_spec(pipe)), NO_PAGE)
 
 
 def is_live() -> bool:
@@ -49,8 +50,9 @@ def is_live() -> bool:
 
 
 def first_spec(pipe) -> GenerationSpec:
-    """The playground's first spec, with the model's own guidance."""
-    return GenerationSpec(cartoon.caption(FIRST), guidance=loading.defaults(pipe).guidance)
+    """The playground's first spec, with the model's own guidance, and a student's own sampling."""
+    own = loading.sampling(course_pipeline(pipe))
+    return GenerationSpec(cartoon.caption(FIRST), guidance=loading.defaults(pipe).guidance, **own)
 
 
 class Playground:
@@ -62,9 +64,13 @@ class Playground:
     def __init__(self, pipe):
         self.pipe = pipe
         first = first_spec(pipe)
-        self.words = _dropdowns() if loading.is_cartoon(pipe) else {}
+        self.words = {
+            name: widgets.Dropdown(options=words, value=getattr(FIRST, name), description=name)
+            for name, words in (CLASSES if loading.is_cartoon(pipe) else {}).items()
+        }
         self.sentence = widgets.Text(first.prompt, description="sentence", layout={"width": "40em"})
-        self.scheduler = widgets.Dropdown(options=schedulers.NAMES, value=first.scheduler, description="scheduler")
+        able = schedulers.able(course_pipeline(pipe).scheduler.config)
+        self.scheduler = widgets.Dropdown(options=able, value=first.scheduler, description="scheduler")
         self.steps = widgets.IntSlider(first.steps, 1, 100, description="steps")
         self.guidance = widgets.FloatSlider(first.guidance, min=1, max=15, step=0.5, description="guidance")
         self.seed = widgets.IntText(first.seed, description="seed")
@@ -80,14 +86,9 @@ class Playground:
     def spec(self) -> GenerationSpec:
         """The spec of the controls. ValueError: words that the cartoon world does not know."""
         if self.words:
-            validation.refuse_unknown_words(self.sentence.value)
-        return GenerationSpec(
-            self.sentence.value,
-            scheduler=self.scheduler.value,
-            steps=self.steps.value,
-            guidance=self.guidance.value,
-            seed=self.seed.value,
-        )
+            validation.refuse_unknown_words(self.sentence.value, course_pipeline(self.pipe).new_words)
+        numbers = {name: getattr(self, name).value for name in ("scheduler", "steps", "guidance", "seed")}
+        return GenerationSpec(self.sentence.value, **numbers)
 
     def generate(self, _button=None) -> None:
         """Make the video and show it, or an error in one sentence."""
@@ -126,13 +127,3 @@ class Playground:
         rows = [self.words.values(), [self.sentence], [self.steps, self.guidance], [self.scheduler, self.seed]]
         rows += [[self.button, self.progress], [self.message], [self.result]]
         return widgets.VBox([widgets.HBox(list(row), layout={"flex_flow": "row wrap"}) for row in rows if row])
-
-
-def _dropdowns() -> dict[str, widgets.Dropdown]:
-    lists = {
-        "subject": cartoon.SUBJECTS, "action": cartoon.ACTIONS, "place": cartoon.PLACES, "style": cartoon.STYLES,
-    }  # fmt: skip
-    return {
-        name: widgets.Dropdown(options=options, value=getattr(FIRST, name), description=name)
-        for name, options in lists.items()
-    }

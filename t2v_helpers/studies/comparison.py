@@ -16,6 +16,7 @@ from itertools import pairwise, product
 
 import numpy as np
 import torch
+from scipy import stats
 from torch import Tensor
 
 from t2v_helpers import cartoon, metrics
@@ -24,7 +25,7 @@ from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.diffusion import grids, samplers
 from t2v_helpers.metrics.estimates import Measure, of_ratios, of_share
 from t2v_helpers.model import denoising
-from t2v_helpers.studies.study import Study
+from t2v_helpers.studies.study import Study, cells
 
 DETERMINISTIC = ("ddim", "pndm", "lms", "heun", "dpm++", "dpm++_2s", "unipc")
 NAMES = (*DETERMINISTIC, "ddpm")  # euler is ddim, and euler_a is ddpm, in units of sigma: tested
@@ -38,24 +39,14 @@ DRAWS = 2**31  # and up: the seeds of the noise that stochastic samplers add
 Predict = Callable[[Tensor, float], Tensor]
 
 
-# --- one run
+def fair_grid(name: str, calls: int, abar: Tensor, halt: float | None = None) -> grids.Grid:
+    """The same times for all: evenly spaced from the last training step to x_0, or to time `halt`, for `calls` calls.
 
-
-def steps_for(name: str, calls: int) -> int:
-    """The most steps for which a sampler calls the network at most `calls` times. ValueError: fewer than 2 calls.
-
-    heun calls twice per step but for the last, pndm once more than it has steps.
+    heun calls the network twice per step but for the last, pndm once more than it has steps. abar: alphas_cumprod
+    [train]. ValueError: fewer than 2 calls.
     """
     checking.whole("calls", calls, 2)
-    return {"heun": (calls + 1) // 2, "pndm": calls - 1}.get(name, calls)
-
-
-def fair_grid(name: str, calls: int, abar: Tensor, halt: float | None = None) -> grids.Grid:
-    """The same times for all: evenly spaced from the last training step to x_0, or to time `halt`.
-
-    abar: alphas_cumprod [train].
-    """
-    n, start = steps_for(name, calls), len(abar) - 1
+    n, start = {"heun": (calls + 1) // 2, "pndm": calls - 1}.get(name, calls), len(abar) - 1
     if halt is None:
         grid = grids.to_next(grids.timesteps(n, "trailing", len(abar)), abar)
     else:
@@ -81,9 +72,6 @@ def distance(x: Tensor, converged: Tensor) -> float:
     return float((x - converged).norm() / converged.norm())
 
 
-# --- one seed
-
-
 def prompt_of(seed: int) -> cartoon.Item:
     """The item of the cartoon world whose caption is the prompt of a seed."""
     return cartoon.item(SENTENCES, seed, split="all")
@@ -104,12 +92,12 @@ def line(pipe, seed: int, calls: Sequence[int] = CALLS, converged: int = CONVERG
 
 
 @torch.no_grad()
-def order_line(pipe, seed: int, calls: Sequence[int] = ORDER_CALLS, converged: int = ORDER_CONVERGED) -> dict:
+def order_line(pipe, seed: int) -> dict:
     """How far each deterministic sampler is from the solution at HALT, which is Heun's: {name: {calls: distance}}."""
     predict, eps, abar = start(pipe, seed)
-    target = arrive("heun", predict, eps, fair_grid("heun", converged, abar, HALT))
+    target = arrive("heun", predict, eps, fair_grid("heun", ORDER_CONVERGED, abar, HALT))
     found = {name: {} for name in DETERMINISTIC}
-    for name, n in product(DETERMINISTIC, calls):
+    for name, n in product(DETERMINISTIC, ORDER_CALLS):
         x = arrive(name, predict, eps, fair_grid(name, n, abar, HALT))
         found[name][str(n)] = round(distance(x, target), 7)
     return found
@@ -121,49 +109,38 @@ def start(pipe, seed: int) -> tuple[Predict, Tensor, Tensor]:
     return denoising.guided(pipe, spec), denoising.initial_latents(pipe, [spec]), pipe.scheduler.alphas_cumprod
 
 
-# --- the table
-
-
 def whole_line(pipe, seed: int) -> dict:
     """All measurements of a seed: the first ones have more."""
-    if seed >= FIRST:
-        return line(pipe, seed)
-    return line(pipe, seed, CALLS + MANY) | {"order": order_line(pipe, seed)}
+    more = {"order": order_line(pipe, seed)} if seed < FIRST else {}
+    return line(pipe, seed, CALLS + MANY if more else CALLS) | more
 
 
 def adherence(lines: list[dict], name: str, calls: int, label: str = metrics.ALL_FOUR) -> Measure:
     """The share of seeds whose video shows what was asked, with Wilson's interval. ValueError: not in the table."""
-    return of_share(metrics.digits_share([found[1] for found in _cells(lines, name, calls)], label))
+    found = cells(lines, "found", name, calls)
+    return of_share(metrics.digits_share([labels for _, labels in found], label))
 
 
 def error(lines: list[dict], name: str, calls: int) -> Measure:
     """The geometric mean of the distances, with its 95 % interval."""
-    return of_ratios([found[0] for found in _cells(lines, name, calls)])
-
-
-def _cells(lines: list[dict], name: str, calls: int) -> list[list]:
-    cells = [row["found"][name][str(calls)] for row in lines if str(calls) in row["found"].get(name, {})]
-    if not cells:
-        raise ValueError(f"the table has no {name!r} at {calls} calls: it has {', '.join(NAMES)} at {CALLS + MANY}.")
-    return cells
+    return of_ratios([distance for distance, _ in cells(lines, "found", name, calls)])
 
 
 def order_error(lines: list[dict], name: str, calls: int) -> Measure:
     """The geometric mean of the distances at HALT, with its 95 % interval."""
-    return of_ratios([row["order"][name][str(calls)] for row in lines if "order" in row])
+    return of_ratios(cells(lines, "order", name, calls))
 
 
 def order(lines: list[dict], name: str) -> float:
     """The order of convergence: minus the slope of the distance at HALT in a log-log plot."""
-    x = np.log([*ORDER_CALLS])
-    y = np.log([order_error(lines, name, n).value for n in ORDER_CALLS])
-    return -float(np.polyfit(x, y, 1)[0])
+    errors = [order_error(lines, name, n).value for n in ORDER_CALLS]
+    return -float(stats.linregress(np.log(ORDER_CALLS), np.log(errors)).slope)
 
 
 def summary(lines: list[dict]) -> str:
     """Adherence and distance of each sampler for each number of calls."""
-    found = [[f"{adherence(lines, x, n).value:.0%} {error(lines, x, n).value:.3f}" for n in CALLS] for x in NAMES]
-    return tables.aligned([("calls", *CALLS), *([name, *cells] for name, cells in zip(NAMES, found, strict=True))])
+    rows = ([x, *(f"{adherence(lines, x, n).value:.0%} {error(lines, x, n).value:.3f}" for n in CALLS)] for x in NAMES)
+    return tables.aligned([("calls", *CALLS), *rows])
 
 
 STUDY = Study(
@@ -173,6 +150,6 @@ STUDY = Study(
     seeds=SEEDS,
     hours=2.5,
     head=lambda pipe: {"frames": FRAMES, "converged": CONVERGED},
-    start=lambda pipe, *_: lambda seed: whole_line(pipe, seed),
+    row=whole_line,
     summary=summary,
 )

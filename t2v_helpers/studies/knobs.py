@@ -19,9 +19,10 @@ from scipy import stats
 from t2v_helpers import cartoon, metrics
 from t2v_helpers.core import checking, tables
 from t2v_helpers.core.records import GenerationSpec
+from t2v_helpers.metrics import power
 from t2v_helpers.metrics.estimates import Measure, of_share, of_values
 from t2v_helpers.model import generate, loading, validation
-from t2v_helpers.studies.study import Study
+from t2v_helpers.studies.study import Study, cells
 
 BASE = {"steps": 12, "guidance": loading.GUIDANCE["cartoon"], "frames": 8, "size": 64}
 GRID = {  # BASE is part of each
@@ -34,9 +35,6 @@ DRAWN = ("frames", "size")  # the knobs that could confuse the judge, too
 NUMBERS = ("flicker", "sharpness", "saturation")
 SEEDS = 32
 SENTENCES = 20_505  # the seed of the prompts, used nowhere else
-
-
-# --- one seed
 
 
 def item_of(seed: int, frames: int = BASE["frames"]) -> cartoon.Item:
@@ -83,10 +81,8 @@ def measured(frames: np.ndarray, asked: cartoon.Labels) -> dict:
 
 def drawn_labels(seed: int, knob: str, value: int) -> str:
     """`metrics.digits` of a drawing with that many frames, or reduced to that size and enlarged again."""
-    if knob == "frames":
-        return metrics.digits(item_of(seed, value).frames, item_of(seed).labels)
-    item = item_of(seed)
-    return metrics.digits(resized(resized(item.frames, value)), item.labels)
+    item = item_of(seed, value) if knob == "frames" else item_of(seed)
+    return metrics.digits(item.frames if knob == "frames" else resized(resized(item.frames, value)), item.labels)
 
 
 def resized(frames: np.ndarray, size: int = BASE["size"]) -> np.ndarray:
@@ -104,15 +100,17 @@ def saturation(frames: np.ndarray) -> float:
     return float(np.mean((top - bottom) / np.maximum(top, 1)))
 
 
-# --- the table
-
-
 def adherence(
     lines: list[dict], knob: str, value: float, label: str = metrics.ALL_FOUR, part: str = "found"
 ) -> Measure:
     """The share of seeds whose video shows what was asked, with Wilson's interval; part="drawn": of drawings."""
-    cells = _cells(lines, knob, value, part)
-    return of_share(metrics.digits_share([cell["labels"] if part == "found" else cell for cell in cells], label))
+    found = cells(lines, part, knob, value)
+    return of_share(metrics.digits_share([one["labels"] if part == "found" else one for one in found], label))
+
+
+def as_asked(lines: list[dict], knob: str, value: float) -> list[bool]:
+    """For each seed, whether the judge reads all four labels as asked."""
+    return [cell["labels"] == "1" * len(metrics.LABELS) for cell in cells(lines, "found", knob, value)]
 
 
 def mean(lines: list[dict], knob: str, value: float, name: str) -> Measure:
@@ -122,20 +120,10 @@ def mean(lines: list[dict], knob: str, value: float, name: str) -> Measure:
 
 def numbers(lines: list[dict], knob: str, value: float, name: str) -> list[float]:
     """One of NUMBERS for each seed. ValueError: it was not measured there."""
-    found = [cell.get(name) for cell in _cells(lines, knob, value)]
+    found = [cell.get(name) for cell in cells(lines, "found", knob, value)]
     if None in found:
         raise ValueError(f"{name!r} of {knob}={value} was not measured: there are {', '.join(NUMBERS)}.")
     return found
-
-
-def _cells(lines: list[dict], knob: str, value: float, part: str = "found") -> list:
-    cells = [row[part][knob][str(value)] for row in lines if str(value) in row.get(part, {}).get(knob, {})]
-    if not cells:
-        raise ValueError(f"the table has no {part!r} for {knob}={value}: it has {GRID.get(knob, ', '.join(GRID))}.")
-    return cells
-
-
-# --- what a knob costs, and when it is enough
 
 
 def video_flops(traces: Mapping, steps: int, frames: int, guidance: float) -> float:
@@ -149,10 +137,20 @@ def video_flops(traces: Mapping, steps: int, frames: int, guidance: float) -> fl
     return 2 * text + calls * unet + frames * vae
 
 
-def enough(values: Sequence[float], measures: Sequence[Measure], lowest: bool = False) -> float:
-    """The first of `values` whose interval overlaps that of the best measure: the highest, or the `lowest`."""
-    best = (min if lowest else max)(measures, key=lambda m: m.value)
-    return next(v for v, m in zip(values, measures, strict=True) if m.low <= best.high and m.high >= best.low)
+def against_best(found: Sequence[Sequence[float]], lowest: bool = False) -> np.ndarray:
+    """The p-value of each value of a knob against the best one, seed by seed: `power.p_values`, [values].
+
+    found: [values seeds], the same seeds in each row. The best has the highest mean, or the `lowest`.
+    ValueError: those of p_values.
+    """
+    found = np.asarray(found, float)
+    best = found[found.mean(axis=1).argmin() if lowest else found.mean(axis=1).argmax()]
+    return power.p_values(found, np.broadcast_to(best, found.shape))
+
+
+def enough(values: Sequence[float], found: Sequence[Sequence[float]], lowest: bool = False) -> float:
+    """The first of `values` that the paired test of `against_best` does not distinguish from the best at 5 %."""
+    return values[int((against_best(found, lowest) >= power.LEVEL).argmax())]
 
 
 def expected(values: Sequence[float], m: int) -> tuple[float, float]:
@@ -160,8 +158,9 @@ def expected(values: Sequence[float], m: int) -> tuple[float, float]:
     n = len(values)
     if n < 2:
         return -math.inf, math.inf
-    half = float(stats.t.ppf(0.975, n - 1)) * float(np.std(values, ddof=1)) * math.sqrt(1 / m + 1 / n)
-    return float(np.mean(values)) - half, float(np.mean(values)) + half
+    scale = np.std(values, ddof=1) * math.sqrt(1 / m + 1 / n)
+    low, high = stats.t.interval(0.95, n - 1, np.mean(values), scale)
+    return float(low), float(high)
 
 
 def summary(lines: list[dict]) -> str:
@@ -178,6 +177,6 @@ STUDY = Study(
     seeds=SEEDS,
     hours=0.5,
     head=lambda pipe: {"base": BASE, "scheduler": spec_of("", 0).scheduler},
-    start=lambda pipe, *_: lambda seed: line(pipe, seed),
+    row=line,
     summary=summary,
 )

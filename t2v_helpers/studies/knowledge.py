@@ -17,11 +17,11 @@ from torch import Tensor
 
 from t2v_helpers import cartoon, metrics
 from t2v_helpers.cartoon import grammar
-from t2v_helpers.core import tables
+from t2v_helpers.core import checking, tables
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.inside import attention_maps
 from t2v_helpers.model import denoising, generate, loading
-from t2v_helpers.studies.study import Study
+from t2v_helpers.studies.study import Study, cells
 
 SETTINGS = {"scheduler": "dpm++", "steps": 8, "guidance": loading.GUIDANCE["cartoon"], "frames": 8}
 SEEDS = 16
@@ -31,9 +31,6 @@ CONTROL = "is"  # a word for nothing visible
 NOTHING = "a video"  # known words that ask for nothing
 UNKNOWN = "zebra"
 SMALL = {"a", "an", "the", "is", "in", "on", "by", "as"}
-
-
-# --- what is asked
 
 
 @dataclass(frozen=True)
@@ -102,9 +99,6 @@ def spec_of(s: Sentence, prompt: str, negative: str = "") -> GenerationSpec:
     return GenerationSpec(prompt, negative_prompt=negative, seed=s.seed, **SETTINGS)
 
 
-# --- what is made
-
-
 def from_text(pipe, text: Tensor, spec: GenerationSpec) -> np.ndarray:
     """The video uint8 [f h w c] of text vectors [2 t d] (negative prompt first) instead of the spec's words."""
     *_, last = denoising.denoise(pipe, spec, text)
@@ -138,44 +132,35 @@ def line(pipe, seed: int) -> dict:
         first = generate.generate(pipe, spec_of(s, s.prompt)).frames
     videos = {"as it is": first} | made(pipe, s)
     changes = {part: change(first, videos[f"other {part}"]) for part in PARTS}
-    maps_of = heats(pipe, maps, s)
+    words = s.phrases | {"subject": s.labels.subject, CONTROL: CONTROL}
+    heats = {name: maps.of_word(pipe.tokenizer, s.prompt, phrase).numpy() for name, phrase in words.items()}
     return {
         "seed": seed,
         "prompt": s.prompt,
         "found": {way: read(video) for way, video in videos.items()},
         "change": {part: split(seen, s.labels) for part, seen in changes.items()},
         "ranks": {
-            name: {part: round(rank_correlation(heat.numpy(), seen), 3) for part, seen in changes.items()}
-            for name, heat in maps_of.items()
+            name: {part: round(rank_correlation(heat, seen), 3) for part, seen in changes.items()}
+            for name, heat in heats.items()
         },
     }
 
 
 def made(pipe, s: Sentence) -> dict[str, np.ndarray]:
     """Way -> the video uint8 [f h w c], for all ways but "as it is". Unknown words are intended here."""
+    asked = {way: (prompt, "") for way, prompt in wordings(s).items() if way != "as it is"}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "prompt has words unknown")
-        return _made(pipe, s)
-
-
-def _made(pipe, s: Sentence) -> dict[str, np.ndarray]:
-    asked = {way: (prompt, "") for way, prompt in wordings(s).items() if way != "as it is"}
-    videos = {way: generate.generate(pipe, spec_of(s, *words)).frames for way, words in asked.items()}
-    open_prompt, came = asked["without subject"][0], named(read(videos["without subject"])[0])
-    against = {"negative, said": (s.prompt, s.phrases["subject"]), "negative, open": (open_prompt, came)}
-    videos |= {way: generate.generate(pipe, spec_of(s, *words)).frames for way, words in against.items()}
-    return videos | {way: from_text(pipe, text, spec_of(s, s.prompt)) for way, text in texts(pipe, s).items()}
+        videos = {way: generate.generate(pipe, spec_of(s, *words)).frames for way, words in asked.items()}
+        open_prompt, came = asked["without subject"][0], named(read(videos["without subject"])[0])
+        against = {"negative, said": (s.prompt, s.phrases["subject"]), "negative, open": (open_prompt, came)}
+        videos |= {way: generate.generate(pipe, spec_of(s, *words)).frames for way, words in against.items()}
+        return videos | {way: from_text(pipe, text, spec_of(s, s.prompt)) for way, text in texts(pipe, s).items()}
 
 
 def read(video: np.ndarray) -> list[str]:
     """What the judge reads in a video uint8 [f 64 64 c]: [subject, action, place, style]."""
     return list(astuple(metrics.read(video[None])[0]))
-
-
-def heats(pipe, maps: attention_maps.Maps, s: Sentence) -> dict[str, Tensor]:
-    """Part or CONTROL -> the attention map [f 8 8] of its words."""
-    words = s.phrases | {"subject": s.labels.subject, CONTROL: CONTROL}
-    return {name: maps.of_word(pipe.tokenizer, s.prompt, phrase) for name, phrase in words.items()}
 
 
 def split(changed: np.ndarray, labels: cartoon.Labels) -> list[float]:
@@ -190,20 +175,20 @@ def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
     return float(stats.spearmanr(a.ravel(), b.ravel()).statistic)
 
 
-# --- the table
+def answers(lines: Sequence[dict], way: str, part: str, wanted: str = "labels") -> list[bool]:
+    """For each seed, whether `part` is read as asked after a way of changing; wanted="other": as in the other labels.
+
+    ValueError: an unknown way or part.
+    """
+    checking.one_of("part", part, PARTS)
+    asked = [getattr(getattr(sentence(found["seed"]), wanted), part) for found in lines]
+    seen = [labels[PARTS.index(part)] for labels in cells(lines, "found", way)]
+    return [a == b for a, b in zip(asked, seen, strict=True)]
 
 
 def share(lines: Sequence[dict], way: str, part: str, wanted: str = "labels") -> metrics.Share:
-    """How often `part` is read as asked after a way of changing; wanted="other": as in the other labels.
-
-    ValueError: an unknown way or part, or no lines.
-    """
-    if not lines or part not in PARTS or any(way not in found["found"] for found in lines):
-        known = ", ".join(lines[0]["found"]) if lines else "none, it has no lines"
-        raise ValueError(f"the table has no {part!r} for {way!r}: the parts are {', '.join(PARTS)}, the ways {known}.")
-    asked = [getattr(getattr(sentence(found["seed"]), wanted), part) for found in lines]
-    seen = [found["found"][way][PARTS.index(part)] for found in lines]
-    return metrics.Share.of(a == b for a, b in zip(asked, seen, strict=True))
+    """How often `answers` are true. ValueError: an unknown way or part, or no lines."""
+    return metrics.Share.of(answers(lines, way, part, wanted))
 
 
 def summary(lines: list[dict]) -> str:
@@ -219,6 +204,6 @@ STUDY = Study(
     seeds=SEEDS,
     hours=0.2,
     head=lambda pipe: {"settings": SETTINGS},
-    start=lambda pipe, *_: lambda seed: line(pipe, seed),
+    row=line,
     summary=summary,
 )

@@ -6,7 +6,6 @@ asked. For old sentences the judge reads all four labels. The judge has never se
 reads sepia drawings.
 """
 
-from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -31,28 +30,22 @@ ASKED = {"steps": 6, "frames": 8}
 CLIP_STREAM, OLD_STREAM, NEW_ASKED, OLD_ASKED = 20_701, 20_702, 20_703, 20_704  # seeds of sentences, used nowhere else
 
 
-# --- what it learns from
-
-
-def new_examples(pipe, count: int | None = None) -> finetune.Examples:
+def new_examples(pipe) -> finetune.Examples:
     """Sepia drawings with their captions; enlarged for a model of more pixels than the cartoon world's."""
-    clips = [sepia_word.clip(CLIP_STREAM, i, ASKED["frames"]) for i in range(count or CLIPS)]
+    clips = [sepia_word.clip(CLIP_STREAM, i, ASKED["frames"]) for i in range(CLIPS)]
     factor = loading.defaults(pipe).height // cartoon.SIZE
     videos = [np.repeat(np.repeat(frames, factor, axis=1), factor, axis=2) for frames, _, _ in clips]
     return finetune.Examples(finetune.encode(pipe, videos), finetune.read(pipe, [caption for _, caption, _ in clips]))
 
 
-def old_examples(pipe, count: int | None = None) -> finetune.Examples:
+def old_examples(pipe) -> finetune.Examples:
     """What the model makes of old sentences now: latents, never decoded."""
-    captions = [cartoon.item(OLD_STREAM, i, frames=1).caption for i in range(count or OLD)]
+    captions = [cartoon.item(OLD_STREAM, i, frames=1).caption for i in range(OLD)]
     latents = []
     for seed, caption in enumerate(captions):
         *_, last = denoising.denoise(pipe, GenerationSpec(caption, seed=seed, **ASKED))
         latents.append(last.latents.float().cpu())  # [1 c f h w]
     return finetune.Examples(torch.cat(latents), finetune.read(pipe, captions))
-
-
-# --- what is measured
 
 
 def new_prompt(seed: int) -> tuple[str, cartoon.Labels]:
@@ -81,13 +74,10 @@ def _measured(pipe, seed: int, prompt: str, asked: cartoon.Labels) -> dict:
     return {"distance": round(sepia_word.distance(frames), 2), "labels": metrics.digits(frames, asked)}
 
 
-# --- the table
-
-
-def line(pipe, k: int, before: Callable[[], dict], new: finetune.Examples, old: finetune.Examples) -> dict:
+def line(pipe, k: int) -> dict:
     """Training k of RUNS, measured at each of STEPS; afterwards the pipeline is what it was."""
-    run, found = RUNS[k], {"0": before()}
-    parameters = lora.add(pipe, run["rank"])
+    (new, old, before), run = shared(pipe), RUNS[k]
+    found, parameters = {"0": before}, lora.add(pipe, run["rank"])
     settings = finetune.Settings(steps=max(STEPS), old=run["old"])
     for step, _ in enumerate(finetune.train(pipe, parameters, new, old, settings), 1):
         if step in STEPS:
@@ -96,11 +86,10 @@ def line(pipe, k: int, before: Callable[[], dict], new: finetune.Examples, old: 
     return {"seed": k, "prompt": f"rank {run['rank']}, {run['old']:.0%} old", **run, "found": found}
 
 
-def start(pipe, *_) -> Callable[[int], dict]:
-    """`line` of a pipeline; what the trainings share is made once, when it is first needed."""
-    new, old = cache(lambda: new_examples(pipe)), cache(lambda: old_examples(pipe))
-    before = cache(lambda: measured(pipe))
-    return lambda k: line(pipe, k, before, new(), old())
+@cache
+def shared(pipe) -> tuple[finetune.Examples, finetune.Examples, dict]:
+    """What the trainings of an untouched pipeline have in common: both kinds of examples, and what it makes before."""
+    return new_examples(pipe), old_examples(pipe), measured(pipe)
 
 
 def sepia(found: list[dict]) -> Measure:
@@ -131,6 +120,6 @@ STUDY = Study(
     seeds=len(RUNS),
     hours=0.2,
     head=lambda pipe: {"asked": ASKED, "clips": CLIPS, "limit": sepia_word.LIMIT},
-    start=start,
+    row=line,
     summary=summary,
 )

@@ -4,139 +4,33 @@
     t2v bench --only vae judge  # these parts again, the others kept
     t2v bench --quick           # fewer prompts, wider intervals; prints, and writes nothing
 
-What is measured is declared once, in PARTS. Sharpness is the variance of the Laplacian in the subject's usual region,
-divided by that of a fresh render of the same sentence; reported is the geometric mean of the ratios.
+What is measured is declared once, in PARTS; how, in release_measures.py.
 """
 
 import argparse
 import json
 import re
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from tqdm import tqdm
 
-from t2v_helpers import cartoon, metrics
+from t2v_helpers import cartoon
 from t2v_helpers.cartoon import judge as judges
-from t2v_helpers.core import arguments, files, layout, paths, tables, video
-from t2v_helpers.core.records import GenerationSpec
-from t2v_helpers.inside import temporal
+from t2v_helpers.core import arguments, files, paths, tables, video
 from t2v_helpers.machine import doctor
 from t2v_helpers.machine.probe import in_threads
-from t2v_helpers.metrics.estimates import Bar, Measure, of_ratios, of_share, of_times, of_values
-from t2v_helpers.model import generate, loading
+from t2v_helpers.metrics.estimates import Bar, Measure
+from t2v_helpers.model import loading
+from t2v_helpers.studies import release_measures as measures
 from t2v_helpers.studies import study, unet_speed
 
 FOLDER = paths.BENCHMARKS
 CARDS = (paths.WEIGHTS / "MODEL_CARD.md", paths.PACKAGE / "cartoon" / "DATA_CARD.md")
-SEED = 20_261  # of the sentences and renders, used nowhere else
-CLOCK = "a robot is dancing in times square"
-GRAMMAR = {  # label -> least share, aim
-    "subject": (0.90, 0.98), "action": (0.85, 0.95), "place": (0.97, 0.99), "style": (0.95, 0.99),
-    "all four": (0.75, 0.92),
-}  # fmt: skip
-TEMPORAL = {  # variant -> the temporal layers that are off
-    "on": (),
-    "off": ("convolution", "attention"),
-    "only convolution": ("attention",),
-    "only attention": ("convolution",),
-}
-
-
-def measure_judge(renders: int) -> dict[str, Measure]:
-    """The judge's accuracy on fresh renders, undisturbed and disturbed: every label, and the weakest."""
-    found = {}
-    for way in metrics.DISTURBANCES:
-        counted = metrics.judge_accuracy(renders, SEED, way)
-        found |= {f"judge/{way}/{x}": of_share(counted[x]) for x in metrics.LABELS}
-        found[f"judge/{way}"] = of_share(min((counted[x] for x in metrics.LABELS), key=lambda share: share.share))
-    return found
-
-
-def measure_vae(vae, clips: int, seed: int = SEED) -> dict[str, Measure]:
-    """Fresh renders, encoded and decoded: PSNR of each clip, and what the judge reads in the result."""
-    ratios, seen, asked = [], [], []
-    for items in _chunks([cartoon.item(seed, i, split="all") for i in range(clips)], 8, "VAE"):
-        frames = np.stack([item.frames for item in items])
-        back = reconstruct(vae, frames)
-        ratios += [metrics.psnr(a, b) for a, b in zip(frames, back, strict=True)]
-        seen += metrics.read(back)
-        asked += [item.labels for item in items]
-    counted = metrics.adherence(seen, asked)
-    return {"vae/psnr": of_values(ratios), **{f"vae/{x}": of_share(counted[x]) for x in (*metrics.LABELS, "all four")}}
-
-
-@torch.inference_mode()
-def reconstruct(vae, frames: np.ndarray) -> np.ndarray:
-    """Frames uint8 [b f h w c], encoded to the mode of their latents and decoded: the same shape."""
-    x = layout.fold_frames(layout.to_float(torch.from_numpy(frames))).to(vae.device, vae.dtype)  # [(b f) c h w]
-    back = vae.decode(vae.encode(x).latent_dist.mode()).sample
-    return layout.to_uint8(layout.unfold_frames(back.float().cpu(), len(frames))).numpy()
-
-
-def measure_prompts(pipe, prompts: int, split: str, batch_size: int = 8, steps: int = 25) -> tuple[dict, dict]:
-    """Videos of `prompts` sentences of a split, read by the judge: (measures, right answers by word)."""
-    part = "held_out" if split == "held_out" else "grammar"
-    items = [cartoon.item(SEED, i, split=split) for i in range(prompts)]
-    seen, ratios = [], []
-    for chunk in _chunks(list(enumerate(items)), batch_size, part):
-        specs = [GenerationSpec(prompt=item.caption, seed=i, scheduler="dpm++", steps=steps) for i, item in chunk]
-        videos = [made.frames for made in generate.generate_batch(pipe, specs, batch_size)]
-        seen += metrics.read(np.stack(videos))
-        ratios += [metrics.sharpness_ratio(video, item) for video, (_, item) in zip(videos, chunk, strict=True)]
-    asked = [item.labels for item in items]
-    counted, control = metrics.adherence(seen, asked), metrics.adherence(seen, metrics.shuffled(asked))
-    found = {f"{part}/{x}": of_share(counted[x]) for x in (*metrics.LABELS, metrics.ALL_FOUR)}
-    found |= {f"{part}/control": of_share(control[metrics.ALL_FOUR]), f"{part}/sharpness": of_ratios(ratios)}
-    return found, by_word(seen, asked)
-
-
-def by_word(seen: list[cartoon.Labels], asked: list[cartoon.Labels]) -> dict[str, dict[str, list[int]]]:
-    """label -> word -> [how often it was read right, how often it was asked]."""
-    table = {label: {} for label in metrics.LABELS}
-    for s, a in zip(seen, asked, strict=True):
-        for label in metrics.LABELS:
-            count = table[label].setdefault(getattr(a, label), [0, 0])
-            count[0] += getattr(s, label) == getattr(a, label)
-            count[1] += 1
-    return {label: dict(sorted(words.items())) for label, words in table.items()}
-
-
-def measure_timings(pipe, model: str, repeats: int = 3, steps: int = 25) -> dict[str, Measure]:
-    """Seconds of a warm video of 16 frames, of a first video in a new Python, and of `import t2v_helpers`."""
-    spec = GenerationSpec(prompt=CLOCK, steps=steps, frames=16)
-    generate.generate(pipe, spec)
-    first = (
-        "import sys; from t2v_helpers.model import generate, loading; "
-        "from t2v_helpers.core.records import GenerationSpec; "
-        f"generate.generate(loading.load(sys.argv[1], quiet=True), GenerationSpec({CLOCK!r}, steps={steps}))"
-    )
-    inside = "import time; t = time.perf_counter(); import t2v_helpers; print(time.perf_counter() - t)"
-    return {
-        "timings/video": of_times([_seconds(lambda: generate.generate(pipe, spec)) for _ in range(repeats)]),
-        "timings/first video": of_times([_seconds(lambda: study.in_new_python(first, model)) for _ in range(repeats)]),
-        "timings/import": of_times([float(study.in_new_python(inside)) for _ in range(repeats)]),
-    }
-
-
-def measure_temporal(pipe, seeds: int, steps: int = 12) -> dict[str, Measure]:
-    """Flicker and the action read, for the same seeds with temporal layers on, off, and each kind alone."""
-    items = [cartoon.item(SEED, i, split="all") for i in range(seeds)]
-    specs = [GenerationSpec(item.caption, seed=i, steps=steps) for i, item in enumerate(items)]
-    found = {"temporal/drawings/flicker": of_values([metrics.flicker(item.frames) for item in items])}
-    for way, off in tqdm(TEMPORAL.items(), desc="temporal", unit="variant"):
-        with temporal.temporal_layers_off(pipe.unet, off):
-            videos = [made.frames for made in generate.generate_batch(pipe, specs)]
-        counted = metrics.adherence(metrics.read(np.stack(videos)), [item.labels for item in items])
-        found[f"temporal/{way}/flicker"] = of_values([metrics.flicker(video) for video in videos])
-        found[f"temporal/{way}/action"] = of_share(counted["action"])
-    return found
+BARS = study.bars()  # what is reported, and what it must reach: bars.json
 
 
 # --- what is measured
@@ -161,64 +55,38 @@ class Count:
 class Part:
     """A part of the benchmark.
 
-    measure(pipe, options): (measures by name, right answers by word). bars: name -> bar of what is reported. count: the
-    option that says how many. weights(model): the hash of what is measured.
+    measure(pipe, options): (measures by name, right answers by word). count: the option that says how many.
+    weights(model): the hash of what is measured.
     """
 
     measure: Callable[[Any, argparse.Namespace], tuple[dict[str, Measure], dict]]
-    bars: dict[str, Bar]
     count: Count | None = None
     weights: Callable[[str], str] = loading.weights_of
 
 
 PARTS = {
     "judge": Part(
-        measure=lambda pipe, options: (measure_judge(options.renders), {}),
-        bars={
-            f"judge/{way}": Bar(f"judge on fresh renders, {way}: weakest label", "%", 0.99)
-            for way in metrics.DISTURBANCES
-        },
-        count=Count("renders", 1000, 200, "fresh renders for the judge, for each disturbance"),
+        lambda pipe, options: (measures.measure_judge(options.renders), {}),
+        Count("renders", 1000, 200, "fresh renders for the judge, for each disturbance"),
         weights=lambda model: files.sha256(judges.WEIGHTS),
     ),
     "vae": Part(
-        measure=lambda pipe, options: (measure_vae(pipe.vae, options.clips), {}),
-        bars={"vae/psnr": Bar("VAE on fresh renders: PSNR", "dB", 25, 29)}
-        | {f"vae/{x}": Bar(f"judge on reconstructions: {x}", "%", 0.97, 0.99) for x in metrics.LABELS},
-        count=Count("clips", 256, 32, "fresh renders for the VAE"),
+        lambda pipe, options: (measures.measure_vae(pipe.vae, options.clips), {}),
+        Count("clips", 256, 32, "fresh renders for the VAE"),
     ),
     "grammar": Part(
-        measure=lambda pipe, options: measure_prompts(pipe, options.prompts, "all", options.batch),
-        bars={
-            **{f"grammar/{x}": Bar(f"prompts from the grammar: {x}", "%", *GRAMMAR[x]) for x in GRAMMAR},
-            "grammar/control": Bar("shuffled captions, the control: all four", "%", 0.02, below=True),
-            "grammar/sharpness": Bar("sharpness of the subject, against renders", "x", 0.5, 0.9),
-        },
-        count=Count("prompts", 512, 32, "sentences from the grammar"),
+        lambda pipe, options: measures.measure_prompts(pipe, options.prompts, "all", options.batch),
+        Count("prompts", 512, 32, "sentences from the grammar"),
     ),
     "held_out": Part(
-        measure=lambda pipe, options: measure_prompts(pipe, options.held_out, "held_out", options.batch),
-        bars={"held_out/all four": Bar("held-out combinations: all four", "%", 0.60, 0.85)},
-        count=Count("held_out", 128, 16, "sentences of held-out combinations"),
+        lambda pipe, options: measures.measure_prompts(pipe, options.held_out, "held_out", options.batch),
+        Count("held_out", 128, 16, "sentences of held-out combinations"),
     ),
-    "timings": Part(
-        measure=lambda pipe, options: (measure_timings(pipe, options.model), {}),
-        bars={
-            "timings/video": Bar("a video of 16 frames in 25 steps", "s", 8, below=True),
-            "timings/first video": Bar("first video, from the start of Python", "s", 15, below=True),
-            "timings/import": Bar("import t2v_helpers", "s", 0.1, below=True),
-        },
-    ),
-    "unet": Part(
-        measure=lambda pipe, options: (unet_speed.measure_unet(pipe.unet), {}),
-        bars=unet_speed.BARS,
-    ),
+    "timings": Part(lambda pipe, options: (measures.measure_timings(pipe, options.model), {})),
+    "unet": Part(lambda pipe, options: (unet_speed.measure_unet(pipe.unet), {})),
     "temporal": Part(
-        measure=lambda pipe, options: (measure_temporal(pipe, options.seeds), {}),
-        bars={"temporal/drawings/flicker": Bar("flicker of drawings of those prompts", "%")}
-        | {f"temporal/{way}/flicker": Bar(f"flicker, temporal layers {way}", "%") for way in TEMPORAL}
-        | {f"temporal/{way}/action": Bar(f"action as asked, temporal layers {way}", "%") for way in TEMPORAL},
-        count=Count("seeds", 32, 4, "videos of each variant of the temporal layers"),
+        lambda pipe, options: (measures.measure_temporal(pipe, options.seeds), {}),
+        Count("seeds", 32, 4, "videos of each variant of the temporal layers"),
     ),
 }
 
@@ -371,25 +239,11 @@ def add_options(p: argparse.ArgumentParser) -> argparse.ArgumentParser:
     return p
 
 
-def _measured(results: dict) -> Iterator[tuple[Bar, Measure]]:
+def _measured(results: dict) -> list[tuple[Bar, Measure]]:
     found = {name: m for part in results.values() for name, m in part["measures"].items()}
-    for part in PARTS.values():
-        for name, bar in part.bars.items():
-            if name in found:
-                yield bar, Measure(**found[name])
+    return [(bar, Measure(**found[name])) for name, bar in BARS.items() if name in found]
 
 
 def _stored(folder: Path) -> dict[str, dict]:
     path = folder / "results.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-
-
-def _chunks(things: list, size: int, what: str) -> Iterator[list]:
-    for start in tqdm(range(0, len(things), size), desc=what, unit="batch"):
-        yield things[start : start + size]
-
-
-def _seconds(work: Callable) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+    return files.read_json(path) if path.exists() else {}

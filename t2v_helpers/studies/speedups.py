@@ -30,9 +30,10 @@ from t2v_helpers.inside.feature_reuse import Shortcuts
 from t2v_helpers.machine import doctor
 from t2v_helpers.machine.device import peak_memory
 from t2v_helpers.machine.probe import in_threads
+from t2v_helpers.metrics import power
 from t2v_helpers.metrics.estimates import Measure, of_median, of_share, of_times, of_values
 from t2v_helpers.model import denoising, generate, loading, validation
-from t2v_helpers.studies.study import Study, in_new_python
+from t2v_helpers.studies.study import Study, cells, in_new_python
 
 PLAIN = "as it is"
 SEEDS, TIMED = 24, 12
@@ -56,9 +57,6 @@ class Option:
     shortcuts: Shortcuts | None = None
 
 
-# --- ways
-
-
 @contextmanager
 def _other_slicing(pipe, spec) -> Iterator[None]:
     """The VAE frame by frame or all frames at once: the opposite of how the model is loaded."""
@@ -77,14 +75,7 @@ def _kept_text(pipe, spec) -> Iterator[None]:
         yield
 
 
-@cache
-def _ours(theirs: torch.nn.Module) -> unet.UNet3D:
-    return unet.from_diffusers(theirs)
-
-
-@cache
-def _compiled(theirs: torch.nn.Module):
-    return torch.compile(theirs)
+_ours, _compiled = cache(unet.from_diffusers), cache(torch.compile)
 
 
 @cache
@@ -108,9 +99,7 @@ OPTIONS = {
         Option("VAE slicing switched", _other_slicing, exact=True),
         Option("Conv3d as Conv2d", lambda pipe, _: temporal.conv2d_on_a_view(pipe.unet), exact=True),
         Option("torch.compile", lambda pipe, _: pipe.using(unet=_compiled(pipe.unet)), exact=True),
-        Option(
-            "the course's UNet", lambda pipe, _: pipe.using(unet=_ours(pipe.unet)), exact=True, shortcuts=Shortcuts()
-        ),
+        Option("the course's UNet", lambda pipe, _: pipe.using(unet=_ours(pipe.unet)), True, shortcuts=Shortcuts()),
         Option("text kept", _kept_text, exact=True),
         *(_shortcut(reuse) for reuse in (2, 3, 5)),
         *(_shortcut(guided_above=t) for t in (300, 500, 700)),
@@ -118,9 +107,6 @@ OPTIONS = {
         *(_shortcut(*both) for both in ((2, 500), (3, 300), (3, 500), (5, 500))),
     )
 }
-
-
-# --- one video
 
 
 def item_of(seed: int) -> cartoon.Item:
@@ -173,25 +159,25 @@ def alone_here(model: str, device: str, name: str) -> str:
     return json.dumps({"first": round(first, 3), "peak_mib": round(peak.mib, 1)})
 
 
-# --- the table
-
-
-def line(pipe, seed: int, model: str, device: str) -> dict:
-    """Each option for one seed: {"seed", "prompt", "found": {option: `cell`}}; for seed 0 with `alone`.
-
-    model, device: what the pipeline was loaded with.
-    """
+def line(pipe, seed: int) -> dict:
+    """Each option for one seed: {"seed", "prompt", "found": {option: `cell`}}; for seed 0 with `alone`."""
     spec, found, wanted = spec_of(seed), {}, None
-    for option in OPTIONS.values():
-        if seed < TIMED or not option.exact or option.what == PLAIN:
+    warm_up(pipe)
+    for name, option in OPTIONS.items():
+        if seed < TIMED or not option.exact or name == PLAIN:
             frames, seconds = made(pipe, option, spec)
             wanted = frames if wanted is None else wanted  # PLAIN is the first
-            found[option.what] = cell(pipe, seed, wanted, frames)
-            if seed < TIMED:
-                found[option.what]["seconds"] = round(seconds, 4)
-            if seed == 0:
-                found[option.what] |= alone(model, device, option.what)
+            found[name] = cell(pipe, seed, wanted, frames)
+            found[name] |= {"seconds": round(seconds, 4)} if seed < TIMED else {}
+            found[name] |= {} if seed else alone(pipe.name_or_path, str(pipe.execution_device), name)
     return {"seed": seed, "prompt": spec.prompt, "found": found}
+
+
+@cache
+def warm_up(pipe) -> None:
+    """Run every option once, since later runs take less time."""
+    for option in OPTIONS.values():
+        made(pipe, option, spec_of(0))
 
 
 def cell(pipe, seed: int, wanted: np.ndarray, frames: np.ndarray) -> dict:
@@ -208,33 +194,14 @@ def cell(pipe, seed: int, wanted: np.ndarray, frames: np.ndarray) -> dict:
     }
 
 
-def start(pipe, model: str, device: str) -> Callable[[int], dict]:
-    """`line` of a pipeline that has run every option once, since later runs take less time."""
-    warm = cache(lambda: [made(pipe, option, spec_of(0)) for option in OPTIONS.values()])
-
-    def warm_line(seed: int) -> dict:
-        warm()
-        return line(pipe, seed, model, device)
-
-    return warm_line
-
-
 def _machine(pipe) -> str:
     seen = doctor.look()
     return f"{seen.cpu}, {in_threads(seen.threads)}, torch {torch.__version__}, on {seen.device_name or pipe.device}"
 
 
-def cells(lines: list[dict], name: str) -> list[dict]:
-    """The cells of an option, seed by seed. ValueError: the table has no such option."""
-    found = [row["found"][name] for row in lines if name in row["found"]]
-    if not found:
-        raise ValueError(f"the table has no {name!r}: it has {', '.join(lines[0]['found'])}.")
-    return found
-
-
 def seconds(lines: list[dict], name: str) -> Measure:
     """Seconds a video: the median of the TIMED seeds, with the fastest and the slowest."""
-    return of_times([found["seconds"] for found in cells(lines, name) if "seconds" in found])
+    return of_times([found["seconds"] for found in cells(lines, "found", name) if "seconds" in found])
 
 
 def times_faster(lines: list[dict], name: str) -> Measure:
@@ -245,28 +212,40 @@ def times_faster(lines: list[dict], name: str) -> Measure:
 
 def adherence(lines: list[dict], name: str) -> Measure | None:
     """The share of seeds whose four labels are all read as asked, with Wilson's interval (None: not judged)."""
-    found = [one["as_asked"] for one in cells(lines, name)]
+    found = [one["as_asked"] for one in cells(lines, "found", name)]
     return None if None in found else of_share(metrics.Share.of(found))
+
+
+def pairs(lines: list[dict], name: str) -> power.Pairs:
+    """PLAIN's videos as asked, and the option's, for the seeds that have both. ValueError: not judged."""
+    both = [row["found"] for row in lines if name in row["found"]]
+    plain, option = ([found[way]["as_asked"] for found in both] for way in (PLAIN, name))
+    if None in plain:
+        raise ValueError("the table is not of the cartoon world, so no option can be chosen: look at the videos.")
+    return power.Pairs.of(plain, option)
+
+
+def worse(lines: list[dict], name: str) -> bool:
+    """Whether McNemar's exact test shows, at 5 %, that fewer seeds are as asked than as PLAIN."""
+    found = pairs(lines, name)
+    return found.lost > found.won and found.differ
 
 
 def psnr(lines: list[dict], name: str) -> Measure | None:
     """PSNR against PLAIN's video in dB, the mean over the seeds with its interval; None if all videos are equal."""
-    found = [one["psnr"] for one in cells(lines, name) if one["psnr"] is not None]
+    found = [one["psnr"] for one in cells(lines, "found", name) if one["psnr"] is not None]
     return of_values(found) if found else None
 
 
 def largest(lines: list[dict], name: str) -> int:
     """The largest difference from PLAIN's videos, of 255 grey levels."""
-    return max(one["largest"] for one in cells(lines, name))
+    return max(one["largest"] for one in cells(lines, "found", name))
 
 
 def fastest(lines: list[dict]) -> str:
-    """The fastest option for loading.load whose adherence is not below PLAIN's interval. ValueError: not judged."""
-    plain = adherence(lines, PLAIN)
-    if plain is None:
-        raise ValueError("the table is not of the cartoon world, so no option can be chosen: look at the videos.")
-    shares = {name: adherence(lines, name).value for name, option in OPTIONS.items() if option.shortcuts}
-    return min((name for name in shares if shares[name] >= plain.low), key=lambda name: seconds(lines, name).value)
+    """The fastest option for loading.load that is not `worse` than PLAIN. ValueError: not judged."""
+    good = [name for name, option in OPTIONS.items() if option.shortcuts and not worse(lines, name)]
+    return min(good, key=lambda name: seconds(lines, name).value)
 
 
 def text(lines: list[dict]) -> str:
@@ -276,7 +255,7 @@ def text(lines: list[dict]) -> str:
 
 
 def _row(lines: list[dict], name: str) -> list[str]:
-    ratio, share, first = times_faster(lines, name), adherence(lines, name), cells(lines, name)[0]
+    ratio, share, first = times_faster(lines, name), adherence(lines, name), cells(lines, "found", name)[0]
     noise = psnr(lines, name)
     return [
         name,
@@ -297,7 +276,7 @@ STUDY = Study(
     seeds=SEEDS,
     hours=0.5,
     head=lambda pipe: {"model": pipe.model_name, "machine": _machine(pipe)},
-    start=start,
+    row=line,
     summary=text,
     judged=False,
 )

@@ -14,13 +14,17 @@ import pkgutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from t2v_helpers.core import arguments, checking, files, paths, tables
+from t2v_helpers.metrics.estimates import Bar
 from t2v_helpers.model import loading
 
 ALL = "all"
@@ -31,9 +35,8 @@ class Study:
     """A study, declared.
 
     name, asks: its name and its question. file: its table in benchmarks/. seeds: the number of rows; hours: roughly, on
-    two CPU threads. head(pipe): the settings, as JSON. start(pipe, model, device): a function from a seed to its row, a
-    dict with "seed", "prompt" and "found"; model and device are what the pipeline was loaded with. summary(rows): text.
-    judged: the judge reads the videos, so the model must be of the cartoon world.
+    two CPU threads. head(pipe): the settings, as JSON. row(pipe, seed): a dict with "seed", "prompt" and "found".
+    summary(rows): text. judged: the judge reads the videos, so the model must be of the cartoon world.
     """
 
     name: str
@@ -42,7 +45,7 @@ class Study:
     seeds: int
     hours: float
     head: Callable[[Any], dict]
-    start: Callable[[Any, str, str], Callable[[int], dict]]
+    row: Callable[[Any, int], dict]
     summary: Callable[[list[dict]], str]
     judged: bool = True
 
@@ -56,17 +59,11 @@ class Study:
         """The committed table."""
         return paths.BENCHMARKS / self.file
 
-    def make(
-        self,
-        pipe,
-        seeds: Iterable[int] | None = None,
-        table: Path | None = None,
-        model: str | Path = "cartoon",
-        device: str = "auto",
-    ) -> Path:
+    def make(self, pipe, seeds: Iterable[int] | None = None, table: Path | None = None, model="cartoon") -> Path:
         """Add the row of every seed that the table lacks (None: all seeds, the committed table); return the table.
 
-        Errors: ValueError (not such a table, or one of other weights or settings), those of `files.check_target`.
+        model: what the pipeline was loaded from. Errors: ValueError (not such a table, or one of other weights or
+        settings), those of `files.check_target`.
         """
         table = table or self.table
         files.check_target(table)
@@ -75,10 +72,9 @@ class Study:
         if about != head:
             raise ValueError(f"{table} was measured with {about}, and this is {head}: move it away to begin anew.")
         done = {row["seed"] for row in rows}
-        row_of = self.start(pipe, str(model), device)
         missing = [seed for seed in (range(self.seeds) if seeds is None else seeds) if seed not in done]
         for seed in tqdm(missing, desc=self.name, unit="seed"):
-            rows = sorted([*rows, row_of(seed)], key=lambda row: row["seed"])
+            rows = sorted([*rows, self.row(pipe, seed)], key=lambda row: row["seed"])
             files.write_text(table, "\n".join(map(json.dumps, [head, *rows])) + "\n")
         return table
 
@@ -93,32 +89,45 @@ class Study:
     def _read(self, table: Path) -> list[dict]:
         if not table.exists():
             raise FileNotFoundError(f"{table} does not exist: make it with `{self.command}`, which takes hours.")
-        texts = table.read_text(encoding="utf-8").splitlines()
-        head, *rows = [_parsed(table, n, text) for n, text in enumerate(texts, 1)] or [{}]
-        if "weights" not in head:
-            raise ValueError(f"{table} is not a table of `{self.command}`: use another name.")
-        for n, row in enumerate(rows, 2):
-            if not {"seed", "prompt", "found"} <= row.keys() or not isinstance(row["found"], dict):
+        rows = []
+        for n, text in enumerate(table.read_text(encoding="utf-8").splitlines(), 1):
+            try:
+                rows.append(files.parse_json(text))
+            except ValueError as error:
+                how = "delete that line, and its seed is measured again" if n > 1 else "use another name"
+                raise ValueError(f"line {n} of {table} is damaged ({error}): {how}.") from error
+            if n > 1 and not ({"seed", "prompt"} <= rows[-1].keys() and isinstance(rows[-1].get("found"), dict)):
                 raise ValueError(f"line {n} of {table} is not a row: delete it, then resume with `{self.command}`.")
-        return [head, *rows]
-
-
-def _parsed(table: Path, n: int, text: str) -> dict:
-    try:
-        return dict(json.loads(text))
-    except (ValueError, TypeError) as error:
-        how = "delete that line, and its seed is measured again" if n > 1 else "use another name"
-        raise ValueError(f"line {n} of {table} is damaged ({error}): {how}.") from error
+        if not rows or "weights" not in rows[0]:
+            raise ValueError(f"{table} is not a table of `{self.command}`: use another name.")
+        return rows
 
 
 def studies() -> dict[str, Study]:
     """Every study of this folder, by name."""
-    folder = __package__, Path(__file__).parent
-    modules = [importlib.import_module(f"{folder[0]}.{found.name}") for found in pkgutil.iter_modules([folder[1]])]
+    found = pkgutil.iter_modules([str(paths.PACKAGE / "studies")], f"{__package__}.")
+    modules = [importlib.import_module(module.name) for module in found]
     return {module.STUDY.name: module.STUDY for module in modules if hasattr(module, "STUDY")}
 
 
-# --- what studies need
+def bars(part: str = "") -> dict[str, Bar]:
+    """Name -> bar of what `make bench` reports, in its order; of one part ("unet") or of all."""
+    found = files.read_json(paths.PACKAGE / "studies" / "bars.json")
+    return {name: Bar(**bar) for name, bar in found.items() if name.startswith(part)}
+
+
+def cells(rows: Iterable[dict], *place: Any) -> list:
+    """row[a][b] ... for the place a, b ... in every row that has it. ValueError: no row has, or there are none."""
+    found, rows = [], list(rows)
+    for row in rows:
+        with suppress(KeyError):
+            found.append(reduce(getitem, map(str, place), row))
+    if not found:
+        *above, last = place
+        known = cells(rows, *above)[0] if rows else ["no rows"]
+        where = f" in {' '.join(map(str, above))}" if above else ""
+        raise ValueError(f"the table has no {last!r}{where}: it has {', '.join(known)}.")
+    return found
 
 
 def cartoon_pipeline(model: str, device: str = "auto"):
@@ -139,24 +148,20 @@ def in_new_python(code: str, *words: str) -> str:
     return done.stdout
 
 
-# --- the command
-
-
 def overview() -> str:
     """Every study in a line: its name, what it asks, rows done, and hours on two CPU threads."""
-    rows = [(one.name, one.asks, _done(one), f"{one.hours:g}") for one in studies().values()]
-    return tables.aligned([("study", "what it asks", "rows", "hours"), *rows])
-
-
-def _done(study: Study) -> str:
-    return f"{len(study.load()) if study.table.exists() else 0} of {study.seeds}"
+    rows = [("study", "what it asks", "rows", "hours")]
+    for one in studies().values():
+        done = len(one.load()) if one.table.exists() else 0
+        rows.append((one.name, one.asks, f"{done} of {one.seeds}", f"{one.hours:g}"))
+    return tables.aligned(rows)
 
 
 def run(study: Study, model: str, device: str, seeds: int | None = None, table: Path | None = None) -> str:
     """Resume a study for seeds 0, 1 ... and return its summary. Errors: of loading.load, and of Study.make."""
     count = checking.whole("--seeds", study.seeds if seeds is None else seeds, 1, study.seeds)
     pipe = cartoon_pipeline(model, device) if study.judged else loading.load(model, device, quiet=True)
-    return study.summary(study.load(study.make(pipe, range(count), table, model, device)))
+    return study.summary(study.load(study.make(pipe, range(count), table, model)))
 
 
 def main(words: list[str] | None = None) -> int:
@@ -167,7 +172,7 @@ def main(words: list[str] | None = None) -> int:
     p.add_argument("--seeds", type=arguments.whole(), help="how many rows: seeds 0, 1, 2 ... (all)")
     p.add_argument("--table", type=arguments.path, help="the file (the committed table in benchmarks/)")
     p.add_argument("--model", default="cartoon", help="cartoon or a folder; for speedups also modelscope (%(default)s)")
-    p.add_argument("--device", default="auto", help="auto, cpu, cuda (also for ROCm) or cuda:1")
+    arguments.add(p, "device")
     asked = p.parse_args(words)
     if asked.name is None:
         print(overview())

@@ -10,86 +10,75 @@ kept" does that once, before the first step.
 """
 
 import sys
-import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from math import isqrt
 
 import torch
 from torch import Tensor, nn
+from torch.utils.benchmark import timer
 
 from t2v_helpers.core import arguments
 from t2v_helpers.core.model_names import CHOICES
 from t2v_helpers.inside import feature_reuse, temporal, unet
-from t2v_helpers.metrics.estimates import Bar, Measure, of_ratios, of_times
+from t2v_helpers.metrics.estimates import Measure, of_ratios, of_times
 from t2v_helpers.model import loading
+from t2v_helpers.studies import study
 
-BARS = {
-    "unet/diffusers": Bar("a guided step of 16 frames: diffusers' UNet", "ms"),
-    "unet/ours": Bar("a guided step of 16 frames: the course's UNet", "ms"),
-    "unet/kept": Bar("a guided step of 16 frames: the course's UNet, text kept", "ms"),
-    "unet/ratio": Bar("the course's UNet against diffusers': time of a step", "x", 1.0, below=True),
-    "unet/Conv3d": Bar("of it, convolutions along time: Conv3d", "ms"),
-    "unet/Conv2d": Bar("of it, convolutions along time: Conv2d on a view", "ms"),
-    "unet/text for each frame": Bar("of it, keys and values of the text: for each frame", "ms"),
-    "unet/text for each video": Bar("of it, keys and values of the text: for each video", "ms"),
-}
-TOKENS = 24
+BARS = study.bars("unet")
 
 
 @torch.inference_mode()
 def measure_unet(theirs: nn.Module, repeats: int = 20, frames: int = 16) -> dict[str, Measure]:
-    """Times of a UNet3DConditionModel and of the course's UNet with the same weights, for a guided step (batch of two).
+    """Times of a UNet3DConditionModel and of the course's UNet with the same weights, for a guided step.
 
+    diffusers reads the noise as a batch of two; ours reads it once, beside both texts: see unet.UNet3D.forward.
     Medians, with the fastest and the slowest; the ratio is the geometric mean over the rounds, with its interval.
     """
     ours, keeps = unet.from_diffusers(theirs), unet.from_diffusers(theirs)
     x_t, text = step_inputs(theirs, frames)
     runs = {
         "diffusers": lambda: theirs(x_t, 500, text),
-        "ours": lambda: ours(x_t, 500, text),
-        "kept": lambda: keeps(x_t, 500, text),
+        "ours": lambda: ours(x_t[:1], 500, text),
+        "kept": lambda: keeps(x_t[:1], 500, text),
         **conv_runs(ours, x_t, text),
         **text_runs(ours, text, frames),
     }
     with feature_reuse.text_kept(keeps, text):
-        seconds = in_turns(runs, repeats)
-    ratios = [a / b for a, b in zip(seconds["ours"], seconds["diffusers"], strict=True)]
-    return {f"unet/{name}": of_times(found) for name, found in seconds.items()} | {"unet/ratio": of_ratios(ratios)}
+        return {f"unet/{name}": found for name, found in _times(runs, repeats, "ours", "diffusers").items()}
 
 
 @torch.inference_mode()
-def measure_conv(theirs: nn.Module, repeats: int = 10, frames: int = 16) -> dict[str, Measure]:
+def measure_conv(theirs: nn.Module, repeats: int = 10, frames: int = 16) -> tuple[dict[str, Measure], float]:
     """A guided step of a UNet3DConditionModel, unchanged ("Conv3d") and with temporal.conv2d_on_a_view ("Conv2d").
 
-    "ratio" is the time of the second over that of the first. The results differ only by rounding: conv_difference.
+    "ratio" is the time of the second over that of the first. The float is the largest difference between their results,
+    relative to the largest value: they differ only by rounding.
     """
-    seconds = in_turns(_both_convs(theirs, frames), repeats)
-    ratios = [a / b for a, b in zip(seconds["Conv2d"], seconds["Conv3d"], strict=True)]
+    x_t, text = step_inputs(theirs, frames)
+
+    def on_a_view() -> Tensor:
+        with temporal.conv2d_on_a_view(theirs):
+            return theirs(x_t, 500, text).sample
+
+    runs = {"Conv3d": lambda: theirs(x_t, 500, text).sample, "Conv2d": on_a_view}
+    wanted, found = (run().float() for run in runs.values())
+    off = (found - wanted).abs().max() / wanted.abs().max()
+    return _times(runs, repeats, "Conv2d", "Conv3d"), float(off)
+
+
+def _times(runs: dict[str, Callable], repeats: int, one: str, other: str) -> dict[str, Measure]:
+    """The seconds of each run, and the "ratio" of two of them."""
+    seconds = in_turns(runs, repeats)
+    ratios = [a / b for a, b in zip(seconds[one], seconds[other], strict=True)]
     return {name: of_times(taken) for name, taken in seconds.items()} | {"ratio": of_ratios(ratios)}
 
 
-@torch.inference_mode()
-def conv_difference(theirs: nn.Module, frames: int = 16) -> float:
-    """The largest difference between the results of both ways, relative to the largest value."""
-    wanted, found = (run().float() for run in _both_convs(theirs, frames).values())
-    return float((found - wanted).abs().max() / wanted.abs().max())
-
-
-def _both_convs(theirs: nn.Module, frames: int) -> dict[str, Callable[[], Tensor]]:
-    x_t, text = step_inputs(theirs, frames)
-    return {"Conv3d": lambda: theirs(x_t, 500, text).sample, "Conv2d": lambda: _on_a_view(theirs, x_t, text)}
-
-
 def step_inputs(theirs: nn.Module, frames: int) -> tuple[Tensor, Tensor]:
-    """Noise [2 c f h w] and text [2 t d] for a guided step of the model's own size."""
+    """Noise [2 c f h w], twice the same, and text [2 t d] for a guided step of the model's own size."""
     size, channels = theirs.config.sample_size, theirs.config.in_channels
-    x_t = torch.randn(2, channels, frames, size, size).to(theirs.device, theirs.dtype)  # [b c f h w]
-    return x_t, torch.randn(2, TOKENS, theirs.config.cross_attention_dim).to(x_t)  # [b t d]
-
-
-def _on_a_view(theirs: nn.Module, x_t: Tensor, text: Tensor) -> Tensor:
-    with temporal.conv2d_on_a_view(theirs):
-        return theirs(x_t, 500, text).sample
+    x_t = torch.randn(1, channels, frames, size, size).to(theirs.device, theirs.dtype)  # [1 c f h w]
+    return torch.cat([x_t, x_t]), torch.randn(2, 24, theirs.config.cross_attention_dim).to(x_t)  # [b t d]
 
 
 def in_turns(runs: dict[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
@@ -97,8 +86,9 @@ def in_turns(runs: dict[str, Callable[[], object]], repeats: int) -> dict[str, l
     seconds = {name: [] for name in runs}
     for turn in range(repeats + 1):
         for name, run in runs.items():
-            taken = _seconds(run)
-            seconds[name] += [taken] if turn else []
+            start = timer()  # it waits for the GPU, which works asynchronously
+            run()
+            seconds[name] += [timer() - start] if turn else []
     return seconds
 
 
@@ -115,13 +105,11 @@ def conv_runs(net: unet.UNet3D, x_t: Tensor, text: Tensor) -> dict[str, Callable
 def conv_inputs(net: unet.UNet3D, x_t: Tensor, text: Tensor) -> list[tuple[unet.FrameConv, Tensor]]:
     """(convolution, its input [b c f n]) for every temporal convolution, in the order of a step."""
     seen = []
-    convs = [part for part in net.modules() if isinstance(part, unet.FrameConv)]
-    hooks = [conv.register_forward_pre_hook(lambda conv, given: seen.append((conv, *given))) for conv in convs]
-    try:
+    with ExitStack() as hooks:
+        for part in net.modules():
+            if isinstance(part, unet.FrameConv):
+                hooks.enter_context(part.register_forward_pre_hook(lambda conv, given: seen.append((conv, *given))))
         net(x_t, 500, text)
-    finally:
-        for hook in hooks:
-            hook.remove()
     return seen
 
 
@@ -135,28 +123,13 @@ def text_runs(net: unet.UNet3D, text: Tensor, frames: int) -> dict[str, Callable
     }
 
 
-def _seconds(run: Callable[[], object]) -> float:
-    _wait()
-    start = time.perf_counter()
-    run()
-    _wait()
-    return time.perf_counter() - start
-
-
-def _wait() -> None:
-    """Wait for the GPU, which works asynchronously."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-
-
 def main(words: Sequence[str] | None = None) -> int:
     """The command: `measure_conv` of a model. Exit status 0, or 2 with one sentence."""
     p = arguments.Parser(
         prog="python -m t2v_helpers.studies.unet_speed", description="Conv3d along time against Conv2d on a view."
     )
     p.add_argument("model", help=CHOICES)
-    p.add_argument("--device", default="auto", help="auto, cpu, cuda (also for ROCm) or cuda:1")
-    p.add_argument("--dtype", default="auto", help="auto, float32, float16 or bfloat16")
+    arguments.add(p, "device", "dtype")
     p.add_argument("--frames", type=arguments.whole(200), default=16, help="(%(default)s)")
     p.add_argument("--repeats", type=arguments.whole(1000), default=10, help="(%(default)s)")
     options = p.parse_args(words)
@@ -165,7 +138,7 @@ def main(words: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, MemoryError) as error:
         print(f"{p.prog}: {error}", file=sys.stderr)
         return 2
-    found, off = measure_conv(pipe.unet, options.repeats, options.frames), conv_difference(pipe.unet, options.frames)
+    found, off = measure_conv(pipe.unet, options.repeats, options.frames)
     for name in ("Conv3d", "Conv2d"):
         print(f"{name}  {1000 * found[name].value:.4g} ms a guided step of {options.frames} frames")
     ratio = found["ratio"]

@@ -6,6 +6,7 @@ Frames are [b c h w] in [-1, 1]; latents are [n c f h w], divided by their stand
 import json
 import math
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -24,7 +25,7 @@ from t2v_helpers.cartoon.judge import disturb
 from t2v_helpers.core import files, layout
 from t2v_helpers.core.seeding import MAX_SEED, generator
 
-LATENT_CHANNELS = 8  # the one number to change for an autoencoder with more
+LATENT_CHANNELS = 16  # the one number to change for an autoencoder with more
 LATENT_SIZE = cartoon.SIZE // 8
 FRAMES = 16  # of an encoded clip
 FRESH_SEED = 1_000_003  # renders of this seed are never trained on
@@ -66,10 +67,10 @@ def tokens(tokenizer: CLIPTokenizer, captions: list[str]) -> Tensor:
 
 
 def cuts(latents: Tensor, count: int, frames: int, rng: np.random.Generator) -> tuple[Tensor, np.ndarray]:
-    """`count` random cuts of consecutive frames, [count c frames h w], and the index [count] of each cut's clip."""
+    """`count` cuts of consecutive frames, float32 [count c frames h w], and the index [count] of each cut's clip."""
     chosen = rng.integers(len(latents), size=count)
     firsts = rng.integers(latents.shape[2] - frames + 1, size=count)
-    return torch.stack([latents[i, :, f : f + frames] for i, f in zip(chosen, firsts, strict=True)]), chosen
+    return torch.stack([latents[i, :, f : f + frames] for i, f in zip(chosen, firsts, strict=True)]).float(), chosen
 
 
 def noise_and_timesteps(x_0: Tensor, rng: np.random.Generator) -> tuple[Tensor, np.ndarray]:
@@ -85,22 +86,28 @@ def encode(vae: AutoencoderKL, seed: int, count: int, path: Path) -> Iterator[in
     Latents are the means of the posterior in fp16; the header holds their standard deviation.
     """
     done, labels = [], []
-    for index in range(count):
-        clip = cartoon.item(seed, index, FRAMES)
-        labels.append(json.dumps(asdict(clip.labels)))
-        x = layout.to_float(torch.from_numpy(clip.frames[None]))
-        with torch.inference_mode():
-            mean = vae.encode(layout.fold_frames(x)).latent_dist.mean
-        done.append(layout.unfold_frames(mean, 1).half())
-        yield index + 1
+    with ThreadPoolExecutor(2) as workers:
+        for clip, latents in workers.map(lambda index: _encoded(vae, seed, index), range(count)):
+            labels.append(json.dumps(asdict(clip)))
+            done.append(latents)
+            yield len(done)
     latents = torch.cat(done).contiguous()
     about = {"labels": f"[{','.join(labels)}]", "std": str(latents.float().std().item())}
     files.write_whole(path, lambda p: save_file({"latents": latents}, str(p), metadata=about))
 
 
+def _encoded(vae: AutoencoderKL, seed: int, index: int) -> tuple[cartoon.Labels, Tensor]:
+    """The labels of a training clip, and its latents [1 c f h w] in fp16."""
+    clip = cartoon.item(seed, index, FRAMES)
+    x = layout.to_float(torch.from_numpy(clip.frames[None]))
+    with torch.inference_mode():  # here, since it is set per thread
+        mean = vae.encode(layout.fold_frames(x).to(vae.device)).latent_dist.mean
+    return clip.labels, layout.unfold_frames(mean, 1).half().cpu()
+
+
 @dataclass(frozen=True)
 class Clips:
-    """Encoded clips: latents [n c f h w] scaled to unit variance, their labels, and the scaling factor used."""
+    """Encoded clips: latents fp16 [n c f h w] scaled to unit variance, their labels, and the scaling factor used."""
 
     latents: Tensor
     labels: list[cartoon.Labels]
@@ -117,18 +124,19 @@ class Clips:
         except (SafetensorError, ValueError, TypeError, ArithmeticError) as error:
             why = str(error).rstrip(".")
             raise ValueError(f"{path} is damaged ({why}): delete it and {again}.") from error
-        return cls(latents * factor, labels, factor)
+        return cls(latents.mul_(factor), labels, factor)
 
 
 def _read(path: Path) -> tuple[Tensor, list[cartoon.Labels], float]:
     """Latents as written, their labels and the scaling factor. The recorded standard deviation reveals damage."""
     with safe_open(str(path), "pt") as file:
-        about, latents = file.metadata() or {}, file.get_tensor("latents").float()
+        about, latents = file.metadata() or {}, file.get_tensor("latents")
     if not about.keys() >= {"labels", "std"}:
         raise ValueError("its header lacks labels or std")
     labels, std = [cartoon.Labels(**entry) for entry in json.loads(about["labels"])], float(about["std"])
     if latents.shape != (len(labels), LATENT_CHANNELS, FRAMES, LATENT_SIZE, LATENT_SIZE):
         raise ValueError(f"its latents have shape {list(latents.shape)}, but it has {len(labels)} labels")
-    if not math.isclose(std, latents.std().item(), rel_tol=1e-3):
-        raise ValueError(f"its header says std={std}, but that of the latents is {latents.std():g}")
+    measured = latents.float().std().item()
+    if not math.isclose(std, measured, rel_tol=1e-3):
+        raise ValueError(f"its header says std={std}, but that of the latents is {measured:g}")
     return latents, labels, 1 / std

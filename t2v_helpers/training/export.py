@@ -7,23 +7,25 @@ from t2v_helpers.core import checking, files, paths
 from t2v_helpers.model.pipeline import Base
 from t2v_helpers.training.denoiser import SCHEDULE, new_scheduler
 
-MODEL = paths.WEIGHTS / "model"
+MODEL, STUDENT = paths.WEIGHTS / "model", paths.WEIGHTS / "student"
 MOST_BYTES = 20 * 2**20
 
 
-def as_pipeline(vae, unet, text_encoder, tokenizer, scaling_factor: float) -> Base:
+def as_pipeline(vae, unet, text_encoder, tokenizer, scaling_factor: float, schedule: dict = SCHEDULE) -> Base:
     """The parts as a TextToVideoSDPipeline; the VAE's configuration takes the scaling factor."""
     vae.register_to_config(scaling_factor=scaling_factor)
-    return Base(vae=vae, text_encoder=text_encoder, tokenizer=tokenizer, unet=unet, scheduler=new_scheduler())
+    scheduler = new_scheduler(schedule)
+    return Base(vae=vae, text_encoder=text_encoder, tokenizer=tokenizer, unet=unet, scheduler=scheduler)
 
 
-def export(pipe: Base, folder: Path = MODEL) -> None:
+def export(pipe: Base, folder: Path = MODEL, schedule: dict = SCHEDULE) -> None:
     """Write the pipeline in fp16 with a manifest, in place of the model in `folder`, if there is one.
 
-    Errors: ValueError where it would be larger than 20 MiB; those of `check_target`.
+    schedule: the whole scheduler_config.json. Errors: ValueError where the folder would be larger than 20 MiB; those of
+    `check_target`.
     """
     check_target(folder)
-    files.replace_folder(folder, lambda new: _write_pipeline(pipe, new))
+    files.replace_folder(folder, lambda new: _write_pipeline(pipe, new, schedule))
 
 
 def check_target(folder: Path, *kept: Path) -> None:
@@ -42,12 +44,12 @@ def write_folder(folder: Path, *parts) -> None:
     files.replace_folder(folder, write)
 
 
-def _write_pipeline(pipe: Base, folder: Path) -> None:
+def _write_pipeline(pipe: Base, folder: Path, schedule: dict) -> None:
     for part in (pipe.vae, pipe.unet, pipe.text_encoder):
         part.half()
     pipe.save_pretrained(folder)
     # diffusers adds its own defaults here, and other schedulers would take them for choices of the model
-    files.write_text(folder / "scheduler" / "scheduler_config.json", json.dumps(SCHEDULE, indent=2) + "\n")
+    files.write_text(folder / "scheduler" / "scheduler_config.json", json.dumps(schedule, indent=2) + "\n")
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     if size > MOST_BYTES:
         raise ValueError(f"the model has {size} bytes, but at most {MOST_BYTES} are allowed: make it smaller.")

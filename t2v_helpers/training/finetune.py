@@ -5,7 +5,7 @@
 
 Each step is a batch of single frames, or of short cuts of the clips; all random numbers of step k follow from (seed, k)
 alone. The base model may run in half precision; what is trained stays in float32. Latents are [n c f h w] of unit
-variance, text embeddings [n t d].
+variance, text is embeddings [n t d], or tokens [n t] where embeddings of a word's pieces are trained as well.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,13 +25,17 @@ from t2v_helpers.training.denoiser import min_snr_weight, noise_error
 
 @dataclass(frozen=True)
 class Examples:
-    """Training examples: latents [n c f h w] and text embeddings [n t d]. ValueError: other shapes, unlike n, n = 0."""
+    """Training examples: latents [n c f h w], and text as embeddings [n t d] or tokens [n t], whole numbers.
+
+    ValueError: other shapes, unlike n, n = 0.
+    """
 
     latents: Tensor
     text: Tensor
 
     def __post_init__(self):
-        for name, axes in (("latents", "n c f h w"), ("text", "n t d")):
+        for name in ("latents", "text"):
+            axes = "n c f h w" if name == "latents" else "n t" if _are_tokens(self.text) else "n t d"
             x = checking.kind(name, getattr(self, name), Tensor, f"a tensor [{axes}]")
             if x.ndim != len(axes.split()):
                 raise ValueError(f"{name} has shape {list(x.shape)}: use a tensor [{axes}].")
@@ -73,7 +77,8 @@ def encode(pipe, videos: Sequence[np.ndarray]) -> Tensor:
     latents = []
     for clip in videos:
         x = layout.to_float(torch.from_numpy(np.ascontiguousarray(clip[None])))  # [1 c f h w]
-        mean = pipe.vae.encode(layout.fold_frames(x).to(device, dtype)).latent_dist.mean  # [f c h w]
+        seen = pipe.vae.encode(layout.fold_frames(x).to(device, dtype))
+        mean = seen.latents if "latents" in seen else seen.latent_dist.mean  # [f c h w]; a tiny one draws nothing
         latents.append(layout.unfold_frames(mean * pipe.vae.config.scaling_factor, 1).float().cpu())
     return torch.cat(latents)  # [n c f h w]
 
@@ -92,15 +97,29 @@ def _check_clips(pipe, videos: Sequence[np.ndarray]) -> None:
         raise ValueError(f"the clips are of {sides[0]}x{sides[1]} pixels: use multiples of {multiple}.")
 
 
+def _are_tokens(text: object) -> bool:
+    return isinstance(text, Tensor) and not text.is_floating_point()
+
+
 @torch.no_grad()
 def read(pipe, captions: Sequence[str]) -> Tensor:
     """Embed captions with the text encoder: float32 [n t d] on the CPU. ValueError: no pipeline, no captions."""
+    return _embedded(pipe, tokens(pipe, captions)).float().cpu()
+
+
+def _embedded(pipe, text: Tensor) -> Tensor:
+    """The embeddings [n t d] of tokens [n t]; what is embedded already stays as it is."""
+    return pipe.text_encoder(text.to(pipe.execution_device))[0] if _are_tokens(text) else text
+
+
+def tokens(pipe, captions: Sequence[str]) -> Tensor:
+    """Captions as tokens [n t], the way the pipeline makes them. ValueError: no pipeline, no captions."""
     pipe = course_pipeline(pipe)
     listed = isinstance(captions, Sequence) and not isinstance(captions, str) and len(captions) > 0
     if not listed or not all(isinstance(caption, str) for caption in captions):
-        raise ValueError(f"captions={captions!r} is not allowed: use a list with the caption of each clip.")
-    tokens = data.tokens(pipe.tokenizer, list(captions))
-    return pipe.text_encoder(tokens.to(pipe.execution_device))[0].float().cpu()  # [n t d]
+        given = f"captions={checking.shown(captions)} is not allowed"
+        raise ValueError(f"{given}: use a list with the caption of each clip.")
+    return data.tokens(pipe.tokenizer, list(captions))
 
 
 def train(
@@ -145,7 +164,7 @@ def _train(pipe, parameters, new, old, settings) -> Iterator[float]:
 
 
 def batch(new: Examples, old: Examples | None, settings: Settings, k: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The batch of step k: clean latents and noise [b c f h w], timesteps [b], and text [b t d]."""
+    """The batch of step k: clean latents and noise [b c f h w], timesteps [b], and text [b t d], or [b t] as tokens."""
     rng = np.random.default_rng([settings.seed, k])
     b, frames = settings.batch, settings.frames
     from_old = round(b * settings.old) if old else 0
@@ -165,5 +184,6 @@ def denoising_loss(pipe, x_0: Tensor, eps: Tensor, t: Tensor, text: Tensor) -> T
     device, dtype = pipe.execution_device, pipe.unet.dtype
     abar = pipe.scheduler.alphas_cumprod[t]  # [b]
     x_t = add_noise(x_0, eps, abar).to(device, dtype)
-    predicted = pipe.unet(x_t, t.to(device), text.to(device, dtype)).sample.float()  # [b c f h w]
+    text = _embedded(pipe, text).to(device, dtype)  # [b t d]
+    predicted = pipe.unet(x_t, t.to(device), text).sample.float()  # [b c f h w]
     return (noise_error(predicted, eps.to(device)) * min_snr_weight(abar).to(device)).mean()

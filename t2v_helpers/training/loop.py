@@ -4,8 +4,9 @@ A task owns the modules that learn. The batch of step k, with its random numbers
 checkpoint holds the weights, their average and the whole optimizer state. A training that is killed at any moment and
 started again therefore ends with the same weights, bit for bit, as one that ran through.
 
-Each batch is split in two halves, one per thread: with many small operations, two cores work faster this way than when
-they share each operation. There are always two halves, so the result does not depend on the number of cores.
+On a CPU each batch is split in two halves, one per thread: with many small operations, two cores work faster this way
+than when they share each operation. There are always two halves, so the result does not depend on the number of cores.
+A GPU takes each batch whole; its sums differ in the last digits, and a training may move there or back at any step.
 """
 
 import json
@@ -24,7 +25,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from t2v_helpers.core.files import write_whole
-from t2v_helpers.inside.unet_config import check_weights
+from t2v_helpers.core.tensors import check as check_weights
 from t2v_helpers.training.muon import Muon
 
 
@@ -36,9 +37,18 @@ class Task:
 
     name: ClassVar[str]
     ema: ClassVar[float]  # decay of the average of the weights
+    device = torch.device("cpu")
 
     def __init__(self, settings: Any, modules: nn.Module):
         self.settings, self.modules, self.steps = settings, modules, settings.steps
+
+    def to(self, device: str | torch.device) -> "Task":
+        """The task itself, with what it learns and what it needs for that on a device."""
+        self.device = torch.device(device)
+        for name, part in vars(self).items():
+            if isinstance(part, nn.Module | Tensor):
+                setattr(self, name, part.to(self.device))
+        return self
 
     def batch(self, k: int) -> Any:
         """The data of step k, from (seed, k) alone: tensors [b ...], in tuples or dicts."""
@@ -59,7 +69,11 @@ class Task:
 
     def fingerprint(self) -> dict[str, Any]:
         """What decides the weights, as plain numbers and words; it is stored in the checkpoint."""
-        return asdict(self.settings)
+        return json.loads(json.dumps(asdict(self.settings)))
+
+    def same_past(self, settings: dict[str, Any], done: int) -> bool:
+        """Whether a checkpoint after `done` steps with these settings may be continued with this task's."""
+        return settings == self.fingerprint()
 
 
 @dataclass(frozen=True)
@@ -93,7 +107,7 @@ def train(task: Task, folder: Path, save_every: int = 200) -> Iterator[Step]:
     with ThreadPoolExecutor(1) as ahead:  # prepares the next batch in the meantime
         upcoming = ahead.submit(task.batch, state.done)
         while state.done < task.steps:
-            start, batch = time.perf_counter(), upcoming.result()
+            start, batch = time.perf_counter(), moved(upcoming.result(), task.device)
             upcoming = ahead.submit(task.batch, state.done + 1)
             loss, shown = _learn(task, state, batch)
             if state.done % save_every == 0 or state.done == task.steps:
@@ -105,7 +119,7 @@ def _learn(task: Task, state: State, batch: Any) -> tuple[float, dict[str, float
     """One step of the optimizers, with the norm of the gradient clipped to 1."""
     parameters = list(task.modules.parameters())
     with task.within(state.done), _one_thread_each(), ThreadPoolExecutor(2) as workers:
-        results = list(workers.map(lambda part: _gradients(task, parameters, part), _halves(batch)))
+        results = list(workers.map(lambda part: _gradients(task, parameters, part), _parts(task, batch)))
     losses, gradients, shown = zip(*results, strict=True)
     for p, *parts in zip(parameters, *gradients, strict=True):
         p.grad = None if parts[0] is None else sum(parts) / len(parts)
@@ -119,6 +133,20 @@ def _learn(task: Task, state: State, batch: Any) -> tuple[float, dict[str, float
 def _gradients(task: Task, parameters: list[nn.Parameter], batch: Any) -> tuple[float, tuple, dict[str, float]]:
     loss, shown = task.loss(batch)
     return loss.item(), torch.autograd.grad(loss, parameters, allow_unused=True), shown
+
+
+def moved(batch: Any, device: torch.device) -> Any:
+    """A batch on a device: tensors, in tuples or dicts."""
+    if isinstance(batch, Tensor):
+        return batch.to(device)
+    if isinstance(batch, dict):
+        return {name: moved(x, device) for name, x in batch.items()}
+    return tuple(moved(x, device) for x in batch)
+
+
+def _parts(task: Task, batch: Any) -> list[Any]:
+    """What is computed side by side: the halves of a batch on a CPU, the whole of it on a GPU."""
+    return _halves(batch) if task.device.type == "cpu" else [batch]
 
 
 def _halves(batch: Any) -> list[Any]:
@@ -153,7 +181,8 @@ def _step(task: Task, state: State, parameters: list[nn.Parameter]) -> None:
     for optimizer in state.optimizers:
         for group in optimizer.param_groups:
             group["lr"] = task.lr(state.done)
-        optimizer.step()
+        with _one_thread_each():
+            optimizer.step()
     _average(task, state)
     state.done += 1
 
@@ -185,9 +214,10 @@ def restore(task: Task, folder: Path) -> State:
         return state
     try:
         about, tensors = _read(path)
-        same = json.loads(about["settings"]) == json.loads(json.dumps(task.fingerprint()))
+        settings = json.loads(about["settings"])
+        same = settings.keys() == task.fingerprint().keys() and task.same_past(settings, _done(about, task))
         if same:
-            _load(task, state, about["done"], tensors)
+            _load(task, state, _done(about, task), tensors)
     except (SafetensorError, ValueError) as error:
         why = str(error).rstrip(".")
         raise ValueError(f"{path} is damaged ({why}): delete it and train {task.name} again.") from error
@@ -207,11 +237,11 @@ def save(task: Task, state: State, folder: Path) -> None:
 
 
 def averaged(task: Task, folder: Path, finished: bool = True) -> nn.Module:
-    """The task's modules with the checkpoint's averaged weights, in eval mode.
+    """The task's modules with the checkpoint's averaged weights, on the CPU and in eval mode.
 
     ValueError: the training is not finished, unless `finished=False`; see `restore`.
     """
-    state = restore(task, folder)
+    state = restore(task.to("cpu"), folder)
     if finished and state.done < task.steps:
         raise ValueError(
             f"stage {task.name} is not finished ({state.done} of {task.steps} steps in {folder}): "
@@ -232,14 +262,19 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     return about, tensors
 
 
-def _load(task: Task, state: State, done: str, tensors: dict[str, Tensor]) -> None:
-    """Fill task and state. ValueError: a tensor or the number of steps does not fit."""
-    if not done.isdecimal() or int(done) > task.steps:
-        raise ValueError(f"done={done!r} is not from 0 to {task.steps}")
+def _done(about: dict[str, str], task: Task) -> int:
+    """The steps that a checkpoint's header says are done. ValueError: no number, or more than the task has."""
+    if not about["done"].isdecimal() or int(about["done"]) > task.steps:
+        raise ValueError(f"done={about['done']!r} is not from 0 to {task.steps}")
+    return int(about["done"])
+
+
+def _load(task: Task, state: State, done: int, tensors: dict[str, Tensor]) -> None:
+    """Fill task and state. ValueError: a tensor does not fit."""
     for part in ("weights", "average"):
         check_weights(_part(tensors, part), task.modules.state_dict())
     task.modules.load_state_dict(_part(tensors, "weights"))
-    state.average, state.done = _part(tensors, "average"), int(done)
+    state.average, state.done = moved(_part(tensors, "average"), task.device), done
     for i, optimizer in enumerate(state.optimizers):
         _load_optimizer(optimizer, _part(tensors, f"optimizer{i}"))
 

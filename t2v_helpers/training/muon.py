@@ -8,6 +8,7 @@ the steps of AdamW.
 """
 
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor
@@ -25,7 +26,6 @@ class Muon(torch.optim.Optimizer):
                 if p.ndim < 2:
                     raise ValueError(f"Muon needs weights of two or more axes, not {list(p.shape)}; use AdamW there.")
 
-    @torch.no_grad()
     def step(self) -> None:
         """One step; weights without a gradient stay. Weights of one shape are made orthogonal together."""
         for group in self.param_groups:
@@ -33,9 +33,11 @@ class Muon(torch.optim.Optimizer):
             for p in group["params"]:
                 if p.grad is not None:
                     alike[p.flatten(1).shape].append(p)
-            for weights in alike.values():
-                self._move(weights, **{name: group[name] for name in ("lr", "momentum", "weight_decay")})
+            numbers = {name: group[name] for name in ("lr", "momentum", "weight_decay")}
+            with ThreadPoolExecutor(2) as workers:  # shapes are independent, so their order makes no difference
+                list(workers.map(lambda weights, numbers=numbers: self._move(weights, **numbers), alike.values()))
 
+    @torch.no_grad()  # here, since it is set per thread
     def _move(self, weights: list[Tensor], lr: float, momentum: float, weight_decay: float) -> None:
         directions = orthogonal(torch.stack([self._direction(p, momentum) for p in weights]))
         size = 0.2 * max(directions.shape[1:]) ** 0.5

@@ -3,38 +3,45 @@
 A stage that trains keeps its checkpoint and its log in a folder of its own below --runs, latents are one file there,
 and what is finished is not trained again. With --quick all files stay below --runs/quick, and the package is left
 alone. A log (log.jsonl) has a line for every hundredth step. For every thousandth step of the UNet, it says how many of
-a few videos show what was asked, and how sharp and how whole they are.
+a few videos show what was asked, and how sharp and how whole they are. The stage export gathers all logs in one file,
+benchmarks/training.jsonl.
 """
 
 import argparse
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
+import torch
 from diffusers import AutoencoderKL
-from torch import nn
 from tqdm import tqdm
 
-from t2v_helpers import cartoon, metrics
 from t2v_helpers.cartoon import segmenter as segmenters
 from t2v_helpers.cartoon.tokenizer import new_tokenizer
 from t2v_helpers.core import arguments, checking, files, paths
 from t2v_helpers.core.records import GenerationSpec
-from t2v_helpers.metrics.estimates import of_ratios
+from t2v_helpers.machine.device import pick_device
+from t2v_helpers.model.folder_checks import KINDS, read_alone
 from t2v_helpers.model.generate import generate_batch
 from t2v_helpers.model.pipeline import Base
-from t2v_helpers.training import data, export, judge, loop, segmenter, small_clip, tiny_autoencoder
+from t2v_helpers.training import data, export, loop, progress, tiny_autoencoder
 from t2v_helpers.training.autoencoder import DecoderSettings, DecoderTask, VaeSettings, VaeTask
-from t2v_helpers.training.denoiser import Phase, UnetSettings, UnetTask
-from t2v_helpers.training.judge import JudgeSettings
-from t2v_helpers.training.segmenter import SegmenterSettings
-from t2v_helpers.training.small_clip import ClipSettings
+from t2v_helpers.training.denoiser import Phase, UnetSettings, UnetTask, for_diffusers
+from t2v_helpers.training.readers import judge, segmenter, small_clip
+from t2v_helpers.training.readers.judge import JudgeSettings
+from t2v_helpers.training.readers.segmenter import SegmenterSettings
+from t2v_helpers.training.readers.small_clip import ClipSettings
+from t2v_helpers.training.student import ConsistencyTask, HalvingTask, Student, StudentSettings, Teacher
 from t2v_helpers.training.tiny_autoencoder import TinySettings
 
-LOG_EVERY, MEASURE_EVERY = 100, 1000
+CALLS = (4, 2, 1)  # of a student, when it is measured
+HALVINGS = (  # the first teacher is guided; its students have guidance built in
+    StudentSettings(guidance=4.0, steps_of_teacher=32),
+    *(StudentSettings(guidance=1.0, steps_of_teacher=steps) for steps in (16, 8, 4)),
+)
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,7 @@ class Plan:
     runs: Path
     out: Path = export.MODEL
     weights: Path = paths.WEIGHTS
+    curve: Path = paths.BENCHMARKS / "training.jsonl"
     judge: JudgeSettings = JudgeSettings()
     clip: ClipSettings = ClipSettings()
     segmenter: SegmenterSettings = SegmenterSettings()
@@ -51,8 +59,12 @@ class Plan:
     decoder: DecoderSettings = DecoderSettings()
     tiny: TinySettings = TinySettings()
     unet: UnetSettings = UnetSettings()
-    clips: int = 3000
-    probes: int = 16  # videos generated and judged while the UNet trains
+    halvings: tuple[StudentSettings, ...] = HALVINGS
+    consistency: StudentSettings = StudentSettings(steps_of_teacher=50)
+    student: str = "halving"  # the method whose student is exported
+    clips: int = 8_000
+    probes: int = 24  # videos generated and judged while the UNet trains
+    device: torch.device = torch.device("cpu")
     renders: int = 1000  # fresh renders on which judge and segmenter are measured, for each disturbance
 
     @classmethod
@@ -62,6 +74,7 @@ class Plan:
             runs,
             out,
             runs / "weights",
+            runs / "training.jsonl",
             judge=JudgeSettings(steps=2, batch=2, pool=4),
             clip=ClipSettings(steps=2, batch=4, pool=8),
             segmenter=SegmenterSettings(steps=2, batch=4),
@@ -69,6 +82,8 @@ class Plan:
             decoder=DecoderSettings(steps=2, batch=2),
             tiny=TinySettings(steps=2, batch=2),
             unet=UnetSettings(phases=(Phase(4, 1, 4), Phase(4, 4, 2)), images=4),
+            halvings=tuple(replace(one, steps=2, batch=2, frames=2) for one in HALVINGS[-2:]),
+            consistency=StudentSettings(steps=2, batch=2, frames=2, steps_of_teacher=50),
             clips=4,
             probes=2,
             renders=4,
@@ -87,30 +102,32 @@ class Plan:
 
 def train_judge(plan: Plan) -> None:
     """Train the judge, and write it with its accuracy on fresh renders."""
-    trained = _follow(judge.JudgeTask(plan.judge), plan)
+    trained = progress.follow(judge.JudgeTask(plan.judge), plan.runs, plan.device)
     judge.export(trained, plan.judge, plan.renders, plan.weights / "judge.safetensors")
 
 
 def train_clip(plan: Plan) -> None:
     """Train and write the small CLIP."""
     task = small_clip.ClipTask(plan.clip, new_tokenizer())
-    small_clip.export(_follow(task, plan), task.tokenizer, plan.weights / small_clip.FOLDER.name)
+    small_clip.export(
+        progress.follow(task, plan.runs, plan.device), task.tokenizer, plan.weights / small_clip.FOLDER.name
+    )
 
 
 def train_segmenter(plan: Plan) -> None:
     """Train the segmenter, and write it with its accuracy on fresh renders."""
-    trained = _follow(segmenter.SegmenterTask(plan.segmenter), plan)
+    trained = progress.follow(segmenter.SegmenterTask(plan.segmenter), plan.runs, plan.device)
     segmenter.export(trained, plan.segmenter, plan.renders, plan.segmenter_weights)
 
 
 def train_vae(plan: Plan) -> None:
     """Train the autoencoder."""
-    _follow(VaeTask(plan.vae), plan)
+    progress.follow(VaeTask(plan.vae), plan.runs, plan.device)
 
 
 def train_decoder(plan: Plan) -> None:
     """Train the autoencoder's decoder for longer."""
-    _follow(_decoder_task(plan), plan)
+    progress.follow(_decoder_task(plan), plan.runs, plan.device)
 
 
 def encode(plan: Plan) -> None:
@@ -118,7 +135,7 @@ def encode(plan: Plan) -> None:
     if plan.latents.exists():
         data.Clips.load(plan.latents)
         return
-    done = data.encode(_vae(plan), plan.unet.seed, plan.clips, plan.latents)
+    done = data.encode(_encoder(plan).to(plan.device), plan.unet.seed, plan.clips, plan.latents)
     for _ in tqdm(done, total=plan.clips, desc="latents", unit="clip"):
         pass
 
@@ -127,19 +144,38 @@ def train_tiny(plan: Plan) -> None:
     """Train and write the tiny autoencoder."""
     vae = _vae(plan)
     vae.register_to_config(scaling_factor=data.Clips.load(plan.latents).scaling_factor)
-    trained = _follow(tiny_autoencoder.TinyTask(plan.tiny, vae), plan)
+    trained = progress.follow(tiny_autoencoder.TinyTask(plan.tiny, vae), plan.runs, plan.device)
     tiny_autoencoder.export(trained, plan.weights / tiny_autoencoder.FOLDER.name)
 
 
 def train_unet(plan: Plan) -> None:
     """Train UNet and text encoder, and judge a few videos now and then."""
-    _vae(plan)  # fail now if it is missing, not at the first probe
-    _follow(_unet_task(plan), plan, lambda: probe(plan))
+    _encoder(plan)  # fail now if it is missing, not at the first probe
+    progress.follow(_unet_task(plan), plan.runs, plan.device, lambda: probe(plan))
+
+
+def train_halving(plan: Plan) -> None:
+    """Train students of half as many steps, one after the other, each by the one before."""
+    _halved(plan, train=True)
+
+
+def train_consistency(plan: Plan) -> None:
+    """Train a student that points to the end from everywhere."""
+    task = _consistency_task(plan)
+    progress.follow(task, plan.runs, plan.device, lambda: probe_student(plan, task))
+
+
+def export_student(plan: Plan) -> None:
+    """Write the student of the plan's method as a pipeline folder, with the tiny autoencoder."""
+    task = _halved(plan) if plan.student == "halving" else _consistent(plan)
+    export.export(_with_tiny(plan, task), plan.weights / export.STUDENT.name, task.schedule)
 
 
 def export_model(plan: Plan) -> None:
-    """Write the averaged weights as a pipeline folder."""
+    """Write the averaged weights as a pipeline folder, and all logs as one file."""
     export.export(assemble(plan), plan.out)
+    if plan.curve.parent.is_dir():  # an installed package has no benchmarks beside it
+        files.write_text(plan.curve, "".join(json.dumps(line) + "\n" for line in progress.logged(plan.runs, STAGES)))
 
 
 class Stage(NamedTuple):
@@ -158,6 +194,9 @@ STAGES = {  # in the order in which they run
     "latents": Stage(encode, "the encoded clips"),
     "tiny": Stage(train_tiny, "the tiny autoencoder in the package"),
     "unet": Stage(train_unet, "the checkpoint of UNet and text encoder"),
+    "halving": Stage(train_halving, "the checkpoints of students of 16, 8, 4 and 2 steps"),
+    "consistency": Stage(train_consistency, "the checkpoint of a student by latent consistency"),
+    "student": Stage(export_student, "the student in the package"),
     "export": Stage(export_model, "the model in the package, or the one at --out"),
 }
 
@@ -178,6 +217,7 @@ def _plan(options: argparse.Namespace) -> Plan:
     runs = options.runs / "quick" if options.quick else options.runs
     out = options.out or (runs / "model" if options.quick else export.MODEL)
     plan = Plan.quick(runs, out) if options.quick else Plan(runs, out)
+    plan = replace(plan, device=pick_device(options.device))
     files.check_target(plan.latents)
     if "export" in (options.stages or STAGES):
         export.check_target(out, runs)
@@ -197,6 +237,7 @@ def add_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.add_argument(
         "--out", type=arguments.path, help="folder of the model to write or replace (default: the one in the package)"
     )
+    arguments.add(parser, "device")
     parser.add_argument("--quick", action="store_true", help="train everything for a minute, below --runs/quick")
     return parser
 
@@ -204,11 +245,13 @@ def add_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
 def assemble(plan: Plan, finished: bool = True) -> Base:
     """The pipeline of the checkpoints in the plan's runs, with the averaged weights, in float32.
 
-    Errors: a stage is not finished (with `finished=False` the UNet need not be), or its file is damaged.
+    Errors: a stage is not finished (with `finished=False` UNet and decoder need not be), or its file is damaged.
     """
-    vae, task = _vae(plan), _unet_task(plan)
+    vae, task = _vae(plan, finished), _unet_task(plan)
     parts = loop.averaged(task, plan.runs / "unet", finished)
-    return export.as_pipeline(vae, parts["unet"], parts["text_encoder"], task.tokenizer, task.clips.scaling_factor)
+    unet = for_diffusers(parts["unet"])
+    pipe = export.as_pipeline(vae, unet, parts["text_encoder"], task.tokenizer, task.clips.scaling_factor)
+    return pipe.to(plan.device)
 
 
 def probe(plan: Plan) -> dict:
@@ -217,18 +260,59 @@ def probe(plan: Plan) -> dict:
     Sharpness is relative to drawings of the same captions, the geometric mean. Wholeness is left out until there is a
     segmenter.
     """
-    items = [cartoon.item(1, i, split="all") for i in range(plan.probes)]
+    items = progress.asked(plan.probes)
     specs = [GenerationSpec(item.caption, seed=i, steps=12, guidance=4.0) for i, item in enumerate(items)]
-    videos = np.stack([made.frames for made in generate_batch(assemble(plan, finished=False), specs)])
-    asked = [item.labels for item in items]
-    ratios = [metrics.sharpness_ratio(video, item) for video, item in zip(videos, items, strict=True)]
-    found = {
-        "adherence": metrics.adherence(metrics.read(videos), asked).to_dict(),
-        "sharpness": of_ratios(ratios).value,
-    }
-    if plan.segmenter_weights.is_file():
-        found["wholeness"] = metrics.wholeness(videos, asked, segmenters.load(plan.segmenter_weights)).to_dict()
+    frames = [made.frames for made in generate_batch(assemble(plan, finished=False), specs)]
+    return progress.read(items, frames, plan.segmenter_weights)
+
+
+def probe_student(plan: Plan, task: HalvingTask | ConsistencyTask) -> dict:
+    """The same for a student with the weights that it has now, by the number of its calls."""
+    pipe, items = _with_tiny(plan, task), progress.asked(plan.probes)
+    pipe.set_progress_bar_config(disable=True)
+    found = {}
+    for steps in CALLS:
+        frames = [progress.few_steps(pipe, item.caption, steps, seed) for seed, item in enumerate(items)]
+        found[f"calls {steps}"] = progress.read(items, frames, plan.segmenter_weights)
     return found
+
+
+def _teacher(plan: Plan) -> tuple[Teacher, UnetTask]:
+    """The trained UNet and text encoder, and their task, whose clips and tokenizer the students share."""
+    task = _unet_task(plan)
+    parts = loop.averaged(task, plan.runs / task.name)
+    empty = data.tokens(task.tokenizer, [""])
+    return Teacher(parts["unet"], parts["text_encoder"], empty, task.alphas_cumprod), task
+
+
+def _halved(plan: Plan, train: bool = False) -> HalvingTask:
+    """The last halving, with the averaged weights of its checkpoint; trained first where `train` says so."""
+    teacher, taught = _teacher(plan)
+    for settings in plan.halvings:
+        task = HalvingTask(settings, teacher, taught.clips, taught.tokenizer)
+        if train:
+            progress.follow(task, plan.runs, plan.device, partial(probe_student, plan, task))
+        teacher = replace(teacher, unet=loop.averaged(task, plan.runs / task.name))
+    return task
+
+
+def _consistency_task(plan: Plan) -> ConsistencyTask:
+    teacher, taught = _teacher(plan)
+    return ConsistencyTask(plan.consistency, teacher, taught.clips, taught.tokenizer)
+
+
+def _consistent(plan: Plan) -> ConsistencyTask:
+    task = _consistency_task(plan)
+    loop.averaged(task, plan.runs / task.name)
+    return task
+
+
+def _with_tiny(plan: Plan, task: Student) -> Base:
+    """A student's pipeline, with the tiny autoencoder, whose latents have unit variance already."""
+    tiny = read_alone(plan.weights / tiny_autoencoder.FOLDER.name, KINDS["AutoencoderTiny"], torch.float32)
+    unet = for_diffusers(task.modules)
+    pipe = export.as_pipeline(tiny, unet, task.teacher.text_encoder, task.tokenizer, 1.0, task.schedule)
+    return pipe.to(plan.device)
 
 
 def _unet_task(plan: Plan) -> UnetTask:
@@ -236,45 +320,16 @@ def _unet_task(plan: Plan) -> UnetTask:
 
 
 def _decoder_task(plan: Plan) -> DecoderTask:
-    return DecoderTask(plan.decoder, plan.vae, loop.averaged(VaeTask(plan.vae), plan.runs / "vae"))
+    return DecoderTask(plan.decoder, plan.vae, _encoder(plan))
 
 
-def _vae(plan: Plan) -> AutoencoderKL:
+def _encoder(plan: Plan) -> AutoencoderKL:
+    """The autoencoder before its decoder's own training: all that latents need."""
+    return loop.averaged(VaeTask(plan.vae), plan.runs / "vae")
+
+
+def _vae(plan: Plan, finished: bool = True) -> AutoencoderKL:
+    """The autoencoder. Its decoder may be half trained if `finished` is False."""
     task = _decoder_task(plan)
-    loop.averaged(task, plan.runs / "decoder")
+    loop.averaged(task, plan.runs / "decoder", finished)
     return task.vae
-
-
-def _follow(task: loop.Task, plan: Plan, measure: Callable[[], dict] | None = None) -> nn.Module:
-    """Train to the end with a progress bar and a log; the averaged modules."""
-    folder = plan.runs / task.name
-    folder.mkdir(parents=True, exist_ok=True)
-    with tqdm(total=task.steps, desc=task.name, unit="step") as bar:
-        for line in _lines(loop.train(task, folder), bar):
-            if measure and line["step"] % MEASURE_EVERY == 0:
-                line |= measure()
-            with open(folder / "log.jsonl", "a", encoding="utf-8") as log:
-                log.write(json.dumps({"stage": task.name} | line) + "\n")
-    return loop.averaged(task, folder)
-
-
-def _lines(steps: Iterator[loop.Step], bar: tqdm) -> Iterator[dict]:
-    """A log line for every LOG_EVERY steps."""
-    found: list[loop.Step] = []
-    for step in steps:
-        bar.update(step.index - bar.n)
-        bar.set_postfix(loss=f"{step.loss:.3f}", **{name: f"{x:.3g}" for name, x in step.shown.items()})
-        found.append(step)
-        if step.index % LOG_EVERY == 0 or step.index == step.total:
-            yield _line(found)
-            found = []
-
-
-def _line(found: list[loop.Step]) -> dict:
-    """The last step's number, the means of the loss and of the figures that all steps have, seconds and speed."""
-    seconds = sum(step.seconds for step in found)
-    names = [name for name in found[-1].shown if all(name in step.shown for step in found)]
-    means = {name: sum(step.shown[name] for step in found) / len(found) for name in names}
-    loss = sum(step.loss for step in found) / len(found)
-    speed = {"seconds": seconds, "steps_per_second": len(found) / seconds}
-    return {"step": found[-1].index, "loss": loss} | means | speed

@@ -18,7 +18,7 @@ from t2v_helpers.core.seeding import seeded
 from t2v_helpers.training import data
 from t2v_helpers.training.autoencoder import psnr, reconstruction
 from t2v_helpers.training.export import write_folder
-from t2v_helpers.training.loop import Task
+from t2v_helpers.training.loop import Task, moved
 
 FOLDER = paths.WEIGHTS / "tiny_vae"
 FIRST = 10**6  # the first clip, far beyond those that the full autoencoder has seen
@@ -59,7 +59,8 @@ class TinyTask(Task):
 
     def batch(self, k: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Frames [b 3 64 64] in [-1, 1], masks [b 1 64 64], and the full autoencoder's latents and frames."""
-        x, mask = data.frames(self.settings.seed, FIRST + k * self.settings.batch, self.settings.batch)
+        rendered = data.frames(self.settings.seed, FIRST + k * self.settings.batch, self.settings.batch)
+        x, mask = moved(rendered, self.device)
         with torch.inference_mode():
             mean = self.vae.encode(x).latent_dist.mean  # [b c 8 8]
             seen = self.vae.decode(mean).sample

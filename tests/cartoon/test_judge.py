@@ -8,6 +8,8 @@ from safetensors.torch import save_file
 
 from t2v_helpers import cartoon, metrics
 from t2v_helpers.cartoon import judge as judges
+from t2v_helpers.cartoon import stored
+from t2v_helpers.core import tensors
 
 FRESH = 77_001  # a stream of renders that neither the training nor the benchmark draws from
 
@@ -89,11 +91,11 @@ def test_brightness_is_added_and_clipped():
 
 def test_weights_survive_a_file(tmp_path):
     judge, x = judges.Judge().eval(), torch.randn(1, 3, 4, 64, 64)
-    judges.save(judge, tmp_path / "judge.safetensors", {"who": "a test"})
+    stored.save(judge, tmp_path / "judge.safetensors", {"who": "a test"})
     again = judges.load(tmp_path / "judge.safetensors")
     for name, logits in judge(x).items():
         torch.testing.assert_close(again(x)[name], logits, atol=5e-2, rtol=0)  # fp16 in between
-    assert judges.about(tmp_path / "judge.safetensors") == {"who": "a test"}
+    assert tensors.about(tmp_path / "judge.safetensors") == {"who": "a test"}
     assert not again.training
 
 
@@ -126,7 +128,7 @@ def test_reads_fresh_renders(fresh, disturbance):
     assert {name: counted[name].share for name in metrics.LABELS if counted[name].share < 0.99} == {}
 
 
-@pytest.mark.parametrize("frames", [8, 12, 24])
+@pytest.mark.parametrize("frames", [8, 24])
 def test_reads_shorter_and_longer_clips(frames):
     videos, labels = renders(64, frames)
     counted = metrics.adherence(metrics.read(videos), labels)

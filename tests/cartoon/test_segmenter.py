@@ -5,6 +5,8 @@ import torch
 from safetensors.torch import save_file
 
 from t2v_helpers.cartoon import segmenter as segmenters
+from t2v_helpers.cartoon import stored
+from t2v_helpers.core import tensors
 
 
 def test_it_gives_a_logit_for_every_pixel():
@@ -22,9 +24,9 @@ def test_a_pixel_depends_on_what_is_near_and_its_own_place():
 
 def test_weights_survive_a_file(tmp_path):
     network, x = segmenters.Segmenter().eval(), torch.randn(1, 3, 64, 64)
-    segmenters.save(network, tmp_path / "s.safetensors", {"who": "a test"})
+    stored.save(network, tmp_path / "s.safetensors", {"who": "a test"})
     torch.testing.assert_close(segmenters.load(tmp_path / "s.safetensors")(x), network(x), atol=2e-2, rtol=0)
-    assert segmenters.about(tmp_path / "s.safetensors") == {"who": "a test"}
+    assert tensors.about(tmp_path / "s.safetensors") == {"who": "a test"}
 
 
 def test_missing_and_other_weights_are_refused(tmp_path):

@@ -100,3 +100,28 @@ def test_the_working_folder_and_what_is_kept_are_never_replaced(tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match="you are working in it"):
         checking.replaceable(tmp_path.parent, "model_index.json", "the model")
+
+
+@pytest.mark.parametrize("frames", [
+    np.random.default_rng(0).random((1, 2, 4, 6, 3), np.float32), np.zeros((1, 2, 4, 6, 3), np.uint8),
+    np.zeros((2, 4, 6, 4), np.uint8), np.zeros((2, 4, 6), np.uint8), np.zeros((2, 4, 6, 1), np.uint8),
+    np.ones((2, 4, 6, 3), np.float32), np.ones((1, 2, 4, 6, 4), np.float64),
+])  # fmt: skip
+def test_the_advice_about_frames_gives_frames(frames):
+    with pytest.raises(ValueError, match="use uint8") as caught:
+        checking.frames(frames)
+    made = eval(str(caught.value).rpartition(" such as ")[2][:-1], {"np": np, "frames": frames})
+    assert checking.frames(made).shape == (2, 4, 6, 3)
+    assert frames.dtype.kind != "f" or made.max() > 200, "fractions are not cut to 0 and 1"
+
+
+@pytest.mark.parametrize("value", ["x" * 10_000, ["x" * 10_000] * 99, 10**5000, b"x" * 10_000], ids=range(4))
+def test_a_long_value_is_shown_in_short(value):
+    with pytest.raises(ValueError) as caught:
+        checking.whole("steps", value, 1, 1000)
+    assert len(str(caught.value)) < 1000
+
+
+def test_a_number_without_end_is_refused():
+    with pytest.raises(ValueError, match="guidance="):
+        checking.number("guidance", 10**400, 1, 100)

@@ -4,6 +4,8 @@ import errno
 import hashlib
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,10 +27,10 @@ def test_the_file_has_the_rights_of_any_new_file(tmp_path):
     assert written.stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
-def test_the_temporary_file_is_a_sibling_with_the_same_suffix(tmp_path):
+def test_the_temporary_file_is_in_the_same_folder_and_has_the_same_name(tmp_path):
     seen = []
     files.write_whole(tmp_path / "clip.mp4", lambda path: (seen.append(path), path.write_bytes(b"x")))
-    assert seen[0].parent == tmp_path and seen[0].suffix == ".mp4" and seen[0].name != "clip.mp4"
+    assert seen[0].parent.parent == tmp_path and seen[0].name == "clip.mp4"
 
 
 @pytest.mark.parametrize("error", [RuntimeError("no"), KeyboardInterrupt(), OSError(errno.EIO, "broken")])
@@ -86,6 +88,52 @@ def test_a_folder_is_no_file(tmp_path):
         files.write_text(tmp_path, "")
 
 
+def test_a_device_and_a_pipe_are_no_files_to_replace(tmp_path):
+    """Whoever is root would put a file in the place of /dev/null."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(FileExistsError, match="a device or a pipe"):
+        files.check_target("/dev/null")
+    with pytest.raises(FileExistsError, match="a device or a pipe"):
+        files.write_text(tmp_path / "pipe", "x")
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800", "a/" * 600 + "b", "x" * 300])
+def test_a_name_that_no_file_can_have(tmp_path, name):
+    for check in (files.check_target, lambda path: files.existing(path, "look"), files.read_text, files.check_manifest):
+        with pytest.raises((ValueError, OSError)) as caught:
+            check(tmp_path / name)
+        text = str(caught.value)
+        assert len(text.splitlines()) == 1 and len(text) < 600 and "[Errno" not in text
+
+
+@pytest.mark.parametrize("to", ["nowhere", "loop"])
+def test_a_link_to_nothing_is_no_folder(tmp_path, to):
+    (tmp_path / "loop").symlink_to(to)
+    with pytest.raises(NotADirectoryError, match="loop is a link to nothing, so .*note.txt cannot be written"):
+        files.check_target(tmp_path / "loop" / "note.txt")
+
+
+def test_a_link_out_of_its_folder_is_refused_and_the_hubs_are_not(tmp_path):
+    folder, blobs = tmp_path / "models--a--b" / "snapshots" / "main" / "unet", tmp_path / "models--a--b" / "blobs"
+    for place in (folder, blobs):
+        place.mkdir(parents=True)
+    (blobs / "0f").write_text("of the hub")
+    (tmp_path / "mine").write_text("mine")
+    (folder / "beside").write_text("beside")
+    for name, to in {"a": blobs / "0f", "b": "beside", "c": tmp_path / "mine", "d": "../../../../mine"}.items():
+        (folder / name).symlink_to(to)
+    for name in ("a", "b", "beside", "nothing"):
+        files.check_link(folder / name)
+    for name in ("c", "d"):
+        with pytest.raises(ValueError, match=f"{name} is a link out of its folder, to .*mine"):
+            files.check_link(folder / name)
+
+
+def test_an_error_of_the_system_is_told_in_words():
+    assert files.reason(PermissionError(13, "Permission denied", "a.txt")) == "PermissionError: Permission denied"
+
+
 def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "a").write_text("")
     with pytest.raises(NotADirectoryError, match="a is a file.*b "):
@@ -109,6 +157,91 @@ def test_a_folder_that_takes_no_files_whoever_asks(name):
 def test_looking_at_a_place_leaves_nothing_there(tmp_path):
     files.check_target(tmp_path / "deep" / "note.json")
     assert not list(tmp_path.iterdir())
+
+
+# --- killed
+
+
+def write_one(place, new):
+    files.write_text(place / "note.txt", new)
+
+
+def write_three(place, new):
+    files.write_together({place / name: new.encode() for name in ("dog.mp4", "dog.png", "dog.json")})
+
+
+def write_folder(place, new):
+    def write(folder):
+        folder.mkdir()
+        (folder / "weights").write_text(new)
+        (folder / "config").write_text(new)
+
+    files.replace_folder(place / "model", write)
+
+
+def found(place):
+    return {path.relative_to(place).as_posix(): path.read_text() for path in place.rglob("*") if path.is_file()}
+
+
+def kill_at(k, work):
+    """Run `work` in a process that dies before its k-th call of the file system; whether it did."""
+    child = os.fork()
+    if not child:
+        left = [k]
+
+        def hook(event, _):
+            if event.split(".")[0] in ("open", "os", "shutil", "ctypes"):
+                left[0] -= 1
+                left[0] >= 0 or os._exit(9)
+
+        sys.addaudithook(hook)
+        try:
+            work()
+        finally:
+            os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the process that is killed is forked")
+@pytest.mark.parametrize("write", [write_one, write_three, write_folder])
+@pytest.mark.parametrize("exchange", [True, False])
+def test_killed_at_any_write_the_old_or_the_new_is_there_whole(tmp_path, write, exchange, monkeypatch):
+    if not exchange:
+        monkeypatch.setattr(files, "_exchanged", lambda one, two: False)
+    write(tmp_path / "old", "old")
+    write(tmp_path / "new", "new")
+    old, new = found(tmp_path / "old"), found(tmp_path / "new")
+    seen, k = set(), 0
+    while True:
+        place = tmp_path / f"{k}"
+        write(place, "old")
+        killed = kill_at(k, lambda place=place: write(place, "new"))
+        if exchange and write is not write_three:  # in one step: nobody ever sees anything else
+            assert {name: text for name, text in found(place).items() if name[0] != "."} in (old, new), k
+        files.tidy(place)
+        assert found(place) in (old, new), k
+        assert not list(place.glob(".*")), k
+        seen.add(found(place) == new)
+        if not killed:
+            break
+        k += 1
+    assert k > 5 and seen == {True, False}
+
+
+def test_what_a_living_process_writes_is_left_alone(tmp_path):
+    def write(temporary):
+        temporary.write_text("new")
+        files.tidy(tmp_path)
+
+    assert files.write_whole(tmp_path / "note.txt", write).read_text() == "new"
+
+
+def test_the_next_to_write_in_a_folder_cleans_up(tmp_path):
+    killed = (kill_at(k, lambda: write_three(tmp_path, "new")) for k in range(5, 99))
+    assert any(left and list(tmp_path.glob(".*")) for left in killed)
+    code = "import sys; from t2v_helpers.core import files; files.write_text(sys.argv[1], '')"
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "other")], check=True)
+    assert not list(tmp_path.glob(".*"))
 
 
 @pytest.fixture
@@ -157,9 +290,41 @@ def test_no_manifest(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"files": 3}', '{"files": {"a": {}}}', '{"files": {"a": 3}}', "\xff"]
+    "text",
+    ["", "[]", "{}", '{"files": 3}', '{"files": {"a": {}}}', '{"files": {"a": 3}}', "\xff", "[" * 200_000],
 )
 def test_a_manifest_that_is_none(tmp_path, text):
     (tmp_path / "manifest.json").write_text(text, encoding="latin-1")
     with pytest.raises(ValueError, match="is not a manifest"):
         files.check_manifest(tmp_path)
+
+
+def test_a_manifest_may_not_name_a_file_outside(folder):
+    (folder / "manifest.json").write_text(json.dumps({"files": {"../x": {"bytes": 1, "sha256": "0"}}}))
+    with pytest.raises(ValueError, match=r"'\.\./x', which is outside"):
+        files.check_manifest(folder)
+
+
+@pytest.mark.parametrize("text", ["{", '{"a":' * 33 + "1" + "}" * 33, "[" * 10**6, "[]", "1e999"])
+def test_a_json_file_that_is_none(tmp_path, text):
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(ValueError, match=r"a\.json cannot be read"):
+        files.read_json(tmp_path / "a.json")
+
+
+def test_a_json_file_may_be_nested_as_deep_as_real_ones(tmp_path):
+    (tmp_path / "a.json").write_text('{"a":' * 31 + "1" + "}" * 31)
+    assert files.read_json(tmp_path / "a.json")
+
+
+def test_a_large_text_is_refused_unread(tmp_path):
+    with open(tmp_path / "a.json", "wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(ValueError, match=f"has {2**40} bytes"):
+        files.read_json(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_a_number_that_is_not_finite_is_refused(number):
+    with pytest.raises(ValueError, match=f"{number}, which is no finite number"):
+        files.parse_json(f'{{"scaling_factor": {number}}}')

@@ -28,7 +28,7 @@ def test_a_record_survives_json_as_bytes(prompt, model, versions):
 
 
 def test_the_record_stands_beside_the_video(tmp_path):
-    assert RECORD.save(tmp_path / "dog.mp4") == tmp_path / "dog.json"
+    (tmp_path / "dog.json").write_text(RECORD.to_json())
     assert GenerationRecord.load(tmp_path / "dog.mp4") == GenerationRecord.load(tmp_path / "dog.json") == RECORD
 
 
@@ -84,7 +84,7 @@ def test_a_record_wants_a_spec():
 
 @pytest.mark.parametrize("text", ["", "{", "dog.mp4"])
 def test_a_record_that_is_not_json(text):
-    with pytest.raises(ValueError, match="the record is not JSON"):
+    with pytest.raises(ValueError, match="the record is damaged .*not JSON"):
         GenerationRecord.from_json(text)
 
 
@@ -97,7 +97,7 @@ def test_a_record_with_a_field_missing():
 
 def test_load_names_the_file(tmp_path):
     (tmp_path / "dog.json").write_text("{")
-    with pytest.raises(ValueError, match=r"dog\.json: the record is not JSON"):
+    with pytest.raises(ValueError, match=r"dog\.json: the record is damaged .*not JSON"):
         GenerationRecord.load(tmp_path / "dog.mp4")
     with pytest.raises(FileNotFoundError, match=r"cat\.json does not exist"):
         GenerationRecord.load(tmp_path / "cat.mp4")

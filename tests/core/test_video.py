@@ -291,3 +291,27 @@ def test_a_file_that_was_cut_short_is_not_whole(tmp_path):
         for damaged in (data[:-1], data[: len(data) // 2], b"hello", b"", data + b"x"):
             (tmp_path / name).write_bytes(damaged)
             assert not video.is_whole(tmp_path / name)
+
+
+# --- the encoder
+
+
+@pytest.fixture
+def fresh():
+    video.check_encoder.cache_clear()
+    yield
+    video.check_encoder.cache_clear()
+
+
+def test_an_ffmpeg_that_is_not_there_or_lacks_h264_is_named(fresh, tmp_path, monkeypatch):
+    video.check_encoder()
+    for name, script in (("none", None), ("other", "#!/bin/sh\necho ' V..... mpeg4'\n"), ("text", "no program")):
+        program = tmp_path / name
+        if script:
+            program.write_text(script)
+            program.chmod(0o700)
+        monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(program))
+        video.check_encoder.cache_clear()
+        with pytest.raises(OSError, match="ffmpeg cannot be started|lacks libx264") as caught:
+            video.check_encoder()
+        assert "IMAGEIO_FFMPEG_EXE" in str(caught.value)

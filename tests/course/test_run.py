@@ -1,5 +1,10 @@
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
@@ -30,7 +35,7 @@ class Links(HTMLParser):
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory):
-    """One run over four notebooks: one fails (and has a page of an older run), one hangs, two pass."""
+    """One run over six notebooks: one fails (and has a page of an older run), one hangs, one dies, three pass."""
     folder = tmp_path_factory.mktemp("notebooks")
     outputs = folder / "outputs"
     outputs.mkdir()
@@ -38,17 +43,19 @@ def ran(tmp_path_factory):
     save_notebook(folder, "00_first", "x = 6", "", f"print(x * 7)\n{WRITE_A_VIDEO}")
     save_notebook(folder, "01_fails", "y = 1", "1 / 0", "y = 2")
     save_notebook(folder, "02_hangs", "import time; time.sleep(60)")
-    save_notebook(folder, "03_last", "print('still <run>')")
+    save_notebook(folder, "03_dies", "import os; os._exit(1)")
+    save_notebook(folder, "04_small", "import time; time.sleep(0.7)")
+    save_notebook(folder, "05_large", "import time\nx = bytearray(300 * 2**20); time.sleep(0.7); del x", "1")
     lines = []
-    results = run.run(folder, outputs, cell_seconds=5, report=lines.append)
+    results = run.run(folder, outputs, cell_seconds=3, report=lines.append)
     return folder, outputs, results, lines
 
 
 def test_a_failing_notebook_does_not_stop_the_others_and_is_named_with_cell_and_error(ran):
     _, _, results, lines = ran
-    assert [bool(result.error) for result in results] == [False, True, True, False]
+    assert [bool(result.error) for result in results] == [False, True, True, True, False, False]
     assert results[1].error == "cell 2 of 3: ZeroDivisionError: division by zero"
-    assert results[2].error == "cell 1 of 1: took longer than 5 s"
+    assert results[2].error == "cell 1 of 1: took longer than 3 s"
     assert re.fullmatch(r"ok     00_first: [\d.]+ s, \d+ MiB, code cells: 2", lines[0])
     assert lines[1] == "FAILED 01_fails, cell 2 of 3: ZeroDivisionError: division by zero"
 
@@ -57,15 +64,15 @@ def test_pages_hold_the_outputs_and_no_page_is_left_of_a_failed_notebook(ran):
     _, outputs, results, _ = ran
     assert "42" in (outputs / "00_first.html").read_text()
     assert sorted(path.name for path in outputs.iterdir()) == [
-        "00_first.html", "03_last.html", "from a cell.mp4", "index.html", "run.json",
+        "00_first.html", "04_small.html", "05_large.html", "from a cell.mp4", "index.html", "run.json",
     ]  # fmt: skip
-    assert [result.page for result in results] == ["00_first.html", "", "", "03_last.html"]
+    assert [result.page for result in results] == ["00_first.html", "", "", "", "04_small.html", "05_large.html"]
 
 
 def test_every_link_of_the_index_exists(ran):
     _, outputs, _, _ = ran
     links = Links((outputs / "index.html").read_text()).found
-    assert sorted(set(links)) == ["00_first.html", "03_last.html", "from a cell.mp4"]
+    assert sorted(set(links)) == ["00_first.html", "04_small.html", "05_large.html", "from a cell.mp4"]
     assert all((outputs / link).is_file() for link in links)
 
 
@@ -77,17 +84,18 @@ def test_the_index_says_what_failed(ran):
 def test_the_costs_are_left_as_json(ran):
     _, outputs, results, _ = ran
     found = json.loads((outputs / "run.json").read_text())["notebooks"]
-    assert [one["notebook"] for one in found] == ["00_first", "01_fails", "02_hangs", "03_last"]
-    assert found[2]["seconds"] >= 5 and all(10 < one["peak_memory_mib"] < 2000 for one in found)
+    assert [one["notebook"][:2] for one in found] == ["00", "01", "02", "03", "04", "05"]
+    assert found[2]["seconds"] >= 3 and all(10 < one["peak_memory_mib"] < 2000 for one in found)
     assert found[1]["error"] == results[1].error and found[0]["error"] == ""
 
 
-def test_the_peak_of_memory_is_seen_from_outside(tmp_path):
-    wait = "import time\nx = bytearray(300 * 2**20); time.sleep(1); del x"
-    save_notebook(tmp_path, "00_small", "import time; time.sleep(1)")
-    save_notebook(tmp_path, "01_large", wait, "1")
-    small, large = run.run(tmp_path, tmp_path / "out", report=lambda line: None)
+def test_the_peak_of_memory_is_seen_from_outside(ran):
+    small, large = ran[2][4:]
     assert 290 < large.peak_memory_mib - small.peak_memory_mib < 340
+
+
+def test_a_kernel_that_dies_is_a_failure_of_its_cell(ran):
+    assert ran[2][3].error == "cell 1 of 1: the kernel died (out of memory?)"
 
 
 @pytest.mark.parametrize(("last", "status"), [("1", 0), ("1 / 0", 1)])
@@ -112,18 +120,6 @@ def test_the_notebooks_themselves_are_not_changed(ran):
     folder, _, _, _ = ran
     notebook = nbformat.read(folder / "00_first.ipynb", as_version=4)
     assert all(not cell.outputs for cell in notebook.cells if cell.cell_type == "code")
-
-
-def test_ticks_count_the_code_cells_from_one():
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("a"), nbformat.v4.new_code_cell("b = 1")])
-    assert run.code_cells(notebook) == [1]
-
-
-def test_a_kernel_that_dies_is_a_failure_of_its_cell(tmp_path):
-    save_notebook(tmp_path, "00_dies", "import os; os._exit(1)")
-    (result,) = run.run(tmp_path, tmp_path / "out", report=lambda line: None)
-    assert result.error == "cell 1 of 1: the kernel died (out of memory?)"
-    assert not (tmp_path / "out" / "00_dies.html").exists()
 
 
 BAD = {
@@ -181,7 +177,8 @@ def test_the_index_shows_each_video_with_what_was_asked(tmp_path):
     video.parent.mkdir()
     video.write_bytes(b"")
     spec = GenerationSpec("a <b>dog</b>", guidance=4.0, height=16, width=16)
-    GenerationRecord(spec, "cartoon", "float32", "cpu", {}, 1.0, 1.0, "0" * 64).save(video)
+    record = GenerationRecord(spec, "cartoon", "float32", "cpu", {}, 1.0, 1.0, "0" * 64)
+    video.with_suffix(".json").write_text(record.to_json())
     page = run.index_page([], tmp_path)
     assert "a &lt;b&gt;dog&lt;/b&gt; (dpm++, 25 steps, guidance 4, seed 0)" in page
     assert all((tmp_path / link).is_file() for link in Links(page).found)
@@ -190,7 +187,7 @@ def test_the_index_shows_each_video_with_what_was_asked(tmp_path):
 def test_a_record_that_cannot_be_read_does_not_cost_the_index(tmp_path):
     (tmp_path / "a.mp4").write_bytes(b"")
     (tmp_path / "a.json").write_text("{")
-    assert "is not JSON" in run.index_page([], tmp_path)
+    assert "not JSON" in run.index_page([], tmp_path)
 
 
 def test_an_empty_index_says_so(tmp_path):
@@ -220,3 +217,53 @@ def test_a_page_half_written_does_not_stay(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk is full"):
         run.run(tmp_path, tmp_path / "out", report=lambda line: None)
     assert list((tmp_path / "out").iterdir()) == []
+
+
+# --- ended from outside, and another Python's kernel
+
+
+def started(folder, **settings):
+    command = [
+        sys.executable,
+        "-m",
+        "t2v_helpers.cli",
+        "run",
+        "--notebooks",
+        str(folder),
+        "--outputs",
+        str(folder / "o"),
+    ]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **settings)
+
+
+def one_notebook(folder, code):
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+    nbformat.write(notebook, folder / "00_x.ipynb")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there are no such signals")
+@pytest.mark.parametrize("name", [signal.SIGINT, signal.SIGTERM])
+def test_ended_by_a_signal_it_says_one_word_and_leaves_no_kernel(tmp_path, name):
+    mark = tmp_path / "pid"
+    one_notebook(tmp_path, f"import os, time\nopen({str(mark)!r}, 'w').write(str(os.getpid()))\ntime.sleep(99)")
+    running = started(tmp_path, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
+    while not (mark.exists() and mark.read_text()):
+        assert running.poll() is None
+        time.sleep(0.1)
+    running.send_signal(name)
+    said = running.communicate()[0]
+    assert running.returncode == 130 and said.endswith("t2v: stopped.\n") and "Traceback" not in said
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(mark.read_text()), 0)
+
+
+def test_a_foreign_kernel_of_the_same_name_is_not_taken(tmp_path):
+    spec = tmp_path / "share" / "kernels" / "python3" / "kernel.json"
+    spec.parent.mkdir(parents=True)
+    spec.write_text(
+        json.dumps({"argv": ["/no/such/python", "{connection_file}"], "display_name": "x", "language": "py"})
+    )
+    one_notebook(tmp_path, "import t2v_helpers")
+    running = started(tmp_path, env=os.environ | {"JUPYTER_PATH": str(tmp_path / "share")})
+    said = running.communicate()[0]
+    assert running.returncode == 0, said

@@ -207,7 +207,7 @@ def test_times_and_first_scale_equal_those_of_diffusers(config, name, spacing):
 @pytest.mark.parametrize("spacing", grids.SPACINGS)
 def test_times_equal_those_of_diffusers_for_any_number_of_steps(config, name, spare, whole, spacing):
     scheduler = schedulers.make(name, config, spacing)
-    for steps in range(2, 998):
+    for steps in (*range(2, 200), *range(200, 998, 7)):
         scheduler.set_timesteps(steps)
         others = scheduler.timesteps.tolist()
         if others[-1] == -1:  # diffusers takes a step too many at 61, 103, ...: check_steps refuses these

@@ -46,14 +46,22 @@ def test_views_take_nothing():
     assert activation_memory.peak(Turned(), torch.zeros(256, 64, device="meta")) == 0
 
 
-def test_an_attention_makes_no_table_of_scores():
+ATTEND = {
+    "in order": lambda x, y: scaled_dot_product_attention(x, y, y),
+    "one by name": lambda x, y: scaled_dot_product_attention(x, y, value=y),
+    "all by name": lambda x, y: scaled_dot_product_attention(query=x, key=y, value=y),
+}
+
+
+@pytest.mark.parametrize("attend", ATTEND.values(), ids=list(ATTEND))
+def test_an_attention_makes_no_table_of_scores(attend):
     class Attention(nn.Module):
         def __init__(self):
             super().__init__()
             self.layer = nn.Linear(1, 1, device="meta")
 
         def forward(self, x, y):
-            return scaled_dot_product_attention(x, y, value=y)
+            return attend(x, y)
 
     x = torch.zeros(1, 1, 4096, 16, device="meta")
     assert activation_memory.peak(Attention(), x, x[:, :, :77]) == 4096 * 16 * 4  # the table would take 4096 * 77 * 4

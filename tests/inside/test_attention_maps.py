@@ -1,11 +1,11 @@
-"""attention: what is recorded is what the model reads; the video and the processors stay what they were."""
+"""attention: what is recorded is what the model reads; the video stays what it was, and no hook is left."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
-from diffusers.models.attention_processor import AttnProcessor
 
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.inside import attention_maps, unet
@@ -42,9 +42,11 @@ def test_the_weights_are_those_that_the_model_goes_on_with(toy_pipe):
     block = toy_pipe.unet.down_blocks[0].attentions[0].transformer_blocks[0].attn2
     x, text = torch.randn(6, 24, block.to_q.in_features), torch.randn(6, 5, block.to_k.in_features)
     maps = attention_maps.Maps()
-    recorder = attention_maps.Recorder(AttnProcessor(), maps, "cross", "one", {"f": 3, "h": 4, "w": 6})
+    record = partial(attention_maps._record, maps, {"f": 3, "h": 4, "w": 6}, "cross", "one", ())
+    hook = block.register_forward_pre_hook(record, with_kwargs=True)
     with torch.no_grad():
-        out = recorder(block, x, text)
+        out = block(x, encoder_hidden_states=text)
+        hook.remove()
         values = block.to_v(text).unflatten(-1, (block.heads, -1)).transpose(1, 2)  # [n heads t d]
         keys, queries = (
             m(y).unflatten(-1, (block.heads, -1)).transpose(1, 2) for m, y in ((block.to_k, text), (block.to_q, x))
@@ -56,18 +58,19 @@ def test_the_weights_are_those_that_the_model_goes_on_with(toy_pipe):
 
 
 @pytest.mark.parametrize("fail", [False, True])
-def test_processors_and_hooks_are_restored_also_after_an_error(toy_pipe, fail):
-    before = {name: id(p) for name, p in toy_pipe.unet.attn_processors.items()}
-    hooks = sum(len(m._forward_pre_hooks) for m in toy_pipe.unet.modules())
+def test_no_hook_is_left_also_after_an_error(toy_pipe, fail):
+    def hooks():
+        return sum(len(part._forward_pre_hooks) for part in toy_pipe.unet.modules())
+
+    before = hooks()
     try:
         with attention_maps.recorded(toy_pipe):
-            assert {id(p) for p in toy_pipe.unet.attn_processors.values()} != set(before.values())
+            assert hooks() > before
             if fail:
                 raise KeyError
     except KeyError:
         pass
-    assert {name: id(p) for name, p in toy_pipe.unet.attn_processors.items()} == before
-    assert sum(len(m._forward_pre_hooks) for m in toy_pipe.unet.modules()) == hooks
+    assert hooks() == before
 
 
 def test_one_layer_can_be_named_and_an_unknown_one_is_refused(toy_pipe):
@@ -79,12 +82,33 @@ def test_one_layer_can_be_named_and_an_unknown_one_is_refused(toy_pipe):
 
 
 def test_a_word_is_the_mean_over_its_tokens_layers_and_calls(made, toy_pipe):
-    maps, _ = made
-    name = "down_blocks.0.attentions.0"
-    heat = maps.of_word(toy_pipe.tokenizer, SPEC.prompt, "times square", name, calls=[1])
-    (record,) = maps.chosen("cross", name, [1])
-    torch.testing.assert_close(heat, record.weights[1, ..., [6, 7]].mean(-1))  # a 1, dog 2, is 3, dancing 4, in 5
-    assert maps.of_word(toy_pipe.tokenizer, SPEC.prompt, "dog").shape == (3, 4, 6)
+    with attention_maps.recorded(toy_pipe, "down_blocks.0.attentions.0") as maps:
+        generate.generate(toy_pipe, SPEC)
+    heat = maps.of_word(toy_pipe.tokenizer, SPEC.prompt, "times square")
+    first, second = (record.weights[1] for record in maps.chosen("cross"))  # [f h w t], of the prompt
+    torch.testing.assert_close(heat, (first + second)[..., [6, 7]].mean(-1) / 2)  # a 1, dog 2, is 3, dancing 4, in 5
+    assert made[0].of_word(toy_pipe.tokenizer, SPEC.prompt, "dog").shape == (3, 4, 6)
+
+
+def test_a_token_that_is_left_out_leaves_its_share_to_the_others(made, toy_pipe):
+    with attention_maps.recorded(toy_pipe, left_out=(2, 7)) as maps:
+        frames = generate.generate(toy_pipe, SPEC).frames
+    assert np.array_equal(frames, made[1])
+    for before, after in zip(made[0].chosen("cross"), maps.chosen("cross"), strict=True):
+        assert not after.weights[..., [2, 7]].any()
+        torch.testing.assert_close(after.weights.sum(-1), before.weights.sum(-1))
+        assert (after.weights[..., 3] > before.weights[..., 3]).all()
+    torch.testing.assert_close(maps.between_frames(), made[0].between_frames())
+
+
+@torch.no_grad()
+def test_what_is_left_of_a_row_is_the_softmax_of_what_is_left(toy_pipe):
+    attn = toy_pipe.unet.mid_block.attentions[0].transformer_blocks[0].attn2
+    x, text = torch.randn(6, 4, attn.to_q.in_features), torch.randn(6, 5, attn.to_k.in_features)
+    maps, shape = attention_maps.Maps(), {"f": 3, "h": 2, "w": 2}
+    attention_maps._record(maps, shape, "cross", "one", (1, 4), attn, (x,), {"encoder_hidden_states": text})
+    wanted = attention_maps._weights(attn, x, text[:, [0, 2, 3]], None)
+    torch.testing.assert_close(maps.records[0].weights.flatten(0, 1).flatten(1, 2)[..., [0, 2, 3]], wanted)
 
 
 def test_frames_are_read_by_frames(made):
@@ -100,8 +124,8 @@ def test_a_word_that_is_not_in_the_prompt_is_refused(made, toy_pipe, word):
 
 
 def test_what_was_not_recorded_is_said(made):
-    with pytest.raises(ValueError, match=r"calls=\[7\] .*2 calls"):
-        made[0].chosen("cross", calls=[7])
+    with pytest.raises(ValueError, match="layers='top' .*2 calls"):
+        made[0].chosen("cross", "top")
     with pytest.raises(ValueError, match="there are 0 calls of nothing"):
         attention_maps.Maps().between_frames()
 
@@ -110,24 +134,23 @@ def test_where_it_is_read_the_video_stays_bright():
     frames = np.full((2, 8, 8, 3), 200, np.uint8)
     heat = torch.zeros(2, 8, 8)
     heat[1, :, 4:] = 3
-    lit = attention_maps.overlaid(frames, heat, shade=0.25)
+    lit = attention_maps.overlaid(frames, heat)
     assert lit.dtype == np.uint8 and (lit[0] == 50).all() and (lit[1, :, 4:] == 200).all()
     assert attention_maps.overlaid(frames, torch.ones(2, 2, 2)).shape == frames.shape
 
 
 @pytest.mark.parametrize(
-    ("heat", "shade", "word"),
+    ("heat", "word"),
     [
-        (torch.zeros(3, 8, 8), 0.2, "one picture for 2 frames"),
-        (torch.zeros(2, 8), 0.2, "one picture for 2 frames"),
-        (torch.zeros(2, 0, 8), 0.2, "one picture for 2 frames"),
-        (torch.full((2, 8, 8), torch.nan), 0.2, "finite numbers"),
-        (torch.zeros(2, 8, 8), 1, "shade=1 "),
+        (torch.zeros(3, 8, 8), "one picture for 2 frames"),
+        (torch.zeros(2, 8), "one picture for 2 frames"),
+        (torch.zeros(2, 0, 8), "one picture for 2 frames"),
+        (torch.full((2, 8, 8), torch.nan), "finite numbers"),
     ],
 )
-def test_a_heat_of_another_video_is_refused(heat, shade, word):
+def test_a_heat_of_another_video_is_refused(heat, word):
     with pytest.raises(ValueError, match=word):
-        attention_maps.overlaid(np.zeros((2, 8, 8, 3), np.uint8), heat, shade)
+        attention_maps.overlaid(np.zeros((2, 8, 8, 3), np.uint8), heat)
 
 
 def test_in_the_cartoon_model_the_word_dog_is_read_where_the_dog_is():
@@ -153,37 +176,14 @@ def test_a_second_prompt_or_length_is_refused_before_it_is_computed(toy_pipe):
         assert maps.of_word(toy_pipe.tokenizer, SPEC.prompt, "dog").shape[0] == SPEC.frames
 
 
-def test_a_sample_that_is_not_in_the_batch_is_refused(made, toy_pipe):
-    with pytest.raises(ValueError, match="sample=5 .*-2 to 1"):
-        made[0].of_word(toy_pipe.tokenizer, SPEC.prompt, "dog", sample=5)
-    with pytest.raises(ValueError, match="sample=-3 "):
-        made[0].between_frames(sample=-3)
-
-
 def test_a_heat_may_be_an_array():
     frames, heat = np.full((2, 8, 8, 3), 200, np.uint8), np.arange(128.0).reshape(2, 8, 8)
     assert (attention_maps.overlaid(frames, heat) == attention_maps.overlaid(frames, torch.from_numpy(heat))).all()
 
 
-@pytest.mark.parametrize(
-    ("given", "word"),
-    [
-        ({"calls": 3}, "calls=3 "),
-        ({"calls": "1"}, "calls='1' "),
-        ({"calls": 1.5}, "calls=1.5 "),
-        ({"calls": [0, 99]}, r"calls=\[0, 99\] "),
-        ({"layers": None}, "layers .*NoneType.* text"),
-        ({"sample": 1.0}, "sample=1.0 "),
-        ({"sample": None}, "sample=None "),
-    ],
-)
-def test_what_chooses_no_look_is_refused(made, toy_pipe, given, word):
-    for ask in (
-        made[0].between_frames,
-        lambda **given: made[0].of_word(toy_pipe.tokenizer, SPEC.prompt, "dog", **given),
-    ):
-        with pytest.raises(ValueError, match=word):
-            ask(**given)
+def test_what_chooses_no_layers_is_refused(made):
+    with pytest.raises(ValueError, match="layers .*NoneType.* text"):
+        made[0].chosen("cross", None)
 
 
 @pytest.mark.parametrize("word", [None, 3, ["dog"]])
@@ -207,8 +207,6 @@ def test_a_heat_is_an_array(heat):
     frames = np.zeros((2, 8, 8, 3), np.uint8)
     with pytest.raises(ValueError, match=r"heat .*\[f h w\]"):
         attention_maps.overlaid(frames, heat)
-    with pytest.raises(ValueError, match="shade='a'"):
-        attention_maps.overlaid(frames, torch.zeros(2, 8, 8), "a")
 
 
 def test_a_heat_that_learns_can_be_shown():

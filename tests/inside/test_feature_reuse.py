@@ -61,7 +61,7 @@ def test_at_guidance_1_only_the_prompt_is_asked(net, inputs):
     x_t, text = inputs
     wanted = net(x_t, 500, text[1:]).sample
     for make in (guidance.guided, guidance.in_two_passes, Shortcuts()):
-        with calls_of(net.conv_in) as seen:
+        with calls_of(net.conv_out) as seen:
             assert torch.equal(make(net, text, 1.0)(x_t, torch.tensor(500)), wanted)
         assert seen == [3]  # one half of three frames
 
@@ -93,10 +93,10 @@ def test_the_middle_is_called_in_every_third_step_alone(net, inputs):
 def test_below_a_timestep_the_prompt_alone_is_asked_also_with_reused_features(net, inputs):
     x_t, text = inputs
     predict = Shortcuts(reuse=4, guided_above=500)(net, text, 4.0)
-    with calls_of(net.conv_in) as seen, calls_of(net.mid_block) as deep:
+    with calls_of(net.conv_out) as seen, calls_of(net.mid_block) as deep:
         first, *_, last = [predict(x_t, torch.tensor(t)) for t in (900, 500, 499)]
     assert seen == [6, 6, 3] and len(deep) == 1
-    _, kept = feature_reuse.all_layers(net, torch.cat([x_t, x_t]), 900, text)
+    _, kept = feature_reuse.all_layers(net, x_t, 900, text)
     assert torch.equal(last, feature_reuse.last_layer(net, x_t, 499, text[1:], kept[3:]))  # the prompt's half
     assert first.shape == last.shape == x_t.shape
 

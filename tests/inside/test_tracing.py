@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from t2v_helpers.inside import tracing
-from t2v_helpers.inside.tracing import Work, kind_of, si, trace, trace_parts, traced
+from t2v_helpers.inside.tracing import Work, kind_of, si, trace, trace_parts
 from t2v_helpers.model import loading
 
 SHARES = {  # the real UNet: kind -> % of its parameters, and % of the FLOPs of 20 frames of 256x256
@@ -151,17 +151,16 @@ def test_tracing_changes_nothing(toy):
     unet, inputs = toy
     with torch.no_grad():
         before = unet(*inputs).sample
-        with traced(unet) as rows:
-            within = unet(*inputs).sample
-        assert torch.equal(before, within) and torch.equal(before, unet(*inputs).sample)
-    assert tuple(rows)[0].output == tuple(before.shape)
+        within = []
+        found = trace(unet, call=lambda: within.append(unet(*inputs).sample))
+        assert torch.equal(before, within[0]) and torch.equal(before, unet(*inputs).sample)
+    assert found[""].output == tuple(before.shape)
 
 
 def test_a_module_that_is_called_twice_is_one_row(toy):
     layer = nn.Linear(3, 3)
-    with traced(layer) as rows:
-        layer(layer(torch.zeros(2, 3)))
-    assert len(rows) == 1 and rows[0].calls == 2 and rows[0].work.flops == 2 * (2 * 2 * 3 * 3)
+    (row,) = trace(layer, torch.zeros(2, 3), call=lambda x: layer(layer(x))).rows
+    assert row.calls == 2 and row.work.flops == 2 * (2 * 2 * 3 * 3)
 
 
 def test_a_module_that_is_not_called_still_has_its_parameters(toy_pipe):
@@ -221,13 +220,11 @@ def test_a_norm_is_told_by_its_class():
 
 
 def test_no_hook_is_left_behind(toy):
-    unet, inputs = toy
+    unet, _ = toy
     before = hooks(unet)
-    trace(unet, *inputs)
-    with traced(unet), torch.no_grad():
-        assert len(hooks(unet)) > len(before)
-        unet(*inputs)
-    assert hooks(unet) == before
+    within = []
+    trace(unet, call=lambda: within.append(hooks(unet)))
+    assert len(within[0]) > len(before) and hooks(unet) == before
 
 
 def test_no_hook_is_left_behind_by_an_error(toy):
@@ -235,19 +232,21 @@ def test_no_hook_is_left_behind_by_an_error(toy):
     before = hooks(unet)
     with pytest.raises(RuntimeError):
         trace(unet, sample, t, text[..., 1:])
-    with pytest.raises(ZeroDivisionError), traced(unet):
-        _ = 1 / 0
     assert hooks(unet) == before
     assert trace(unet, sample, t, text).total.flops > 0
 
 
 def test_an_error_that_is_caught_within_the_context_spoils_no_count():
     model = nn.Sequential(Broken())
-    with traced(model) as rows:
+
+    def twice(x):
+        model[0].limp = True
         with pytest.raises(RuntimeError, match="limps"):
-            model(torch.zeros(1, 4))
+            model(x)
         model[0].limp = False
-        model(torch.zeros(1, 4))
+        model(x)
+
+    rows = trace(model, torch.zeros(1, 4), call=twice).rows
     assert {row.name: row.work.flops for row in rows} == {"": 0, "0": 0, "0.layer": 32}
 
 
@@ -256,7 +255,15 @@ def test_an_error_that_is_caught_within_the_context_spoils_no_count():
 
 @pytest.mark.parametrize(
     ("number", "text"),
-    [(0, "0 "), (24, "24 "), (999.9, "1.00 k"), (1234, "1.23 k"), (340_387_840, "340 M"), (12.222e12, "12.2 T")],
+    [
+        (0, "0 "),
+        (24, "24 "),
+        (999.9, "1.00 k"),
+        (1234, "1.23 k"),
+        (340_387_840, "340 M"),
+        (12.222e12, "12.2 T"),
+        (28.3e15, "28.3 P"),
+    ],
 )
 def test_numbers_in_three_digits(number, text):
     assert si(number) == text
@@ -288,8 +295,8 @@ def test_a_trace_as_json(real):
 def test_what_is_no_module_is_refused(toy_pipe):
     with pytest.raises(ValueError, match=r"model .*Pipeline.*pipe\.unet"):
         trace(toy_pipe, "a dog")
-    with pytest.raises(ValueError, match="model is a str"), traced("unet"):
-        pass
+    with pytest.raises(ValueError, match="model is a str"):
+        trace("unet", call=lambda: None)
 
 
 def test_an_unknown_row_is_refused():

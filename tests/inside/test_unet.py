@@ -91,6 +91,26 @@ def test_the_cartoons_weights_give_the_same_noise(ours, theirs, batch, frames, h
     assert_equal(ours(x_t, 500, text).sample, theirs(x_t, 500, text).sample)
 
 
+@pytest.mark.parametrize("videos, k", [(1, 2), (2, 2), (2, 3)])
+@torch.no_grad()
+def test_latents_under_several_texts_are_given_once(ours, theirs, videos, k):
+    x_t, _ = inputs(ours.config, videos)
+    _, text = inputs(ours.config, k * videos)
+    t = torch.arange(1, videos + 1) * 300
+    found = ours(x_t, t, text).sample
+    assert_equal(found, theirs(torch.cat([x_t] * k), t.repeat(k), text).sample)
+
+
+@torch.no_grad()
+def test_what_needs_no_text_is_computed_once(ours):
+    x_t, text = inputs(ours.config, 1)[0], inputs(ours.config, 2)[1]
+    seen = []
+    hook = ours.transformer_in.register_forward_hook(lambda part, given, made: seen.append(len(made)))
+    ours(x_t, 500, text)
+    hook.remove()
+    assert seen == [x_t.shape[2]]
+
+
 @pytest.mark.parametrize("t", [0, 999, 500.5, torch.tensor(3), torch.tensor([7]), torch.tensor([1, 900])], ids=str)
 @torch.no_grad()
 def test_a_timestep_may_be_a_number_or_one_for_each_video(ours, theirs, t):
@@ -364,17 +384,17 @@ def test_nothing_is_kept_after_an_error_and_the_outer_text_comes_back(ours, coun
 
 BAD_CONFIGS = [
     ({"down_block_types": ["DownBlockSpatioTemporal", "DownBlock3D"]},
-     r"down_block_types=\['DownBlockSpatioTemporal', .*it must be a list of DownBlock3D and CrossAttnDownBlock3D"),
-    ({"up_block_types": ["UpBlock3D", "UpBlock2D"]}, "it must be a list of UpBlock3D and CrossAttnUpBlock3D"),
+     r"down_block_types=\['DownBlockSpatioTemporal', .*a list .* each 'DownBlock3D' or 'CrossAttnDownBlock3D'"),
+    ({"up_block_types": ["UpBlock3D", "UpBlock2D"]}, "a list .* each 'UpBlock3D' or 'CrossAttnUpBlock3D'"),
     ({"up_block_types": []}, r"up_block_types=\[\], but it must be a list"),
     ({"up_block_types": ["UpBlock3D"]}, "up_block_types has 1 entries, but block_out_channels has 2"),
-    ({"block_out_channels": [16, 33]}, "but it must be a list of even whole numbers"),
+    ({"block_out_channels": [16, 33]}, "but it must be a list of 1 to 8, each an even whole number"),
     ({"block_out_channels": [16, 30]}, "30 in block_out_channels, but it must be a multiple of norm_num_groups=4"),
     ({"attention_head_dim": 20}, "16 in block_out_channels, but .* no less than attention_head_dim=20"),
-    ({"attention_head_dim": [4, 8]}, r"attention_head_dim=\[4, 8\], but it must be a whole number above 0"),
-    ({"layers_per_block": 0}, "layers_per_block=0, but it must be a whole number above 0"),
-    ({"norm_num_groups": None}, "norm_num_groups=None, but it must be a whole number above 0"),
-    ({"norm_eps": "small"}, "norm_eps='small', but it must be a fraction above 0"),
+    ({"attention_head_dim": [4, 8]}, r"attention_head_dim=\[4, 8\], but it must be a whole number from 1"),
+    ({"layers_per_block": 0}, "layers_per_block=0, but it must be a whole number from 1"),
+    ({"norm_num_groups": None}, "norm_num_groups=None, but it must be a whole number from 1"),
+    ({"norm_eps": "small"}, "norm_eps='small', but it must be a number from 1e-12"),
     ({"act_fn": "gelu"}, "act_fn='gelu', but it must be 'silu'"),
     ({"time_cond_proj_dim": 32}, "time_cond_proj_dim=32, but it must be None"),
     ({"num_attention_heads": 8}, "num_attention_heads=8, but it must be None"),

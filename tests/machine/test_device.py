@@ -1,37 +1,51 @@
 """device: what is picked on which machine, and memory as it is free and as it peaks."""
 
+import os
+import platform
+import subprocess
+import sys
+
 import pytest
 import torch
 
+from t2v_helpers.core.paths import ROOT
 from t2v_helpers.machine import probe
-from t2v_helpers.machine.device import MIB, choose_device, free_memory_bytes, peak_memory, pick_device, pick_dtype
+from t2v_helpers.machine.device import MIB, free_memory_bytes, peak_memory, pick_device, pick_dtype
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch sees")
+
+
+def pick_on(monkeypatch, name: str, count: int) -> torch.device:
+    """`pick_device` where torch sees `count` GPUs."""
+    monkeypatch.setattr(probe, "look_at_torch", lambda: probe.TorchFacts("ROCm 7.2" if count else "CPU", count=count))
+    return pick_device(name)
 
 
 @pytest.mark.parametrize(
     "name, count, chosen",
     [("auto", 0, "cpu"), ("auto", 2, "cuda"), ("cpu", 2, "cpu"), ("cuda", 1, "cuda"), ("cuda:1", 2, "cuda:1")],
 )
-def test_choose_device(name, count, chosen):
-    assert choose_device(name, count, "ROCm 7.2") == chosen
+def test_the_device_is_chosen_among_those_that_torch_sees(name, count, chosen, monkeypatch):
+    assert pick_on(monkeypatch, name, count) == torch.device(chosen)
 
 
 @pytest.mark.parametrize("name, count", [("cuda", 0), ("cuda:0", 0), ("cuda:2", 2)])
-def test_a_gpu_that_is_not_there(name, count):
-    with pytest.raises(ValueError, match=rf"device='{name}' is not there, torch \(built for CPU\) sees {count} GPUs"):
-        choose_device(name, count, "CPU")
+def test_a_gpu_that_is_not_there(name, count, monkeypatch):
+    build = "ROCm 7.2" if count else "CPU"
+    match = rf"device='{name}' is not there, torch \(built for {build}\) sees {count} GPUs"
+    with pytest.raises(ValueError, match=match):
+        pick_on(monkeypatch, name, count)
 
 
 @pytest.mark.parametrize("name", ["", "gpu", "mps", "cpu:0", "cuda:", "cuda:-1", "cuda:01", "CUDA", "cuda:1x", "None"])
-def test_unknown_devices(name):
+def test_unknown_devices(name, monkeypatch):
     with pytest.raises(ValueError, match=f'^device={name!r} is unknown: use "auto"'):
-        choose_device(name, 2, "CPU")
+        pick_on(monkeypatch, name, 2)
 
 
-def test_rocm_is_called_cuda():
+def test_rocm_is_called_cuda(monkeypatch):
     with pytest.raises(ValueError, match="ROCm's GPUs are called cuda, too"):
-        choose_device("rocm", 1, "ROCm 7.2")
+        pick_on(monkeypatch, "rocm", 1)
 
 
 def test_pick_device_here():
@@ -88,3 +102,27 @@ def test_peak_and_free_memory_of_a_gpu():
         assert free_memory_bytes("cuda") < before - 200 * MIB
     del block
     assert 256 <= peak.mib < 1024
+
+
+FAULTS = """
+import resource, sys, torch
+from t2v_helpers.machine.device import MIB, keep_freed_memory
+if sys.argv[1] == "keep":
+    keep_freed_memory()
+for turn in range(3):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    parts = [torch.zeros(8 * MIB, dtype=torch.uint8) for _ in range(3)]
+    del parts
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc gives memory back so soon")
+@pytest.mark.parametrize("asked, kept", [("keep", True), ("leave", False)])
+def test_memory_that_was_freed_is_given_again_without_asking_the_system(asked, kept):
+    tuned = ("MALLOC_", "GLIBC_", "LD_PRELOAD")
+    env = {name: value for name, value in os.environ.items() if not name.startswith(tuned)}
+    call = [sys.executable, "-c", FAULTS, asked]
+    done = subprocess.run(call, capture_output=True, text=True, check=True, cwd=ROOT, env=env)
+    pages = 3 * 8 * MIB // os.sysconf("SC_PAGE_SIZE")
+    assert (int(done.stdout.split()[-1]) < pages / 20) == kept

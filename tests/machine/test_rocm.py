@@ -25,15 +25,6 @@ def judged(found: TorchFacts, **environ: str) -> dict[str, rocm.Setting]:
 
 
 @pytest.mark.parametrize(
-    "gfx, family",
-    [("gfx90a", "Instinct"), ("gfx942", "Instinct"), ("gfx950", "Instinct"), ("gfx1030", "Radeon"),
-     ("gfx1201", "Radeon"), ("gfx906", "unknown"), ("gfx1300", "unknown"), ("gfx11", "unknown"), ("", "unknown")],
-)  # fmt: skip
-def test_families(gfx, family):
-    assert rocm.family(gfx) == family
-
-
-@pytest.mark.parametrize(
     "found, names",
     [
         (MI300X, {FIND, DB, ALLOC, TF32, HSA}),
@@ -76,7 +67,7 @@ def test_blocks_of_memory_that_grow_are_asked_for_where_torch_has_them_on_rocm(v
 
 @pytest.mark.parametrize("name", ["PYTORCH_HIP_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"])
 def test_older_names_of_the_allocators_variable_count(name):
-    assert judged(MI300X, **{name: rocm.EXPANDABLE})[name].fits
+    assert judged(MI300X, **{name: "expandable_segments:True"})[name].fits
 
 
 def test_attention_on_a_radeon_and_tf32_on_mi300():

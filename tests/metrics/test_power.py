@@ -28,6 +28,19 @@ def test_yes_and_no_are_counted_by_mcnemar():
         assert p == pytest.approx(wanted, rel=1e-9)
 
 
+def test_pairs_are_lost_or_won_and_the_rest_says_nothing():
+    found = power.Pairs.of([1, 1, 1, 0, 0, 1, 1, 1, 1], [True, False, False, True, False, False, False, False, False])
+    assert (found.lost, found.won, found.n) == (6, 1, 9) and found.p == pytest.approx(16 / 2**7) and not found.differ
+    assert power.Pairs(6, 0, 32).differ and power.Pairs(6, 0, 32).summary == "6 lost, 0 won of 32, p = 0.031"
+    assert power.Pairs(0, 0, 4).p == 1 and power.Pairs(20, 0, 32).summary.endswith("p < 0.001")
+
+
+@pytest.mark.parametrize("after", [[], [True]])
+def test_pairs_of_other_seeds_are_refused(after):
+    with pytest.raises(ValueError, match=f"2 and {len(after)} seeds"):
+        power.Pairs.of([True, False], after)
+
+
 def test_rows_that_do_not_vary_are_found_where_they_differ():
     same, above = np.full((1, 5), 2.5), np.full((1, 5), 3.5)
     for paired in (True, False):

@@ -92,12 +92,9 @@ def test_a_sleepers_letter_is_not_counted_to_its_size():
     assert all(len(found) == 2 and low < found[0] < high for found in sizes)
 
 
-def test_a_share_is_given_relative_to_the_drawings():
-    share = metrics.Share
-    found = metrics.Wholeness(share(6, 10), share(3, 10), share(1, 10), share(8, 10))
-    assert found.of_drawings == pytest.approx(0.75) and found.to_dict()["broken"]["k"] == 3
-    assert metrics.Wholeness(share(6, 10), share(3, 10), share(1, 10)).to_dict()["drawings"] is None
-    assert metrics.Wholeness(share(6, 10), share(3, 10), share(1, 10), share(0, 10)).of_drawings is None
+def test_the_shares_are_ready_for_json():
+    found = metrics.Wholeness(*(metrics.Share(k, 10) for k in (6, 3, 1))).to_dict()
+    assert {name: share["k"] for name, share in found.items()} == {"share": 6, "broken": 3, "odd_sized": 1}
 
 
 def test_bad_input_is_refused():
@@ -107,7 +104,3 @@ def test_bad_input_is_refused():
         metrics.wholeness(np.zeros((1, 2, 64, 64, 3)), [CAT], Seer())
     with pytest.raises(ValueError, match=r"bool array \[h w\]"):
         metrics.pieces(np.zeros((4, 4), np.uint8))
-    with pytest.raises(ValueError, match="asked is empty"):
-        metrics.wholeness_of_drawings([], segmenter=Seer())
-    with pytest.raises(ValueError, match="renders=0"):
-        metrics.usual_size("cat", "jumping", renders=0)

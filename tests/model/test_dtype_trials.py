@@ -40,21 +40,25 @@ def test_the_backend_is_the_one_that_ran(backend, name):
         assert dtype_trials.attention_backend((1, 2, 16, 8), torch.float32, CPU) == name
 
 
-def test_the_backends_are_operations_that_torch_has():
-    assert all(hasattr(torch.ops.aten, name) for name in dtype_trials.BACKENDS)
+def test_the_backends_have_the_numbers_of_torch():
+    numbers = {"math": SDPBackend.MATH, "flash": SDPBackend.FLASH_ATTENTION, "cudnn": SDPBackend.CUDNN_ATTENTION,
+               "memory-efficient": SDPBackend.EFFICIENT_ATTENTION, "fused": SDPBackend.OVERRIDEABLE}  # fmt: skip
+    assert {name: int(number) for name, number in numbers.items()} == {
+        name: n for n, name in enumerate(dtype_trials.BACKENDS)
+    }
 
 
 def test_layers_that_are_far_off_or_not_finite(monkeypatch):
     monkeypatch.setattr(dtype_trials, "NEAR", dict.fromkeys(dtype_trials.NEAR, 1e-9))
     assert dtype_trials.layers_in(torch.bfloat16, CPU).endswith("off the CPU's float32")
-    net = dtype_trials._net()
+    net = dtype_trials._Net()
     torch.nn.init.constant_(net.line.bias, 1e30)  # too large for half precision
-    monkeypatch.setattr(dtype_trials, "_net", lambda: net)
+    monkeypatch.setattr(dtype_trials, "_Net", lambda: net)
     assert dtype_trials.layers_in(torch.float16, CPU) == "values that are not finite"
 
 
 def test_the_first_step_of_a_sound_model_and_of_a_broken_one(toy_folder, monkeypatch, capsys):
-    monkeypatch.setitem(loading.MODELS, "cartoon", Model("a laptop", toy_folder))
+    monkeypatch.setitem(loading.MODELS, "cartoon", Model(toy_folder))
     for asked in ("", "bad", "1MiB"):  # what T2V_MEMORY asks for is another question
         monkeypatch.setenv("T2V_MEMORY", asked)
         assert dtype_trials.first_step(torch.bfloat16, CPU) == "works" and capsys.readouterr().err == ""

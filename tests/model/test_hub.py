@@ -1,5 +1,6 @@
 """hub: the real model's download, with huggingface_hub's own code and a server on loopback that stands for the hub."""
 
+import dataclasses
 import errno
 import json
 import shutil
@@ -18,6 +19,7 @@ from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.machine import probe
 from t2v_helpers.model import hub, loading
 from t2v_helpers.model.generate import generate
+from t2v_helpers.model.later import wan
 
 PUBLISHED = hub.WEIGHTS
 TINY = GenerationSpec("a robot is dancing", steps=1, frames=1, height=64, width=64)
@@ -33,6 +35,7 @@ class Hub(BaseHTTPRequestHandler):
     """
 
     root, asked, lies, cut, lacks, refuse, late = None, [], (), None, None, None, ""
+    repo, revision = hub.MODELSCOPE, hub.REVISION
 
     def do_GET(self):
         self._answer(body=True)
@@ -46,12 +49,12 @@ class Hub(BaseHTTPRequestHandler):
     def _answer(self, body):
         path = self.path.split("?")[0]
         self.asked.append(path)
-        about, tree = (f"/api/models/{hub.MODELSCOPE}/{kind}/{hub.REVISION}" for kind in ("revision", "tree"))
-        start = f"/{hub.MODELSCOPE}/resolve/{hub.REVISION}/"
+        about, tree = (f"/api/models/{self.repo}/{kind}/{self.revision}" for kind in ("revision", "tree"))
+        start = f"/{self.repo}/resolve/{self.revision}/"
         if self.refuse and self.late in path:
             self._refuse(*self.refuse)
         elif path == about:
-            self._send(json.dumps({"id": hub.MODELSCOPE, "sha": hub.REVISION, "siblings": []}).encode(), "", body)
+            self._send(json.dumps({"id": self.repo, "sha": self.revision, "siblings": []}).encode(), "", body)
         elif path == tree:
             self._send(json.dumps([self._entry(file) for file in self._files()]).encode(), "tree", body)
         elif path.startswith(start):
@@ -81,7 +84,7 @@ class Hub(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Length", str(len(data)))
         self.send_header("ETag", f'"{abs(hash(name)):040x}"')
-        self.send_header("X-Repo-Commit", hub.REVISION)
+        self.send_header("X-Repo-Commit", self.revision)
         self.end_headers()
         if body and name == self.cut:
             self.wfile.write(data[: len(data) // 2])
@@ -140,6 +143,11 @@ def refusal(error, **words) -> str:
         load(**words)
     assert "\n" not in str(caught.value)
     return str(caught.value)
+
+
+def cached(name):
+    """Where a file of modelscope is, after a download."""
+    return hub._modelscope(torch.float16).cached(name)
 
 
 def download() -> None:
@@ -273,7 +281,7 @@ def test_wrong_bytes_are_found_together_and_nothing_of_them_stays(server, empty_
         assert f"{name} has SHA-256" in said
         assert not list(empty_cache.rglob(name))
     assert said.endswith("is expected: what is wrong was deleted, so load or download the model again.")
-    assert hub._cached(TEXT) and hub._cached("unet/config.json")  # what is right is kept
+    assert cached(TEXT) and cached("unet/config.json")  # what is right is kept
     server.lies = ()
     download()
 
@@ -286,7 +294,7 @@ def test_what_came_in_a_download_that_was_broken_off_is_looked_at_in_the_next(se
     server.lies, server.cut = (), None
     assert f"{TEXT} has SHA-256" in refusal(ValueError)
     download()
-    assert files.sha256(hub._cached(TEXT)) == hub.WEIGHTS["fp16"][TEXT]["sha256"]
+    assert files.sha256(cached(TEXT)) == hub.WEIGHTS["fp16"][TEXT]["sha256"]
 
 
 @pytest.mark.parametrize(
@@ -298,12 +306,12 @@ def test_what_came_in_a_download_that_was_broken_off_is_looked_at_in_the_next(se
 )  # fmt: skip
 def test_a_damaged_config_is_mended_by_a_download(server, capsys, name, text):
     download()
-    hub._cached(name).resolve().write_text(text)
+    cached(name).resolve().write_text(text)
     assert "type `t2v download --dtype float16`, which checks every byte" in refusal(ValueError)
     assert cli.main(["download"]) == 0
     said = capsys.readouterr().err
     assert f"/{name}" in said and ": deleted.\n" in said
-    assert hub._cached(name).read_bytes() == (server.root / name).read_bytes()
+    assert cached(name).read_bytes() == (server.root / name).read_bytes()
 
 
 def test_a_config_that_is_damaged_on_its_way_is_deleted(server, empty_cache):
@@ -316,7 +324,7 @@ def test_a_config_that_is_damaged_on_its_way_is_deleted(server, empty_cache):
 
 def test_zeros_in_place_of_weights_are_mended_by_a_download(server, capsys):
     download()
-    path = hub._cached(UNET).resolve()
+    path = cached(UNET).resolve()
     path.write_bytes(bytes(path.stat().st_size))
     assert "is cut short or damaged" in refusal(ValueError)
     assert cli.main(["download"]) == 0 and f"{UNET} has SHA-256" in capsys.readouterr().err
@@ -406,3 +414,54 @@ def test_the_sizes_said_are_those_of_the_hub(server, monkeypatch, capfd):
         with pytest.raises(ValueError, match="are expected; .*: what is wrong was deleted, so load or download"):
             loading.load("modelscope", device="cpu", dtype=dtype)
         assert f"Downloading {size} GB" in capfd.readouterr().err
+
+
+# --- Wan, all of whose files have hashes
+
+
+@pytest.fixture
+def wan_server(server, wan_folder, monkeypatch):
+    """The same hub with a tiny Wan; its sizes and hashes stand in for the published ones."""
+    names = [path.relative_to(wan_folder).as_posix() for path in wan_folder.rglob("*") if path.is_file()]
+    hashed = {
+        name: {"bytes": (wan_folder / name).stat().st_size, "sha256": files.sha256(wan_folder / name)} for name in names
+    }
+    monkeypatch.setattr(wan, "REPOSITORY", dataclasses.replace(wan.REPOSITORY, hashed=hashed))
+    monkeypatch.setattr(probe, "memory_bytes", lambda: (2**40, 2**40))
+    server.root, server.repo, server.revision = wan_folder, wan.REPOSITORY.name, wan.REPOSITORY.revision
+    return server
+
+
+def test_wan_is_downloaded_once_at_its_revision(wan_server, capfd):
+    asked = wan.spec("a dog is dancing", steps=1, frames=1, height=16, width=16)
+    made = wan.generate(wan.load(device="cpu"), asked)
+    said = capfd.readouterr().err
+    assert "of Wan-AI/Wan2.1-T2V-1.3B-Diffusers (licence Apache-2.0)" in said and "13.7 GiB of memory" in said
+    assert all(wan.REPOSITORY.revision in path for path in wan_server.asked if "Wan-AI" in path)
+    wan_server.asked.clear()
+    again = wan.generate(wan.load(device="cpu", offline=True), asked)
+    assert (again.frames == made.frames).all() and not any("Wan-AI" in path for path in wan_server.asked)
+
+
+def test_a_wrong_byte_of_wan_is_found_and_fetched_again(wan_server, empty_cache, capsys):
+    wan_server.lies = ("vae/config.json",)
+    with pytest.raises(ValueError, match="vae/config.json has SHA-256.*what is wrong was deleted"):
+        wan.load(device="cpu", quiet=True)
+    assert not list(empty_cache.rglob("vae/config.json"))
+    wan_server.lies = ()
+    assert cli.main(["download", "--model", "wan"]) == 0
+    assert capsys.readouterr().out.strip().endswith(wan.REPOSITORY.revision)
+    wan.REPOSITORY.cached("model_index.json").resolve().write_text("{}")
+    with pytest.raises(ValueError, match="has 2 bytes.*type `t2v download --model wan`"):
+        wan.load(device="cpu", quiet=True)
+
+
+def test_wan_offline_without_a_download_of_before(wan_server):
+    with pytest.raises(ConnectionError, match="files of Wan-AI.*fetch them with `t2v download --model wan`"):
+        wan.load(device="cpu", quiet=True, offline=True)
+
+
+def test_what_is_said_of_wans_download_is_what_its_files_have():
+    total = sum(file["bytes"] for file in wan.PUBLISHED["files"].values())
+    assert round(total / 1e9) == 29 and set(wan.PUBLISHED["files"]) >= {"model_index.json", "tokenizer/tokenizer.json"}
+    assert all(len(file["sha256"]) == 64 for file in wan.PUBLISHED["files"].values())

@@ -8,10 +8,11 @@ import shutil
 import pytest
 import torch
 import torch.nn.functional as F
-from peft import PeftModel
+from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from t2v_helpers import cartoon
 from t2v_helpers.core import files
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.model import loading, lora, validation
@@ -161,6 +162,137 @@ def test_a_scale_that_is_not_a_number_is_refused(taught):
             pass
 
 
+# --- with the embeddings of a word's pieces
+
+
+def told(pipe, word="sepia"):
+    """The toy's tokens of a word, to learn."""
+    return list(dict.fromkeys(pipe.tokenizer.tokenize(word)))
+
+
+@pytest.fixture
+def spoken(pipe):
+    """The toy with a LoRA and learned pieces that do something."""
+    fill(lora.add(pipe, rank=2, pieces=told(pipe)))
+    return pipe
+
+
+@torch.no_grad()
+def read(pipe, words="a dog in sepia"):
+    return pipe.encode_prompt(words, "cpu", 1, False)[0]  # [1 t d]
+
+
+def test_a_words_own_pieces_are_in_no_known_word():
+    pipe = loading.load("cartoon", device="cpu", quiet=True)
+    own = lora.own_pieces(pipe, "sepia")
+    assert own and set(own) < set(pipe.tokenizer.tokenize("sepia"))
+    assert not set(own) & set(pipe.tokenizer.tokenize(" ".join(cartoon.vocabulary())))
+    assert lora.own_pieces(pipe, "dog") == []
+
+
+def test_pieces_begin_as_no_change_and_come_last(pipe):
+    before = read(pipe)
+    *matrices, change = lora.add(pipe, rank=2, pieces=told(pipe))
+    assert torch.equal(read(pipe), before) and change.shape == (len(told(pipe)), 32)
+    assert [p for p in pipe.text_encoder.parameters() if p.requires_grad] == [change]
+    assert all(p is not change for p in matrices)
+
+
+def test_remove_gives_the_words_back_bit_for_bit(spoken, toy_pipe):
+    assert far(read(spoken), read(toy_pipe))
+    lora.remove(spoken)
+    assert torch.equal(read(spoken), read(toy_pipe)) and lora.pieces(spoken) == {}
+    lora.add(spoken, pieces=told(spoken))  # and others may come
+
+
+def test_the_scale_is_of_the_words_too(spoken, toy_pipe):
+    before = read(spoken)
+    with lora.scaled(spoken, 0):
+        assert torch.equal(read(spoken), read(toy_pipe))
+    assert torch.equal(read(spoken), before)
+
+
+def test_merged_the_words_are_read_alike(spoken):
+    before = read(spoken)
+    lora.merge(spoken)
+    torch.testing.assert_close(read(spoken), before)
+    assert lora.pieces(spoken) == {}
+
+
+@pytest.mark.parametrize("pieces", ["sepia", ["nowhere"], [5], ["<|endoftext|>"], 5, None])
+def test_pieces_that_are_no_tokens_are_refused(toy_pipe, pieces):
+    with pytest.raises(ValueError, match="^pieces "):
+        lora.add(toy_pipe, pieces=pieces)
+    assert lora.added(toy_pipe.unet) == {}
+
+
+def test_a_piece_that_comes_twice_is_refused(toy_pipe):
+    with pytest.raises(ValueError, match="twice"):
+        lora.add(toy_pipe, pieces=told(toy_pipe)[:1] * 2)
+
+
+@pytest.fixture
+def spoken_folder(spoken, tmp_path):
+    return lora.save(spoken, tmp_path / "sepia", ["sepia"])
+
+
+def test_saved_pieces_come_back_bit_for_bit(spoken, spoken_folder, toy_folder):
+    other = loading.load(toy_folder, device="cpu", dtype="float32")
+    lora.load(other, spoken_folder)
+    assert torch.equal(read(other), read(spoken)) and torch.equal(noise_pred(other), noise_pred(spoken))
+
+
+def test_without_learned_pieces_there_is_no_file_of_them(taught, tmp_path):
+    assert not (lora.save(taught, tmp_path / "a") / lora.PIECES).exists()
+
+
+def test_peft_opens_a_folder_with_pieces(pipe, spoken, spoken_folder):
+    wanted = noise_pred(spoken)
+    lora.remove(pipe)
+    pipe.unet = PeftModel.from_pretrained(pipe.unet, spoken_folder)
+    torch.testing.assert_close(noise_pred(pipe), wanted)
+
+
+@pytest.mark.parametrize(
+    ("damage", "word"),
+    [
+        (lambda x: {"nowhere": x}, "text encoder is another"),
+        (lambda x: {"<|endoftext|>": x}, "text encoder is another"),
+        (lambda x: {"s": x[:-1]}, "text encoder is another"),
+        (lambda x: {"s": x * math.nan}, "holds NaN or infinity"),
+        (lambda x: {"s": x.to(torch.int8)}, "is I8"),
+    ],
+)
+def test_pieces_that_do_not_fit_are_refused(toy_pipe, spoken_folder, damage, word):
+    path = spoken_folder / lora.PIECES
+    with safe_open(str(path), "pt") as file:
+        about = file.metadata()
+    save_file(damage(next(iter(load_file(path).values()))), path, metadata=about)
+    files.write_manifest(spoken_folder)
+    assert_refused(toy_pipe, spoken_folder, word)
+
+
+@pytest.mark.parametrize(
+    ("norms", "word"),
+    [("[1e9]", "is another"), ("[]", "is another"), ("{", "no list"), ("[null]", "no list"), ("[1, 2]", "is another")],
+)
+def test_pieces_of_another_text_encoder_are_refused(toy_pipe, spoken_folder, norms, word):
+    path = spoken_folder / lora.PIECES
+    save_file(load_file(path), path, metadata={"base_norms": norms})
+    files.write_manifest(spoken_folder)
+    assert_refused(toy_pipe, spoken_folder, word)
+
+
+def test_pieces_that_are_gone_or_cut_short_are_refused(toy_pipe, spoken_folder):
+    path = spoken_folder / lora.PIECES
+    path.write_bytes(path.read_bytes()[:-8])
+    assert_refused(toy_pipe, spoken_folder, "learned_pieces.safetensors has .* bytes")
+    files.write_manifest(spoken_folder)
+    assert_refused(toy_pipe, spoken_folder, "is cut short or damaged")
+    path.unlink()
+    assert_refused(toy_pipe, spoken_folder, "learned_pieces.safetensors is missing", FileNotFoundError)
+
+
 # --- on the disk
 
 
@@ -228,6 +360,22 @@ def test_a_failed_save_leaves_the_old_folder(taught, folder, monkeypatch):
     assert (folder / lora.WEIGHTS).read_bytes() == before and len(list(folder.parent.iterdir())) == 1
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["a" * 41], "lists 'aaa.*', which is no word of 1 to 40"),
+        (["a\x1b[31m"], "lists .*is no word"),
+        ([""], "lists .*is no word"),
+        ([str(n) for n in range(101)], "lists 101 words, but 100 are the most"),
+    ],
+)
+def test_words_that_a_message_could_not_name_are_refused(taught, folder, tmp_path, toy_pipe, words, said):
+    with pytest.raises(ValueError, match=f"words {said}"):
+        lora.save(taught, tmp_path / "a", words)
+    rewrite(folder, lambda x: x, words=json.dumps(words))
+    assert_refused(toy_pipe, folder, f"adapter_model.safetensors {said}")
+
+
 @pytest.mark.parametrize("words", ["sepia", 5, [5], None])
 def test_words_that_are_not_a_list_of_words_are_refused(taught, tmp_path, words):
     with pytest.raises(ValueError, match=re.escape(f"words={words!r}")):
@@ -239,7 +387,7 @@ def assert_refused(pipe, folder, match, error=ValueError):
     """Loading is refused, and the pipeline is not touched."""
     with pytest.raises(error, match=match):
         lora.load(pipe, folder)
-    assert lora.added(pipe.unet) == {} and not getattr(pipe, "new_words", ())
+    assert lora.added(pipe.unet) == {} and not getattr(pipe, "new_words", ()) and lora.pieces(pipe) == {}
 
 
 def test_a_lora_of_another_training_is_refused(pipe, folder):
@@ -250,12 +398,14 @@ def test_a_lora_of_another_training_is_refused(pipe, folder):
 
 
 def test_a_lora_of_another_architecture_is_refused(folder, hub_pipe):
-    assert_refused(hub_pipe, folder, r"'toy', .*\((it has no layer|its weights are others)")
+    assert_refused(hub_pipe, folder, r"'toy', .*\((it has no layer|its layer .* has another size)")
 
 
 def test_a_layer_that_the_model_does_not_have_is_named(toy_pipe, folder):
-    change(folder, target_modules=["nowhere.to_q"])
-    assert_refused(toy_pipe, folder, "it has no layer nowhere.to_q")
+    weights = load_file(folder / lora.WEIGHTS)
+    save_file({key.replace("proj_in", "nowhere"): x for key, x in weights.items()}, folder / lora.WEIGHTS)
+    files.write_manifest(folder)
+    assert_refused(toy_pipe, folder, "it has no layer down_blocks.0.attentions.0.nowhere")
 
 
 def test_no_folder_and_no_lora_are_refused(toy_pipe, tmp_path, toy_folder):
@@ -279,12 +429,6 @@ def test_weights_that_are_no_safetensors_are_refused(toy_pipe, folder):
     (folder / lora.WEIGHTS).write_bytes(b"not a tensor")
     files.write_manifest(folder)
     assert_refused(toy_pipe, folder, "is cut short or damaged")
-
-
-def test_weights_that_do_not_name_their_model_are_refused(toy_pipe, folder):
-    save_file(load_file(folder / lora.WEIGHTS), folder / lora.WEIGHTS)
-    files.write_manifest(folder)
-    assert_refused(toy_pipe, folder, "does not say for which model it was made")
 
 
 @pytest.mark.parametrize(
@@ -318,14 +462,48 @@ def rewrite(folder, change, **about):
 
 
 @pytest.mark.parametrize(
-    "values",
-    [{"peft_type": "IA3"}, {"target_modules": "to_q"}, {"target_modules": []}, {"target_modules": [5]}],
+    ("values", "word"),
+    [
+        ({"peft_type": "IA3"}, "peft_type='IA3'"),
+        ({"target_modules": "to_q"}, "its weights are others"),
+        ({"target_modules": [5]}, "its weights are others"),
+        ({"use_dora": True}, "use_dora=True is not read"),
+        ({"alpha_pattern": {"to_q": 9}}, "alpha_pattern={'to_q': 9} is not read"),
+        ({"rank_pattern": {"to_q": 9}}, "rank_pattern=.* is not read"),
+        ({"init_lora_weights": "pissa"}, "init_lora_weights='pissa' is not read"),
+        ({"r": 1}, "adapter_config.json .* has shape"),
+        ({"r": 10**9}, "adapter_config.json .* has shape"),
+        ({"r": None}, "adapter_config.json: r=None"),
+        ({"lora_alpha": -1}, "adapter_config.json: lora_alpha=-1"),
+    ],
 )
-def test_a_config_of_something_else_is_refused(toy_pipe, folder, values):
+def test_a_config_of_something_else_is_refused(toy_pipe, folder, values, word):
     change(folder, **values)
-    assert_refused(toy_pipe, folder, "adapter_config.json is not a LoRA")
+    assert_refused(toy_pipe, folder, word)
 
 
-def test_a_config_with_another_rank_is_refused(toy_pipe, folder):
-    change(folder, r=1)
-    assert_refused(toy_pipe, folder, "adapter_config.json .* has shape")
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.int8])
+def test_numbers_that_mean_nothing_without_a_scale_are_refused(toy_pipe, folder, dtype):
+    rewrite(folder, lambda x: x.to(dtype))
+    assert_refused(toy_pipe, folder, "is (F8_E4M3|I8), and not of F16")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"target_modules": ["to_q", "proj_in"]},
+        {"target_modules": r".*\.attn1\.to_k"},
+        {"target_modules": ["to_v"], "use_rslora": True},
+        {"target_modules": r"(.*to_q|conv_in|.*resnets\.0\.conv1|.*temp_convs\.0\.conv1\.2)"},
+    ],
+)
+def test_a_folder_of_peft_predicts_what_peft_predicts(toy_folder, tmp_path, settings):
+    theirs, ours = (loading.load(toy_folder, device="cpu", dtype="float32") for _ in range(2))
+    theirs.unet = get_peft_model(theirs.unet, LoraConfig(r=4, lora_alpha=6, **settings))
+    fill([p for p in theirs.unet.parameters() if p.requires_grad])
+    theirs.unet.save_pretrained(tmp_path / "peft")
+    assert lora.load(ours, tmp_path / "peft") == ()
+    torch.testing.assert_close(noise_pred(ours), noise_pred(theirs))
+    assert far(noise_pred(ours), noise_pred(loading.load(toy_folder, device="cpu", dtype="float32")))
+    lora.merge(ours)
+    torch.testing.assert_close(noise_pred(ours), noise_pred(theirs), atol=1e-5, rtol=1e-4)

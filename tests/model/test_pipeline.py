@@ -11,7 +11,7 @@ from diffusers import TextToVideoSDPipeline
 
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.inside import unet
-from t2v_helpers.model import generate, loading, pipeline
+from t2v_helpers.model import generate, loading, lora, pipeline, swapping
 from t2v_helpers.model.pipeline import CoursePipeline, OwnPipeline
 
 SPEC = GenerationSpec("a robot is dancing", "a dog", seed=3, steps=2, frames=3, guidance=4.0)
@@ -74,27 +74,28 @@ def test_it_is_moved_and_offloaded_as_any_pipeline(stand_in):
     assert stand_in.vae_scale_factor == 8 and set(stand_in.components) == {*loading.PARTS, "tokenizer", "scheduler"}
 
 
-@pytest.mark.parametrize("layout, dtype", [("toy_folder", "float32"), ("hub_folder", "float16")])
-def test_a_folder_is_opened_by_its_parts(request, monkeypatch, layout, dtype):
-    folder = request.getfixturevalue(layout)
-    theirs = loading.load(folder, device="cpu", dtype=dtype)
-    monkeypatch.setattr(loading, "Base", OwnPipeline)
+@pytest.mark.parametrize("base", [pipeline.Base, OwnPipeline])
+@pytest.mark.parametrize("layout, variant", [("toy_folder", None), ("hub_folder", "fp16")])
+def test_a_folder_is_opened_as_diffusers_opens_it(request, monkeypatch, layout, variant, base):
+    folder, dtype = request.getfixturevalue(layout), torch.float16 if variant else torch.float32
+    theirs = TextToVideoSDPipeline.from_pretrained(folder, dtype=dtype, variant=variant, use_safetensors=True)
+    monkeypatch.setattr(loading, "Base", base)
     pipe = loading.load(folder, device="cpu", dtype=dtype)
-    assert isinstance(pipe, CoursePipeline) and type(pipe.unet) is unet.UNet3D and pipe.unet.dtype == theirs.unet.dtype
+    assert isinstance(pipe, CoursePipeline) and pipe.unet.dtype == theirs.unet.dtype == dtype
     for part in loading.PARTS:
         wanted = getattr(theirs, part).state_dict()
         assert not getattr(pipe, part).training
         assert all(torch.equal(x, wanted[name]) for name, x in getattr(pipe, part).state_dict().items())
     assert pipe.tokenizer(SPEC.prompt).input_ids == theirs.tokenizer(SPEC.prompt).input_ids
+    assert pipe.scheduler.alphas_cumprod.equal(theirs.scheduler.alphas_cumprod)
 
 
-@pytest.mark.parametrize("hidden", [HIDDEN[:1], HIDDEN])
-def test_the_course_goes_on_when_diffusers_drops_the_class(toy_folder, toy_pipe, tmp_path, hidden):
+def test_the_course_goes_on_when_diffusers_drops_the_class(toy_folder, toy_pipe, tmp_path):
     """In a Python where diffusers does not have these names, every module loads, and a video is made: the same one."""
     out = tmp_path / "frames.npy"
     words = {"prompt": SPEC.prompt, "negative_prompt": SPEC.negative_prompt, "seed": 3, "steps": 2, "frames": 3,
              "guidance": 4.0}  # fmt: skip
-    done = subprocess.run([sys.executable, "-c", WITHOUT, str(toy_folder), str(out), *hidden],
+    done = subprocess.run([sys.executable, "-c", WITHOUT, str(toy_folder), str(out), *HIDDEN],
                           input=json.dumps(words), capture_output=True, text=True)  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["CoursePipeline", "UNet3D", "True", "toy"]
@@ -128,3 +129,45 @@ def test_fields_and_parts_come_back_as_they_were(toy_pipe):
     assert toy_pipe.new_words == () and toy_pipe.scheduler is before[1] and set(vars(toy_pipe)) == set(before[0])
     with pytest.raises(AttributeError, match="colour"), toy_pipe.using(colour="red"):
         pass
+
+
+# --- saved
+
+
+@pytest.fixture
+def own(toy_folder):
+    return loading.load(toy_folder, device="cpu", dtype="float32")
+
+
+def weights_of(pipe):
+    return {name: x for name, x in pipe.unet.state_dict().items()}
+
+
+def test_the_courses_unet_and_a_compiled_one_are_saved_as_diffusers_own(own, tmp_path):
+    before = weights_of(own)
+    own.unet = unet.from_diffusers(own.unet)
+    own.save_pretrained(tmp_path / "fast")
+    own.unet, own.vae = torch.compile(own.unet), torch.compile(own.vae)  # nothing is compiled before it is called
+    own.save_pretrained(tmp_path / "compiled")
+    for name in ("fast", "compiled"):
+        theirs = TextToVideoSDPipeline.from_pretrained(tmp_path / name)
+        found = theirs.unet.state_dict()
+        assert found.keys() == before.keys() and all(torch.equal(x, found[key]) for key, x in before.items())
+        assert weights_of(loading.load(tmp_path / name, device="cpu")).keys() == before.keys()
+
+
+def test_a_lora_is_merged_before_it_is_saved_and_its_words_stay(own, tmp_path):
+    lora.add(own, rank=2)
+    own.new_words = ("sepia",)
+    with pytest.raises(ValueError, match=r"has a LoRA: lora\.merge"):
+        own.save_pretrained(tmp_path / "a")
+    lora.merge(own)
+    own.save_pretrained(tmp_path / "a")
+    assert loading.load(tmp_path / "a", device="cpu").new_words == ("sepia",)
+
+
+def test_a_part_that_no_folder_holds_is_named(own, tmp_path):
+    own.text_encoder = swapping.Adapted(own.text_encoder, torch.nn.Identity())
+    with pytest.raises(ValueError, match="text_encoder is a Adapted"):
+        own.save_pretrained(tmp_path / "a")
+    assert not (tmp_path / "a").exists()

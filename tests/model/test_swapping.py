@@ -64,7 +64,7 @@ def test_it_comes_back_after_an_error(toy_pipe):
 
 def test_parts_that_fit_one_another_may_come_together(toy_pipe):
     vae = AutoencoderKL.from_config(toy_pipe.vae.config, latent_channels=4)
-    with swapped_part(toy_pipe, unet=narrow_unet(toy_pipe), vae=vae):
+    with swapped_part(toy_pipe, unet=narrow_unet(toy_pipe).eval(), vae=vae.eval()):
         assert generate.generate(toy_pipe, SPEC).frames.shape == (2, 32, 32, 3)
 
 
@@ -163,6 +163,6 @@ def test_what_fits_is_not_refused(toy_pipe, hub_pipe):
 
 
 def test_without_a_pipeline_nothing_is_swapped():
-    for swap in (swapped_part(None, vae=tiny()), swapping.swapped_scheduler(None, "euler")):
-        with pytest.raises(ValueError, match="pipe is of type NoneType"), swap:
+    for swap in (lambda: swapped_part(None, vae=tiny()), lambda: swapping.swapped_scheduler(None, "euler")):
+        with pytest.raises(ValueError, match="pipe is of type NoneType"), swap():
             pass

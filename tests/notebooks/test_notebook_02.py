@@ -30,6 +30,13 @@ def namespace(pipe=None) -> dict:
 HERE = namespace()
 
 
+class Toy(torch.nn.Sequential):
+    """A network for numbers: x_t [b] and t [b] -> [b]."""
+
+    def forward(self, x_t, t):
+        return super().forward(torch.stack([x_t, t / 1000], -1))[:, 0]
+
+
 def pair(seed: int = 0):
     return torch.randn(2, 2, 4, 3, 5, 5, generator=torch.Generator().manual_seed(seed))  # two of [b c f h w]
 
@@ -56,11 +63,31 @@ def test_every_ddim_step_is_that_of_diffusers(steps):
         torch.testing.assert_close(mine, scheduler.step(eps, t, x_t).prev_sample)
 
 
-def test_the_best_guess_of_the_toy_is_the_mean_that_bayes_gives():
+def test_the_exact_mean_of_the_toy_is_the_one_known_in_closed_form():
     x_t, abar_t = torch.linspace(-3, 3, 25, dtype=torch.float64), torch.tensor(0.4, dtype=torch.float64)
-    weight = [torch.exp(-((x_t - abar_t.sqrt() * x_0) ** 2) / (2 * (1 - abar_t))) for x_0 in (-1, 1)]
-    x_0 = (weight[1] - weight[0]) / (weight[1] + weight[0])
+    x_0 = torch.tanh(abar_t.sqrt() * x_t / (1 - abar_t))
+    torch.testing.assert_close(HERE["exact_mean"](x_t, abar_t), x_0)
     torch.testing.assert_close(HERE["best_guess"](x_t, abar_t), noise.eps_from_x_0(x_t, x_0, abar_t))
+
+
+def test_no_constant_added_to_the_exact_mean_lowers_the_loss_of_the_toy():
+    drawn = torch.Generator().manual_seed(0)
+    x_0 = torch.randint(2, (100_000,), generator=drawn) * 2.0 - 1
+    eps, abar_t = torch.randn(len(x_0), generator=drawn, dtype=torch.float64), torch.tensor(0.3, dtype=torch.float64)
+    x_t = noise.add_noise(x_0, eps, abar_t)
+    best = HERE["best_guess"](x_t, abar_t)
+    losses = [(eps - guess).square().mean() for guess in (best, best + 0.1, best - 0.1, 1.1 * best, 0.9 * best)]
+    assert min(losses) == losses[0]
+
+
+def test_the_toys_training_lowers_the_loss():
+    there = namespace() | {"schedule": noise.alphas_cumprod().double()}
+    exec(source(functions(NOTEBOOK)), there)  # the repository's own notebook
+    torch.manual_seed(0)
+    toy = Toy(torch.nn.Linear(2, 16), torch.nn.SiLU(), torch.nn.Linear(16, 1)).double()
+    with torch.no_grad():  # as in the notebook
+        losses = list(there["train"](toy, steps=200))
+    assert sum(losses[-20:]) < 0.7 * sum(losses[:20])
 
 
 @pytest.mark.parametrize("scale", ["toy_pipe", "hub_pipe"])

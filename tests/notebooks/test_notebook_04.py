@@ -11,6 +11,7 @@ from t2v_helpers import cartoon, metrics
 from t2v_helpers.core import layout
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.inside import attention_maps
+from t2v_helpers.metrics import power
 from t2v_helpers.model import denoising, generate, loading, swapping, validation
 from t2v_helpers.studies import knowledge
 
@@ -22,7 +23,18 @@ def namespace(**names) -> dict:
     """The notebook's functions, and the names that they look up."""
     here = {"np": np, "torch": torch, "GenerationSpec": GenerationSpec, "STEPS": 8, "FRAMES": 8, "IS_CARTOON": True}
     here["swapped_scheduler"] = swapping.swapped_scheduler
-    for module in (attention_maps, cartoon, denoising, generate, knowledge, layout, metrics, loading, validation):
+    for module in (
+        attention_maps,
+        cartoon,
+        denoising,
+        generate,
+        knowledge,
+        layout,
+        metrics,
+        loading,
+        power,
+        validation,
+    ):
         here[module.__name__.split(".")[-1]] = module
     here |= names
     exec(source(functions(NOTEBOOK)), here)  # the repository's own notebook
@@ -66,12 +78,31 @@ def test_its_area_under_the_curve_counts_pairs():
 
 
 @torch.no_grad()
-def test_its_map_with_nothing_taken_out_is_the_recorders(toy_pipe):
-    here = namespace(pipe=toy_pipe)
-    recorded = here["scores"](1, lambda seed: {"is": "is"})["is"]
-    assert here["scores_without"](1, ()) == pytest.approx(recorded, abs=0.01)
-    assert here["scores_without"](1, ("subject", "action")) != here["scores_without"](1, ())
-    assert not any(part._forward_pre_hooks for part in toy_pipe.unet.modules())
+def test_what_knows_the_subject_is_left_out(toy_pipe):
+    here, s = namespace(pipe=toy_pipe), knowledge.sentence(14)
+    names = toy_pipe.tokenizer.convert_ids_to_tokens(toy_pipe.tokenizer(s.prompt).input_ids)
+    assert [names[i] for i in here["tokens_out"](14, ("subject", "action"))] == ["monkey</w>", "dancing</w>"]
+    end = here["tokens_out"](14, ("end",))
+    assert names[end[0]] == names[-1] and end == list(range(len(names) - 1, toy_pipe.tokenizer.model_max_length))
+    whole, rest = (
+        here["scores"](14, {"is": "is"}, here["tokens_out"](14, out))["is"] for out in ((), ("subject", "end"))
+    )
+    assert len(whole) == len(rest) == 8 and whole != rest
+
+
+@torch.no_grad()
+def test_a_drawing_goes_through_the_vae(toy_pipe):
+    frames = cartoon.item(0, 0, frames=2).frames
+    x = layout.to_float(torch.from_numpy(frames[None]))[0].transpose(0, 1)  # [f c h w]
+    wanted = toy_pipe.vae.decode(toy_pipe.vae.encode(x).latent_dist.mode()).sample  # [f c h w]
+    found = namespace(pipe=toy_pipe)["through_vae"](frames)
+    assert np.abs(found.astype(int) - layout.to_uint8(wanted.transpose(0, 1)[None])[0].numpy()).max() <= 1
+
+
+def test_its_pairs_are_the_tables():
+    found = namespace(lines=knowledge.STUDY.load())["against"]("misspelt", "subject")
+    asked = [knowledge.answers(knowledge.STUDY.load(), way, "subject") for way in ("as it is", "misspelt")]
+    assert found == power.Pairs.of(*asked) and found.lost - found.won == sum(asked[0]) - sum(asked[1])
 
 
 def test_its_noised_drawing_is_equation_4_of_ddpm(toy_pipe):
@@ -91,7 +122,8 @@ def test_its_noised_drawing_is_equation_4_of_ddpm(toy_pipe):
 def test_its_nearest_training_picture_is_the_picture_itself():
     pool = np.stack([cartoon.item(0, i, frames=1).frames[0] for i in range(12)])
     flat = torch.from_numpy(pool).flatten(1).float()
-    here = namespace(flat=flat, vectors=metrics.load_clip().of_frames(pool))
+    eyes = metrics.load_clip()
+    here = namespace(flat=flat, eyes=eyes, vectors=eyes.of_frames(pool))
     (apart, by_pixel), (alike, by_clip) = here["nearest"](pool[5:7])
     assert apart < 0.1 and by_pixel in (5, 6) and by_clip in (5, 6) and alike == pytest.approx(1, abs=1e-4)
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from t2v_helpers import cartoon, metrics
+from t2v_helpers import cartoon
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.inside import tracing
-from t2v_helpers.metrics import estimates
+from t2v_helpers.metrics import estimates, power
 from t2v_helpers.model import denoising, generate, loading
 from t2v_helpers.studies import knobs
 
@@ -94,11 +94,11 @@ def test_the_attention_of_exercise_2_is_what_the_trace_counts(solution):
     assert list(solution("05_2", "attention_flops")(frames, pixels, channels)) == counted
 
 
-def test_the_first_that_is_enough_of_exercise_3_is_the_packages(solution):
+def test_the_test_of_exercise_3_is_the_packages(solution):
     rng = np.random.default_rng(0)
     for _ in range(50):
-        found = [estimates.of_share(metrics.Share(int(k), 32)) for k in rng.integers(0, 33, size=6)]
-        assert solution("05_3", "first_enough")(range(6), found) == knobs.enough(range(6), found)
+        a, b = (rng.random((2, 32)) < rng.random((2, 1))).tolist()
+        assert solution("05_3", "mcnemar")(a, b) == pytest.approx(power.Pairs.of(a, b).p)
 
 
 def test_the_prompt_is_one_that_the_judge_can_read():

@@ -3,6 +3,7 @@
 import ast
 import os
 import re
+import shutil
 from pathlib import Path
 
 import notebook_functions
@@ -115,19 +116,21 @@ def clip_folder(toy_folder, tmp_path_factory):
     return folder
 
 
-def test_clipsim_is_the_mean_cosine_over_the_frames(clip_folder):
-    here = namespace()
-    clip = here["clip_at_hand"](str(clip_folder))
-    frames = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), np.uint8)  # [f h w c]
-    with torch.no_grad():
-        alone = [here["clipsim"](clip, frame[None], "a dog") for frame in frames]
-        assert here["clipsim"](clip, frames, "a dog") == pytest.approx(np.mean(alone), abs=1e-5)
-    assert len(set(alone)) == 3 and all(-1 <= score <= 1 for score in alone)
-
-
-def test_no_clip_is_none_and_a_broken_one_is_an_error(tmp_path, monkeypatch):
-    here = namespace()
+def test_the_clip_is_the_one_that_is_named_or_was_downloaded(clip_folder, monkeypatch):
+    here = namespace(try_to_load_from_cache=lambda *asked: str(clip_folder / asked[1]))
     monkeypatch.delenv("T2V_CLIP", raising=False)
-    assert here["clip_at_hand"]("nobody/no-such-clip") is None
-    with pytest.raises(OSError):
-        here["clip_at_hand"](str(tmp_path))
+    downloaded = here["clip_at_hand"]()
+    monkeypatch.setenv("T2V_CLIP", str(clip_folder))
+    assert here["clip_at_hand"]() is downloaded and isinstance(downloaded, metrics.Clip)
+
+
+def test_no_clip_is_none_and_a_broken_one_is_an_error(clip_folder, tmp_path, monkeypatch):
+    here = namespace(try_to_load_from_cache=lambda *asked: None)
+    monkeypatch.delenv("T2V_CLIP", raising=False)
+    assert here["clip_at_hand"]() is None
+    pickled = shutil.copytree(clip_folder, tmp_path / "pickled")
+    (pickled / "model.safetensors").rename(pickled / "pytorch_model.bin")
+    for folder, said in ((pickled, "pickles are not opened"), (tmp_path, "does not hold a complete CLIP")):
+        monkeypatch.setenv("T2V_CLIP", str(folder))
+        with pytest.raises(ValueError, match=said):
+            here["clip_at_hand"]()

@@ -35,9 +35,9 @@ GUESTS = {  # a library -> the only rooms it may enter
     "nbformat": {"course"},
     "packaging": {"machine"},
     "peft": {"model"},
-    "psutil": {"machine"},
-    "safetensors": {"cartoon", "inside", "metrics", "model", "training"},
-    "scipy": {"metrics", "studies"},
+    "psutil": {"core", "machine"},
+    "safetensors": {"cartoon", "core", "model", "training"},
+    "scipy": {"checks", "metrics", "studies"},
     "tokenizers": {"cartoon"},
     "transformers": {"cartoon", "metrics", "model", "training"},
 }

@@ -1,4 +1,4 @@
-"""The README is true: its commands, paths, pictures and numbers are those of the repository."""
+"""README and the pages of docs/ are true: their commands, paths, pictures and numbers are those of the repository."""
 
 import functools
 import re
@@ -15,9 +15,12 @@ from t2v_helpers.model import loading, memory_plan, sweep
 from t2v_helpers.show import figures
 
 ROOT = Path(__file__).parents[2]
-TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
-TARGETS = set(re.findall(r"^(\w+):.*##", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
-LINKS = [link for link in re.findall(r"\]\(([^)\s]+)\)", TEXT) if not re.match(r"https?:|#", link)]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {name: (ROOT / "docs" / f"{name}.md").read_text("utf-8") for name in ("start", "inside", "real_model", "seats")}
+TEXT = "\n".join([README, *PAGES.values()])
+TARGETS = set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
+ON_GITHUB = "../../deployments/github-pages"  # of whichever repository this is: where the site was put
+LIVE = "web/live.webp"  # tests/web has the tests of this one
 SHELL = re.findall(r"```shell\n(.*?)```", TEXT, re.S)
 COMMANDS = [line for block in SHELL for line in re.sub(r"\\\n", " ", block).splitlines()]
 CODE = re.sub(r"```.*?```", "", TEXT, flags=re.S)
@@ -28,23 +31,44 @@ def table(text: str) -> str:
     return text.partition(costs.BEGIN)[2].partition(costs.END)[0].strip()
 
 
-@pytest.mark.parametrize("link", LINKS)
+def links(text: str) -> list[str]:
+    """Where its links and pictures lead, without those to other sites."""
+    found = re.findall(r"\]\(([^)\s]+)\)", text)
+    return [link for link in found if not re.match(r"https?:|#", link) and link != ON_GITHUB]
+
+
+@pytest.mark.parametrize("link", links(README))
 def test_every_link_leads_to_a_file(link):
     assert (ROOT / link).is_file()
 
 
+@pytest.mark.parametrize("name, link", [(name, link) for name, text in PAGES.items() for link in links(text)])
+def test_every_link_of_a_page_leads_to_a_file(name, link):
+    assert (ROOT / "docs" / link.partition("#")[0]).is_file()
+
+
+def test_the_readme_is_short_and_begins_with_the_site_and_the_page_at_work():
+    title, link, picture, *_ = README.split("\n\n")
+    assert title.startswith("# ") and ON_GITHUB in link and re.fullmatch(rf"!\[[^\]]{{10,}}\]\({LIVE}\)", picture)
+    assert len(README.split()) <= 800
+
+
+def test_the_readme_leads_to_every_page():
+    assert {f"docs/{name}.md" for name in PAGES} <= set(links(README))
+
+
 @pytest.mark.parametrize("name", figures.FIGURES)
 def test_every_picture_is_shown_with_words_for_those_who_do_not_see_it(name):
-    assert re.search(rf"!\[[^\]]{{10,}}\]\(images/{name}\)", TEXT)
+    assert re.search(rf"!\[[^\]]{{10,}}\]\(\.\./images/{name}\)", TEXT)
 
 
 def test_the_pictures_it_shows_are_pictures_made_by_code():
     shown = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", TEXT)
-    assert sorted(shown) == sorted(f"images/{name}" for name in figures.FIGURES)
+    assert sorted(shown) == sorted([LIVE, *(f"../images/{name}" for name in figures.FIGURES)])
 
 
 def test_every_make_target_it_names_exists():
-    named = set(re.findall(r"\bmake (\w+)`", CODE)) | {w for c in COMMANDS for w in re.findall(r"\bmake (\w+)", c)}
+    named = {*re.findall(r"\bmake ([a-z-]+)`", CODE), *re.findall(r"\bmake ([a-z-]+)", "\n".join(COMMANDS))}
     assert {"run", "lab", "test", "train", "bench"} <= named <= TARGETS
 
 
@@ -61,15 +85,10 @@ def test_every_t2v_command_is_understood(command):
         assert cli.parser().parse_args(arguments).command
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if "python -m t2v" in c])
-def test_every_module_it_starts_has_a_command(command):
-    module = re.search(r"-m ([\w.]+)", command).group(1).replace(".", "/")
-    assert '__name__ == "__main__"' in (ROOT / f"{module}.py").read_text(encoding="utf-8")
-
-
 @pytest.mark.parametrize("word", re.findall(r"`([\w./]+\.\w+)`", CODE))
-def test_every_file_in_code_marks_is_there_or_is_made_by_make_run(word):
-    known = {path.name for path in [*ROOT.glob("*"), *ROOT.glob("notebooks/*")]} | {"index.html"}
+def test_every_file_in_code_marks_is_there_or_is_made_by_make(word):
+    made = {"index.html", "live.html", "seats.tar"}
+    known = {path.name for folder in (".", "notebooks", "benchmarks") for path in (ROOT / folder).glob("*")} | made
     assert Path(word).name in known
 
 
@@ -91,12 +110,12 @@ def test_the_memory_of_notebook_11_is_what_the_trace_says():
 
 
 def test_the_table_is_the_one_that_the_committed_numbers_give():
-    assert table(TEXT) == costs.readme_table()
+    assert table(README) == costs.readme_table()
 
 
 def test_the_table_has_each_notebook_that_exists_and_no_other():
-    assert re.findall(r"\]\(notebooks/([\w.]+)\)", table(TEXT)) == NOTEBOOKS
-    assert "not measured" not in table(TEXT)
+    assert re.findall(r"\]\(notebooks/([\w.]+)\)", table(README)) == NOTEBOOKS
+    assert "not measured" not in table(README)
 
 
 def test_the_blogs_sentences_and_seed_are_those_of_the_pictures():
@@ -109,9 +128,19 @@ def test_the_seeds_of_the_first_picture_are_those_that_the_words_say():
     assert "seeds are 0 to 5" in TEXT and [spec.seed for spec in figures.FIGURES["hero.gif"].specs] == list(range(6))
 
 
+def test_each_page_that_asks_for_the_real_weights_says_that_they_are_not_for_commercial_use():
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "workshop").glob("*.md")]
+    texts = {page: _plain(page.read_text("utf-8")) for page in pages}
+    asking = {page for page, text in texts.items() if re.search(r"(T2V_MODEL=|--model )modelscope|REAL=float", text)}
+    assert {"real_model.md", "seats.md"} <= {page.name for page in asking}
+    assert [page.name for page in asking if "CC-BY-NC 4.0, not for commercial use" not in texts[page]] == []
+
+
+def _plain(text: str) -> str:
+    """Without bold, in one line."""
+    return " ".join(text.replace("**", "").split())
+
+
 def test_the_licence_of_the_real_model_and_the_version_are_said():
-    assert "CC-BY-NC 4.0, not for commercial use" in TEXT and f"Version {__version__}" in TEXT
-
-
-def test_the_list_of_what_was_not_run_is_the_one_that_the_notebook_shows():
-    assert TEXT.partition(costs.LIST_BEGIN)[2].partition(costs.LIST_END)[0].strip() == costs.not_run_here()
+    assert "CC-BY-NC 4.0, not for commercial use" in README
+    assert f"Version {__version__}" in (ROOT / "docs" / "cite.md").read_text(encoding="utf-8")

@@ -2,6 +2,8 @@
 
 import base64
 import io
+import subprocess
+import sys
 from html.parser import HTMLParser
 from types import SimpleNamespace
 
@@ -16,6 +18,7 @@ from matplotlib import pyplot as plt
 from PIL import Image
 
 from t2v_helpers.core import video
+from t2v_helpers.core.paths import ROOT
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.show import display
 
@@ -295,3 +298,9 @@ def test_a_figure_is_a_small_picture_with_a_description(shown):
     ((data, about),) = shown(display.show_figure, figure, "a line that rises")
     assert picture(base64.b64decode(data["image/png"])).shape[:2] == (150, 200)
     assert about["image/png"]["alt"] == data["text/plain"] == "a line that rises"
+
+
+def test_a_first_video_does_not_wait_for_matplotlib():
+    code = "import sys; from t2v_helpers.show.display import show_video; print('matplotlib' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.split() == ["False"]

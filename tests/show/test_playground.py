@@ -121,6 +121,16 @@ def test_a_sentence_by_hand_mends_a_bad_choice(play):
     assert not play.button.disabled and play.message.value == ""
 
 
+def test_the_words_of_a_lora_are_known(toy_folder):
+    pipe = loading.load(toy_folder, device="cpu")
+    play = Playground(pipe)
+    play.sentence.value = "a dog is dancing in sepia"
+    with pytest.raises(ValueError, match="does not know 'sepia'"):
+        play.spec()
+    pipe.new_words = ("sepia",)
+    assert play.spec().prompt == "a dog is dancing in sepia"
+
+
 def test_too_little_memory_is_said_in_the_page(play, monkeypatch):
     monkeypatch.setattr("t2v_helpers.machine.probe.memory_bytes", lambda: (1000, 1000))
     play.button.click()

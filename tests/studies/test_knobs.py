@@ -7,7 +7,6 @@ import pytest
 from t2v_helpers import metrics
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.inside import tracing
-from t2v_helpers.metrics import estimates
 from t2v_helpers.model import generate, validation
 from t2v_helpers.studies import knobs
 
@@ -97,7 +96,7 @@ def test_shares_and_means_are_read_from_the_lines():
 
 
 def test_what_the_table_lacks_is_said():
-    with pytest.raises(ValueError, match="no 'found' for frames=9"):
+    with pytest.raises(ValueError, match="no 9 in found frames: it has 8"):
         knobs.adherence(LINES, "frames", 9)
     with pytest.raises(ValueError, match="'sharpness' of frames=8 was not measured"):
         knobs.mean(LINES, "frames", 8, "sharpness")
@@ -125,17 +124,26 @@ def test_the_flops_of_a_video_are_those_that_are_counted_while_it_is_made(toy_pi
     assert knobs.video_flops(traces, steps, 4, guidance) == pytest.approx(counted, rel=0.01)
 
 
-def measure(low, value, high):
-    return estimates.Measure(value, low, high, 32)
+def answers(wrong):
+    return [False] * wrong + [True] * (32 - wrong)
 
 
-RISING = [measure(0.1, 0.2, 0.3), measure(0.5, 0.6, 0.8), measure(0.7, 0.8, 0.9), measure(0.6, 0.75, 0.9)]
+def test_enough_is_the_first_that_a_paired_test_does_not_distinguish_from_the_best():
+    rising = [answers(wrong) for wrong in (20, 6, 5, 0)]  # 6 lost and none won: p = 2 / 2**6 = 0.03
+    assert knobs.enough((1, 2, 4, 8), rising) == 4
+    assert knobs.enough((8, 4, 2, 1), rising[::-1]) == 8
+    assert knobs.against_best(rising)[1:] == pytest.approx([2 / 2**6, 2 / 2**5, 1])
 
 
-def test_enough_is_the_first_that_cannot_be_told_from_the_best():
-    assert knobs.enough((1, 2, 4, 8), RISING) == 2
-    assert knobs.enough((1, 2, 4, 8), RISING, lowest=True) == 1
-    assert knobs.enough((8, 4, 2, 1), RISING[::-1], lowest=True) == 1
+def test_numbers_are_compared_seed_by_seed_and_the_lowest_may_be_the_best():
+    flicker = np.random.default_rng(0).random(32)
+    found = [flicker, flicker - 0.01 - 0.001 * flicker, flicker + 1]
+    assert knobs.enough((1, 2, 4), found, lowest=True) == 2  # 0.01 lower in every seed, and far apart among the seeds
+    assert knobs.enough((1, 2, 4), found) == 4
+
+
+def test_seeds_are_as_asked_where_all_four_are():
+    assert knobs.as_asked(LINES, "frames", 8) == [True, False]
 
 
 def test_means_of_new_values_lie_where_they_are_expected_19_times_in_20():

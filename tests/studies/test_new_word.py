@@ -30,8 +30,7 @@ def small(monkeypatch):
 
 def test_a_line_leaves_the_model_as_it_was(small, pipe):
     before = {name: p.clone() for name, p in pipe.unet.named_parameters()}
-    row_of = new_word.start(pipe)
-    lines = [row_of(0), row_of(1)]
+    lines = [new_word.line(pipe, k) for k in range(2)]
     assert [line["rank"] for line in lines] == [2, 1]
     assert lines[0]["found"]["0"] == lines[1]["found"]["0"]  # the untouched model
     assert all(list(line["found"]) == ["0", "1", "2"] for line in lines)

@@ -6,14 +6,13 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from t2v_helpers import cartoon, metrics
+from t2v_helpers import cartoon
 from t2v_helpers.core import files
-from t2v_helpers.metrics.estimates import Measure, of_ratios
+from t2v_helpers.metrics.estimates import Measure
 from t2v_helpers.model import loading
-from t2v_helpers.studies import release
+from t2v_helpers.studies import release, release_measures
 
 RESULTS = release.FOLDER / "results.json"
 TOY = {
@@ -40,10 +39,6 @@ def own_folder(tmp_path, monkeypatch) -> Path:
     return tmp_path / "benchmarks"
 
 
-def clip(labels: cartoon.Labels, seed: int) -> np.ndarray:
-    return cartoon.render(labels, seed)[0]
-
-
 def options(*words: str) -> argparse.Namespace:
     return release.add_options(argparse.ArgumentParser()).parse_args(words)
 
@@ -51,7 +46,11 @@ def options(*words: str) -> argparse.Namespace:
 # --- the bars
 
 
-BARS = {name: bar for part in release.PARTS.values() for name, bar in part.bars.items()}
+BARS = release.BARS
+
+
+def test_every_part_has_bars_and_every_bar_a_part():
+    assert list(dict.fromkeys(name.split("/")[0] for name in BARS)) == list(release.PARTS)
 
 
 @pytest.mark.parametrize("name", ["vae/psnr", "grammar/all four", "held_out/all four"])
@@ -62,61 +61,6 @@ def test_a_promise_is_a_least_value_and_a_better_aim(name):
 @pytest.mark.parametrize("name", ["grammar/control", "timings/video", "timings/import", "unet/ratio"])
 def test_a_limit_is_a_largest_value(name):
     assert BARS[name].below and BARS[name].reached(BARS[name].bar) and not BARS[name].reached(BARS[name].bar + 1e-6)
-
-
-def test_by_word_counts_what_was_asked():
-    a, b = cartoon.Labels("dog", "dancing", "lake"), cartoon.Labels("cat", "dancing", "lake")
-    assert release.by_word([a, a], [a, b])["subject"] == {"cat": [0, 1], "dog": [1, 1]}
-    assert release.by_word([a, a], [a, b])["action"] == {"dancing": [2, 2]}
-
-
-# --- measuring
-
-
-def test_judge_is_measured_in_every_way():
-    found = release.measure_judge(8)
-    assert {f"judge/{way}" for way in metrics.DISTURBANCES} <= set(found)
-    weakest = min(found[f"judge/blur/{x}"].value for x in metrics.LABELS)
-    assert found["judge/blur"].value == weakest and found["judge/blur"].n == 8
-
-
-def test_vae_is_measured_on_fresh_renders(toy_pipe):
-    found = release.measure_vae(toy_pipe.vae, 3)
-    assert 0 < found["vae/psnr"].value < 25 and found["vae/place"].n == 3  # the toy is not trained
-
-
-def test_reconstruction_of_every_video_is_its_own(toy_pipe):
-    frames = np.random.default_rng(0).integers(0, 256, (2, 3, 64, 64, 3), dtype=np.uint8)
-    both, second = release.reconstruct(toy_pipe.vae, frames), release.reconstruct(toy_pipe.vae, frames[1:])
-    assert both.shape == frames.shape and both.dtype == np.uint8
-    assert np.abs(both[1:].astype(int) - second).max() <= 1
-
-
-def test_prompts_are_measured_and_counted(toy_pipe):
-    found, words = release.measure_prompts(toy_pipe, 3, "held_out", batch_size=2, steps=2)
-    assert found["held_out/all four"].n == 3 and found["held_out/sharpness"].value > 0
-    assert sum(asked for _, asked in words["subject"].values()) == 3
-
-
-def test_sharpness_of_renders_against_renders_is_about_one():
-    dogs = [x for x in cartoon.combinations() if (x.subject, x.action) == ("dog", "dancing")]
-    items = [cartoon.Item(clip(labels, i), "", labels, np.empty(0)) for i, labels in enumerate(dogs)]
-    ratios = [metrics.sharpness_ratio(clip(item.labels, 900 + i), item) for i, item in enumerate(items)]
-    assert of_ratios(ratios).value == pytest.approx(1, abs=0.1)
-
-
-def test_times_are_measured(toy_pipe, toy_folder):
-    found = release.measure_timings(toy_pipe, str(toy_folder), repeats=1, steps=2)
-    assert 0 < found["timings/import"].value < found["timings/first video"].value
-    assert found["timings/video"].value > 0
-
-
-def test_temporal_layers_are_measured_on_off_and_one_kind_alone(toy_pipe):
-    found = release.measure_temporal(toy_pipe, 2, steps=2)
-    assert set(found) == set(release.PARTS["temporal"].bars)
-    assert all(m.n == 2 for m in found.values()) and found["temporal/drawings/flicker"].value >= 0
-    flickers = [found[f"temporal/{way}/flicker"].value for way in release.TEMPORAL]
-    assert len(set(flickers)) == 4, "a variant leaves the same layers on as another one"
 
 
 def test_what_was_recorded_is_read_back(own_folder):
@@ -180,7 +124,7 @@ def test_a_quick_run_takes_the_numbers_that_are_given(monkeypatch):
 def test_weights_without_a_manifest_are_refused_before_anything_is_measured(toy_folder, tmp_path, monkeypatch):
     folder = shutil.copytree(toy_folder, tmp_path / "toy")
     (folder / files.MANIFEST).unlink()
-    monkeypatch.setattr(release, "measure_vae", lambda *_: pytest.fail("measuring began before the check"))
+    monkeypatch.setattr(release_measures, "measure_vae", lambda *_: pytest.fail("measuring began before the check"))
     with pytest.raises(FileNotFoundError, match="manifest.json does not exist"):
         release.main(["--model", str(folder), "--only", "vae"])
 

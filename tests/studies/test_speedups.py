@@ -1,6 +1,6 @@
 """The ways to be faster: each works on a real pipeline and leaves it as it was; the table, and what is read off it."""
 
-import json
+import sys
 
 import numpy as np
 import pytest
@@ -110,6 +110,14 @@ def test_the_fastest_is_one_for_load_and_as_good_as_the_plain_one():
     assert speedups.fastest(bad) == quick  # and never bfloat16
 
 
+def test_an_option_is_worse_only_where_a_paired_test_shows_it():
+    quick = "deep features at interval 5"
+    lost = [row(seed, SECONDS, wrong=(quick,) if seed < 6 else ()) for seed in range(12)]
+    assert speedups.worse(lost, quick) and not speedups.worse(lost[1:], quick)  # 2 / 2**6 = 0.03, 2 / 2**5 = 0.06
+    won = [row(seed, SECONDS, wrong=(PLAIN,)) for seed in range(12)]
+    assert not speedups.worse(won, quick)
+
+
 def test_measures_are_of_the_rows_that_have_them():
     lines = [row(seed, SECONDS) for seed in range(4)]
     del lines[3]["found"]["bfloat16"]["seconds"]
@@ -140,8 +148,8 @@ def test_no_adherence_where_nobody_judged_and_no_psnr_where_all_are_equal():
 
 
 def test_an_option_that_the_table_lacks_is_refused():
-    with pytest.raises(ValueError, match="the table has no 'warp': it has as it is, bfloat16"):
-        speedups.cells([row(0, SECONDS)], "warp")
+    with pytest.raises(ValueError, match="the table has no 'warp' in found: it has as it is, bfloat16"):
+        speedups.largest([row(0, SECONDS)], "warp")
 
 
 def test_the_table_is_made_seed_by_seed_and_only_the_first_are_timed(toy_pipe, toy_folder, monkeypatch):
@@ -151,9 +159,8 @@ def test_the_table_is_made_seed_by_seed_and_only_the_first_are_timed(toy_pipe, t
     asked = []
     monkeypatch.setattr(speedups, "alone", lambda *words: asked.append(words) or {"first": 1.0, "peak_mib": 2.0})
     toy_pipe.model_name = "toy"
-    row_of = speedups.start(toy_pipe, str(toy_folder), "cpu")
-    first, second = row_of(0), row_of(1)
-    assert asked == [(str(toy_folder), "cpu", name) for name in few]  # what was asked for, not the folder's last name
+    first, second = speedups.line(toy_pipe, 0), speedups.line(toy_pipe, 1)
+    assert asked == [(str(toy_folder), "cpu", name) for name in few]  # the folder, not its last name
     assert set(first["found"]) == set(few) and set(second["found"]) == {PLAIN, "6 steps"}
     assert all({"seconds", "first", "peak_mib"} <= cell.keys() for cell in first["found"].values())
     assert not any({"seconds", "first"} & cell.keys() for cell in second["found"].values())
@@ -177,13 +184,16 @@ def test_what_load_takes_for_fast_is_what_the_table_chose_and_twice_as_fast():
 # --- an option alone
 
 
-def test_an_option_alone_has_a_first_video_and_a_memory(toy_folder, monkeypatch):
+def test_an_option_alone_has_a_first_video_and_a_memory(toy_folder, monkeypatch, capsys):
+    """In this Python, since another one takes long to start: that `in_new_python` does start it is tested there."""
+
+    def here(code: str, *words: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["-c", *words])
+        exec(code, {})  # the study's own
+        return capsys.readouterr().out
+
+    monkeypatch.setattr(speedups, "in_new_python", here)
     monkeypatch.setattr(speedups, "spec_of", lambda seed, steps=25: SPEC)
     monkeypatch.setattr(speedups, "OPTIONS", {PLAIN: speedups.replace(OPTIONS[PLAIN], steps=2)})
-    found = json.loads(speedups.alone_here(str(toy_folder), "cpu", PLAIN))
+    found = speedups.alone(str(toy_folder), "cpu", PLAIN)
     assert found["first"] > 0 and found["peak_mib"] > 50
-
-
-def test_alone_runs_in_a_python_of_its_own_and_says_why_it_cannot():
-    with pytest.raises(ChildProcessError, match="nothing"):
-        speedups.alone("nothing", "cpu", PLAIN)

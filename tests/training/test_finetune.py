@@ -110,6 +110,25 @@ def test_texts_are_read_as_the_pipeline_reads_them(toy_pipe):
     torch.testing.assert_close(finetune.read(toy_pipe, ["a cat", "a dog"])[1:], wanted)
 
 
+def test_tokens_are_read_at_each_step(toy_pipe):
+    x_0, eps, t, _ = finetune.batch(examples(), None, Settings(batch=2), 0)
+    tokens = finetune.tokens(toy_pipe, ["a cat", "a dog"])
+    with torch.no_grad():
+        by_tokens = finetune.denoising_loss(toy_pipe, x_0, eps, t, tokens)
+        by_text = finetune.denoising_loss(toy_pipe, x_0, eps, t, finetune.read(toy_pipe, ["a cat", "a dog"]))
+    torch.testing.assert_close(by_tokens, by_text)
+
+
+def test_a_word_learns_beside_the_lora_and_no_other_sentence_is_read_differently(pipe):
+    clips = Examples(examples().latents, finetune.tokens(pipe, ["a dog", "a dog in sepia", "a cat in sepia"]))
+    before = finetune.read(pipe, ["a dog", "a dog in sepia"])
+    *_, change = parameters = lora.add(pipe, rank=2, pieces=["s", "e"])
+    list(finetune.train(pipe, parameters, clips, None, Settings(steps=3, batch=4)))
+    after = finetune.read(pipe, ["a dog", "a dog in sepia"])
+    assert torch.equal(after[0], before[0]) and (after[1] - before[1]).abs().max() > 1e-3
+    assert change.any() and change.grad is None
+
+
 GOOD = np.zeros((2, 32, 32, 3), np.uint8)
 
 
@@ -134,9 +153,10 @@ def test_clips_that_cannot_be_learned_from_are_refused(toy_pipe, clips, match):
 
 
 @pytest.mark.parametrize("captions", ["a dog", [], None, 5, [1, 2], ("a dog" for _ in range(2))])
-def test_captions_that_are_not_a_list_of_texts_are_refused(toy_pipe, captions):
+@pytest.mark.parametrize("call", [finetune.read, finetune.tokens])
+def test_captions_that_are_not_a_list_of_texts_are_refused(toy_pipe, call, captions):
     with pytest.raises(ValueError, match="captions=.* is not allowed"):
-        finetune.read(toy_pipe, captions)
+        call(toy_pipe, captions)
 
 
 @pytest.mark.parametrize(("latents", "text"), [(0, 0), (2, 1)])
@@ -182,6 +202,7 @@ def test_nothing_to_learn_and_short_clips_are_refused_before_the_first_step(toy_
         (None, None, r"latents is of type NoneType: use a tensor \[n c f h w\]"),
         (torch.zeros(1, 8, 4, 4), None, r"latents has shape \[1, 8, 4, 4\]"),
         (torch.zeros(1, 8, 1, 4, 4), ["a dog"], r"text is of type list: use a tensor \[n t d\]"),
+        (torch.zeros(1, 8, 1, 4, 4), torch.ones(1, 9, 1).long(), r"text has shape \[1, 9, 1\]: use a tensor \[n t\]"),
     ],
 )
 def test_examples_are_tensors(latents, text, match):

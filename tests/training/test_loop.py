@@ -158,3 +158,26 @@ def test_a_loss_that_is_not_finite_stops_the_training(tmp_path):
     with pytest.raises(FloatingPointError, match="the loss of toy is nan at step 0"):
         next(loop.train(task, tmp_path))
     assert not (tmp_path / "checkpoint.safetensors").exists()
+
+
+def planned(clips, steps, lr=1e-3, stretch=100, images=2):
+    """A UNet's task of `steps` steps of video after `images` of images, at a rate that falls in the last half."""
+    phases, rounds = (denoiser.Phase(images, 1, 2), denoiser.Phase(steps, 3, 1)), (denoiser.Round(stretch, lr, 0.5),)
+    settings = denoiser.UnetSettings(phases=phases, rounds=rounds, images=2, images_every=3, warm_up=2)
+    return denoiser.UnetTask(settings, clips, tokenizer.new_tokenizer())
+
+
+def test_a_plan_may_be_made_longer_on_the_way(clips, tmp_path):
+    torch.set_num_threads(1)
+    list(loop.train(planned(clips, 2), tmp_path / "changed"))
+    assert [x.index for x in loop.train(planned(clips, 4, stretch=50), tmp_path / "changed")] == [5, 6]
+    list(loop.train(planned(clips, 4), tmp_path / "never"))
+    changed, never = (load_file(tmp_path / x / "checkpoint.safetensors") for x in ("changed", "never"))
+    assert all(torch.equal(changed[name], never[name]) for name in never)
+
+
+@pytest.mark.parametrize("other", [{"lr": 2e-3}, {"stretch": 6}, {"images": 1}])
+def test_a_plan_with_another_past_is_refused(clips, tmp_path, other):
+    list(loop.train(planned(clips, 2), tmp_path))
+    with pytest.raises(ValueError, match="checkpoint.safetensors is of other settings"):
+        next(loop.train(planned(clips, 4, **other), tmp_path))

@@ -3,13 +3,14 @@
 import json
 import os
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
 from diffusers import DiffusionPipeline
 
 from t2v_helpers.core import files
-from t2v_helpers.training import export, loop, stages
+from t2v_helpers.training import export, loop, progress, stages
 
 pytestmark = pytest.mark.usefixtures("toy_sizes")
 
@@ -29,10 +30,54 @@ def test_every_stage_leaves_its_part(runs):
     assert log[-1]["steps_per_second"] == pytest.approx(8 / log[-1]["seconds"])
 
 
+def test_all_logs_are_gathered_in_one_file(runs):
+    lines = [json.loads(line) for line in (runs / "training.jsonl").read_text().splitlines()]
+    trained = [stage for stage in stages.STAGES if stage not in ("latents", "halving", "student", "export")]
+    trained[-1:] = ["halving_2", "halving_4", "consistency"]
+    assert list(dict.fromkeys(line["stage"] for line in lines)) == trained
+    assert all(line["steps_per_second"] > 0 and line["seconds"] > 0 for line in lines)
+
+
+def test_a_repeated_step_is_logged_once(tmp_path):
+    (tmp_path / "unet").mkdir()
+    lines = [{"step": 200, "loss": 1.0}, {"step": 300, "loss": 2.0}, {"step": 300, "loss": 0.123456789}]
+    (tmp_path / "unet" / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert list(progress.logged(tmp_path, stages.STAGES)) == [lines[0], {"step": 300, "loss": 0.12346}]
+
+
+def test_a_line_of_a_log_that_was_cut_short_costs_no_other(tmp_path):
+    (tmp_path / "unet").mkdir()
+    (tmp_path / "unet" / "log.jsonl").write_text('{"step": 100}\n{"step": 2{"step": 200}\n{"step": 300}\n{"st')
+    assert [line["step"] for line in progress.logged(tmp_path, stages.STAGES)] == [100, 300]
+
+
 def test_the_model_opens_and_makes_a_video(runs):
     pipe = DiffusionPipeline.from_pretrained(runs / "model", dtype=torch.float32)
     frames = pipe("a fish is sleeping", num_frames=2, num_inference_steps=2, output_type="np").frames[0]
     assert frames.shape == (2, 64, 64, 3)
+
+
+@pytest.mark.parametrize("method, scheduler", [("halving", "DDIMScheduler"), ("consistency", "LCMScheduler")])
+def test_the_student_opens_and_makes_a_video_in_two_calls(runs, method, scheduler, monkeypatch):
+    plan = replace(stages.Plan.quick(runs, runs / "model"), student=method)
+    stages.export_student(plan)
+    files.check_manifest(runs / "weights" / "student")
+    pipe = DiffusionPipeline.from_pretrained(runs / "weights" / "student", dtype=torch.float32)
+    calls, forward = [], pipe.unet.forward
+    monkeypatch.setattr(
+        pipe.unet, "forward", lambda x, t, *args, **kw: calls.append((len(x), int(t))) or forward(x, t, *args, **kw)
+    )
+    frames = pipe("a fish is sleeping", num_frames=2, num_inference_steps=2, guidance_scale=1, output_type="np").frames[
+        0
+    ]
+    assert frames.shape == (2, 64, 64, 3) and type(pipe.scheduler).__name__ == scheduler
+    assert calls == [(1, 999), (1, 499)]
+
+
+def test_a_student_is_measured_by_its_calls(runs):
+    plan = stages.Plan.quick(runs, runs / "model")
+    found = stages.probe_student(plan, stages._halved(plan))
+    assert list(found) == ["calls 4", "calls 2", "calls 1"] and found["calls 2"]["adherence"]["all four"]["n"] == 2
 
 
 def test_a_finished_training_is_not_done_again(runs):

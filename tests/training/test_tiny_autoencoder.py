@@ -31,7 +31,7 @@ def test_it_learns_and_the_full_one_stays(vae, tmp_path):
     before = {name: x.clone() for name, x in vae.state_dict().items()}
     task = tiny_autoencoder.TinyTask(tiny_autoencoder.TinySettings(steps=30, batch=4, warm_up=2), vae)
     losses = [step.loss for step in loop.train(task, tmp_path)]
-    assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
     assert all(torch.equal(before[name], x) for name, x in vae.state_dict().items())
 
 

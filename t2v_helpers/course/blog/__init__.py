@@ -11,19 +11,8 @@ Imports: everything but cli.py.
 Start reading: published.py, then videos.py and ledger.py.
 """
 
-from t2v_helpers.course.blog.ledger import Row, claim_row, counts, file_rows, read, text, video_row, write
-from t2v_helpers.course.blog.originals import HOW, VARIABLE, band_text, given_folder, marks
-from t2v_helpers.course.blog.published import CLAIMS, DOG, MONKEY, ROBOT, RUNS
-from t2v_helpers.course.blog.verdicts import (
-    FAILS,
-    HOLDS,
-    MEASURED,
-    NO_CLIP,
-    NOT_RUN,
-    PARTLY,
-    SAME_WORDS,
-    compare,
-    grey_levels,
-    in_words,
-)
-from t2v_helpers.course.blog.videos import SEED, as_published, controlled, stream
+from t2v_helpers.course.blog.ledger import *
+from t2v_helpers.course.blog.originals import *
+from t2v_helpers.course.blog.published import *
+from t2v_helpers.course.blog.verdicts import *
+from t2v_helpers.course.blog.videos import *

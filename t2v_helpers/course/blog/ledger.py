@@ -12,9 +12,8 @@ import numpy as np
 from t2v_helpers import cartoon
 from t2v_helpers.core import files, video
 from t2v_helpers.core.checking import one_of
-from t2v_helpers.course.blog import watermark
 from t2v_helpers.course.blog.originals import HOW, band_text, marks
-from t2v_helpers.course.blog.published import RUNS, Run, claim
+from t2v_helpers.course.blog.published import CLAIMS, RUNS
 from t2v_helpers.course.blog.verdicts import MEASURED, NO_FILES, VERDICTS, compare, in_words, substitutions
 from t2v_helpers.course.blog.videos import Made
 from t2v_helpers.course.rendering import render
@@ -61,12 +60,10 @@ def counts(rows: Iterable[Row]) -> dict[str, int]:
     return {verdict: found.count(verdict) for verdict in VERDICTS if verdict in found}
 
 
-# --- rows
-
-
 def claim_row(name: str, verdict: str, why: str, **facts) -> Row:
-    """The row of the claim of that name; facts: further fields of the Row. ValueError: see `claim` and `Row`."""
-    return Row("claim", f"{name}: {claim(name).words}", verdict, why, **facts)
+    """The row of the claim of that name; facts: further fields of the Row. ValueError: no such claim; see `Row`."""
+    words = {claim.name: claim.words for claim in CLAIMS}
+    return Row("claim", f"{name}: {words[one_of('name', name, words)]}", verdict, why, **facts)
 
 
 def video_row(kind: str, made: Made, theirs: np.ndarray | None = None, name: str | None = None) -> Row:
@@ -98,19 +95,15 @@ def file_rows(folder: Path | None, ours: Mapping[str, Path] = MappingProxyType({
         return [Row("the blog's file", run.file, NO_FILES, f"To compare, {HOW}.") for run in RUNS]
     clips = {run.file: video.read_mp4(folder / run.file) for run in RUNS}
     bands = marks(clips, {run.file: run.prompt for run in RUNS})
-    return [_file_row(run, folder / run.file, bands[run.file], ours.get(run.file)) for run in RUNS]
-
-
-def _file_row(run: Run, path: Path, band: watermark.Band, ours: Path | None) -> Row:
-    found, digest = video.facts(path), files.sha256(path)
-    own = "the very file of the blog" if digest == run.sha256 else "another file than the blog's of April 2024"
-    beside = f"; here: {video.facts(ours)}" if ours else ""
-    why = f"{own}; {found}; {band_text(band)}{beside}."
-    asked = {"prompt": run.prompt, "scheduler": run.scheduler, "frames": found.frames, "fps": found.fps}
-    return Row("the blog's file", run.file, MEASURED, why, sha256=digest, **asked)
-
-
-# --- writing and reading
+    rows = []
+    for run in RUNS:
+        found, digest = video.facts(folder / run.file), files.sha256(folder / run.file)
+        own = "the very file of the blog" if digest == run.sha256 else "another file than the blog's of April 2024"
+        beside = f"; here: {video.facts(ours[run.file])}" if run.file in ours else ""
+        why = f"{own}; {found}; {band_text(bands[run.file])}{beside}."
+        asked = {"prompt": run.prompt, "scheduler": run.scheduler, "frames": found.frames, "fps": found.fps}
+        rows.append(Row("the blog's file", run.file, MEASURED, why, sha256=digest, **asked))
+    return rows
 
 
 def write(rows: Iterable[Row], folder: str | Path) -> tuple[Path, Path]:
@@ -133,26 +126,18 @@ def page(rows: Sequence[Row]) -> str:
     return render(
         "ledger.html",
         summary="; ".join(f"{verdict}: {n}" for verdict, n in counts(rows).items()),
-        tables={kind: [_shown(row) for row in rows if row.kind == kind] for kind in KINDS},
+        tables={kind: [row for row in rows if row.kind == kind] for kind in KINDS},
         versions=", ".join(versions),
     )
 
 
-def _shown(row: Row) -> dict:
-    """The row's fields, its numbers as they are printed."""
-    rounded = {"fps": row.fps and f"{row.fps:g}", "seconds": row.seconds and f"{row.seconds:.1f}"}
-    return asdict(row) | rounded
-
-
 def read(path: str | Path) -> list[Row]:
     """The rows of a ledger.json. Errors: FileNotFoundError; ValueError (not a ledger)."""
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist: `blog.write` makes it.")
+    path = files.existing(path, "`blog.write` makes it")
     try:
-        return [Row(**values) for values in json.loads(path.read_text(encoding="utf-8"))["rows"]]
+        return [Row(**values) for values in files.read_json(path)["rows"]]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is not a ledger ({error}): write it again.") from error
+        raise ValueError(f"{path} is not a ledger ({files.reason(error)}): write it again.") from error
 
 
 def text(rows: Sequence[Row], width: int = 96) -> str:

@@ -19,25 +19,19 @@ MARKED = 6.0  # a band this many times above the usual is a mark: the blog's fiv
 
 
 def given_folder(value: str | None, fetched: str | Path) -> Path | None:
-    """The folder that `value`, that of the environment variable, names; None where it is not set.
+    """The folder that `value`, that of the environment variable, names, with all six files in it; None: it is not set.
 
-    "fetch" downloads the files into `fetched`. Errors: those of `check_folder` and `fetch`.
+    "fetch" downloads the files into `fetched`. Errors: FileNotFoundError, NotADirectoryError; those of `fetch`.
     """
     named = (value or "").strip()
-    if named == "fetch":
-        return fetch(fetched)
-    return check_folder(value) if named else None
-
-
-def check_folder(folder: str | Path) -> Path:
-    """`folder`, with all six files in it. Errors: FileNotFoundError (it or a file is missing), NotADirectoryError."""
-    folder = Path(folder)
+    if named in ("", "fetch"):
+        return fetch(fetched) if named else None
+    folder = Path(value)
     if not folder.exists():
         raise FileNotFoundError(f"{folder} does not exist: {HOW}.")
     if not folder.is_dir():
         raise NotADirectoryError(f"{folder} is a file: {HOW}.")
-    missing = [run.file for run in RUNS if not (folder / run.file).is_file()]
-    if missing:
+    if missing := [run.file for run in RUNS if not (folder / run.file).is_file()]:
         raise FileNotFoundError(f"{folder} lacks {', '.join(missing)}: the blog's files are at {WHERE}.")
     return folder
 
@@ -58,10 +52,8 @@ def _download(url: str, path: Path) -> None:
         with urllib.request.urlopen(url, timeout=FETCH_SECONDS) as answer:
             path.write_bytes(answer.read())
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        reason = getattr(error, "reason", error)
-        raise ConnectionError(
-            f"{url} could not be downloaded ({reason}): fetch it by hand, name its folder."
-        ) from error
+        why = getattr(error, "reason", error)
+        raise ConnectionError(f"{url} could not be downloaded ({why}): fetch it by hand, name its folder.") from error
     video.facts(path)
 
 

@@ -43,9 +43,9 @@ class Made:
         return schedulers.unet_calls(self.run.scheduler, self.run.steps) / self.record.seconds
 
 
-def stream(pipe, seed: int = SEED) -> torch.Generator:
+def stream(pipe) -> torch.Generator:
     """The blog's generator: on the pipeline's device, seeded once."""
-    return torch.Generator(pipe.execution_device).manual_seed(seed)
+    return torch.Generator(pipe.execution_device).manual_seed(SEED)
 
 
 def as_published(pipe, runs: Sequence[Run] = RUNS) -> Iterator[Made]:

@@ -50,6 +50,5 @@ def shared_band(frames: np.ndarray, others: Sequence[np.ndarray]) -> Band:
 
 def _correlation(a: np.ndarray, b: np.ndarray) -> float:
     """Pearson's correlation of two arrays of one shape; 0 where one of them is flat."""
-    a, b = a - a.mean(), b - b.mean()
-    size = float(np.sqrt((a * a).sum() * (b * b).sum()))
-    return float((a * b).sum()) / size if size else 0.0
+    with np.errstate(invalid="ignore"):
+        return float(np.nan_to_num(np.corrcoef(a.ravel(), b.ravel())[0, 1]))

@@ -1,4 +1,4 @@
-"""What would the real model take?
+"""What would the real model need?
 
 `t2v dry-run` loads and runs the real pipeline with random weights on a CPU, and compares the memory with a prediction.
 

@@ -13,131 +13,92 @@ It cannot show a video (the weights are untrained), or anything about a GPU.
 import argparse
 import json
 import sys
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from t2v_helpers.core import arguments, checking, files
 from t2v_helpers.course.dry_run import folder, report, stages
+from t2v_helpers.inside import activation_memory
 from t2v_helpers.machine import probe
 from t2v_helpers.machine.device import GIB, free_memory_bytes
-from t2v_helpers.model import hub, loading
+from t2v_helpers.model import folder_checks, hub, loading
 
 FOLDER, OUT = Path("dry_run"), Path("outputs/dry_run.json")
 BASELINE = 6 * 2**27  # bytes, about what Python and the libraries take; used before anything is measured
-SHARE = 0.75  # of the free memory that four pipelines may take at once
 DTYPES = ("auto", "float32", "bfloat16")
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What is run: where the weights are, dtype, frames, pixels of height and width, a tokenizer's folder or None."""
-
-    cache: folder.Cache = field(default_factory=lambda: folder.Cache(FOLDER))
-    dtype: str = "auto"
-    frames: int = 4
-    pixels: int = 256
-    tokenizer: Path | None = None
-
-    def resolved(self) -> torch.dtype:
-        """The dtype to run in: auto is bfloat16 where the CPU has instructions for it."""
-        chosen = "bfloat16" if has_bfloat16() else "float32"
-        return getattr(torch, chosen if self.dtype == "auto" else self.dtype)
-
-
-def has_bfloat16() -> bool:
-    """Whether torch reports that this CPU computes in bfloat16."""
+def auto_dtype() -> str:
+    """bfloat16 where torch reports that the CPU computes in it, else float32."""
     known = getattr(torch.cpu, "get_capabilities", dict)()  # missing in older versions of torch
-    return any(there is True for name, there in known.items() if "bf16" in name)
+    return "bfloat16" if any(there is True for name, there in known.items() if "bf16" in name) else "float32"
 
 
-def run(settings: Settings) -> dict:
+def run(cache: folder.Cache, dtype: str, frames: int, pixels: int = 256) -> dict:
     """Write the weights, measure, and check: {"about", "parts", "memory", "checks"} for JSON, and "text".
 
-    Errors: those of `folder.prepare` and `stages.ask`; MemoryError before a stage that would not fit.
+    pixels: height and width. Errors: those of `folder.prepare` and `stages.ask`; MemoryError: a stage would not fit.
     """
-    dtype = settings.resolved()
-    variants = ("fp16",) if dtype.itemsize == 2 else (None, "fp16")
-    with tqdm(desc="random weights", unit="B", unit_scale=True, delay=0.5) as bar:
-
-        def advance(n: int, total: int) -> None:
-            bar.total = total
-            bar.update(n)
-
-        written = folder.prepare(settings.cache, variants, settings.tokenizer, advance)
-    skeleton = loading.skeleton(settings.cache.snapshot)
-    parts = _parts(settings, skeleton, dtype, written[:3])
-    half = _parts(settings, skeleton, torch.bfloat16, written[-3:])
-    converted = dtype == torch.bfloat16  # the files hold float32 and float16: bfloat16 is made from the latter
-    step = _ask(settings, "step", dtype, report.loading(parts, converted) + parts.activations["unet"])
-    one, many = _four(settings, half)
+    asked = stages.Request("step", cache.model, dtype, frames, pixels)
+    converted = dtype == "bfloat16"  # the files hold float32 and float16: bfloat16 is made from the latter
+    written = folder.prepare(cache, ("fp16",) if converted else (None, "fp16"))
+    skeleton = loading.skeleton(cache.snapshot)
+    side = pixels // folder_checks.LATENT_SCALE
+    traced = activation_memory.peaks(skeleton, frames, side, side)
+    sizes = [{w.path.parent.name: w.size for w in some} for some in (written[:3], written[-3:])]
+    parts = report.parts_of(skeleton, getattr(torch, dtype), traced, sizes[0])
+    half = report.parts_of(skeleton, torch.bfloat16, traced, sizes[1])
+    step = _ask(cache, asked, report.loading(parts, converted) + parts.activations["unet"])
+    one, many = _four(cache, asked, report.loading(half, True))
     made = report.rows(parts, step, converted) + report.copies(half, one, many)
     parameters = sum(p.numel() for part in skeleton.values() for p in part.parameters())
-    size = (settings.frames, settings.pixels, settings.pixels)
-    held = report.checks(parameters, half, step, one, many, size) + report.agreement(made)
-    about = _about(settings, dtype, step, many)
+    held = report.checks(parameters, half, step, one, many, (frames, pixels, pixels)) + report.agreement(made)
+    about = _about(cache, asked, step)
     return report.to_dict(about, parts, made, held) | {"text": report.text(about, parts, made, held)}
 
 
-def _parts(settings: Settings, skeleton: dict, dtype: torch.dtype, written: list[folder.Weights]) -> report.Parts:
-    sizes = {file.path.parent.name: file.size for file in written}
-    return report.parts_of(skeleton, dtype, settings.frames, settings.pixels, sizes)
-
-
-def _four(settings: Settings, half: report.Parts) -> tuple[dict, dict]:
-    """Four schedulers on one set of weights, and on four: at once where they fit, else one after another.
+def _four(cache: folder.Cache, asked: stages.Request, needed: int) -> tuple[dict, dict]:
+    """Four schedulers on one set of weights, and each on its own set, as in the blog: one after another, added up.
 
     Always in bfloat16, which is converted: on a CPU, weights stored in the dtype asked for are mapped from the file,
-    and four pipelines would share its pages. On a GPU each has its own copy.
+    and pipelines would share its pages. On a GPU each has its own copy. needed: bytes that loading one takes.
     """
-    n = len(stages.SCHEDULERS)
-    one = _ask(settings, "shared", torch.bfloat16, report.loading(half, True))
-    if one["baseline"] + report.loading(half, True, (n - 1) * half.total) < SHARE * free_memory_bytes():
-        return one, _ask(settings, "repeated", torch.bfloat16, 0) | {"sets": n, "how": "at once"}
-    needed = report.loading(half, True)
-    alone = [_ask(settings, "repeated", torch.bfloat16, needed, (name,)) for name in stages.SCHEDULERS]
-    return one, added(alone) | {"sets": n, "how": "one after another, and added up: at once they do not fit"}
+    asked = replace(asked, stage="shared", dtype="bfloat16")
+    alone = [replace(asked, names=(name,)) for name in asked.names]
+    return _ask(cache, asked, needed), added([_ask(cache, one, needed) for one in alone])
 
 
 def added(alone: list[dict]) -> dict:
     """What pipelines would take together that were loaded one after another, each in its own process."""
-    first, sets = alone[0], [found["held"] - found["baseline"] for found in alone]
-    load = {
-        "seconds": sum(found["phases"]["load"]["seconds"] for found in alone),
-        "peak": max(found["phases"]["load"]["peak"] for found in alone),
-    }
+    loads = [found["phases"]["load"] for found in alone]
+    load = {"seconds": sum(load["seconds"] for load in loads), "peak": max(load["peak"] for load in loads)}
+    held = alone[0]["baseline"] + sum(found["held"] - found["baseline"] for found in alone)
     arrived = {name: values for found in alone for name, values in found["arrived"].items()}
-    whole = {"held": first["baseline"] + sum(sets), "bytes": sum(found["bytes"] for found in alone)}
-    return first | whole | {"phases": {"load": load}, "arrived": arrived}
+    whole = {"held": held, "bytes": sum(found["bytes"] for found in alone), "arrived": arrived, "sets": len(alone)}
+    return alone[0] | whole | {"phases": {"load": load}}
 
 
-def _ask(settings: Settings, stage: str, dtype: torch.dtype, needed: int, names: tuple[str, ...] = ()) -> dict:
-    """What a stage found for these schedulers (all). MemoryError: less than `needed` plus the baseline is free."""
+def _ask(cache: folder.Cache, asked: stages.Request, needed: int) -> dict:
+    """What a stage found. MemoryError: less than `needed` plus the baseline is free."""
     free = free_memory_bytes()
     if BASELINE + needed > free:
         raise MemoryError(
-            f"the stage {stage!r} needs {(BASELINE + needed) / GIB:.1f} GiB of memory, but "
+            f"the stage {asked.stage!r} needs {(BASELINE + needed) / GIB:.1f} GiB of memory, but "
             f"{free / GIB:.1f} are free: close other programs, or use --dtype bfloat16."
         )
-    asked = settings.cache.model, _name(dtype), settings.frames, settings.pixels, names or stages.SCHEDULERS
-    return stages.ask(stages.Request(stage, *asked), settings.cache.hub_cache)
+    return stages.ask(asked, cache.hub_cache)
 
 
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
-
-
-def _about(settings: Settings, dtype: torch.dtype, step: dict, many: dict) -> dict:
+def _about(cache: folder.Cache, asked: stages.Request, step: dict) -> dict:
     return {
-        "weights": f"random, in the shape of {hub.MODELSCOPE}, in {settings.cache.root}",
-        "dtype": _name(dtype),
-        "video": f"{settings.frames} frames of {settings.pixels}x{settings.pixels}, the first of {stages.STEPS} steps",
-        "tokenizer": str(settings.tokenizer or "built for this"),
+        "weights": f"random, in the shape of {hub.MODELSCOPE}, in {cache.root}",
+        "dtype": asked.dtype,
+        "video": f"{asked.frames} frames of {asked.pixels}x{asked.pixels}, the first of {stages.STEPS} steps",
         "machine": f"{probe.cpu_name()}, {probe.in_threads(step['threads'])}, torch {torch.__version__}",
         "baseline": f"{step['baseline'] / GIB:.2f} GiB: Python and the libraries, part of each number",
-        "four sets": f"in bfloat16, {many['how']}",
+        "four sets": "in bfloat16, loaded one after another, and added up",
     }
 
 
@@ -154,13 +115,13 @@ def main(argv: list[str] | None = None) -> int:
     p = arguments.Parser(prog="t2v dry-run", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--dtype", choices=DTYPES, default="auto", help="(%(default)s)")
     p.add_argument("--frames", type=arguments.whole(16), default=4, help="how many to make and decode (%(default)s)")
-    p.add_argument("--tokenizer", type=arguments.path, help="a folder with a CLIP tokenizer (one is built)")
     p.add_argument("--folder", type=arguments.path, default=FOLDER, help="where the weights are kept (%(default)s)")
     p.add_argument("--out", type=arguments.path, default=OUT, help="the report, .json (%(default)s)")
     options = p.parse_args(argv)
     _check_out(options.out)
     try:
-        made = run(Settings(folder.Cache(options.folder), options.dtype, options.frames, tokenizer=options.tokenizer))
+        dtype = auto_dtype() if options.dtype == "auto" else options.dtype
+        made = run(folder.Cache(options.folder), dtype, options.frames)
     except RuntimeError as error:
         print(f"{p.prog}: {error}", file=sys.stderr)
         return 1

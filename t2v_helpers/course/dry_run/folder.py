@@ -9,18 +9,19 @@ import json
 import math
 import struct
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
-from t2v_helpers.cartoon.tokenizer import END, START, vocabulary_of_size
+from t2v_helpers.cartoon.tokenizer import vocabulary_of_size
 from t2v_helpers.core import checking, files
 from t2v_helpers.core.seeding import generator
 from t2v_helpers.model import folder_checks, hub, loading
 
 MARK, README = "dry_run.json", "README.txt"
-TOKENIZER_FILES = ("merges.txt", "special_tokens_map.json", "tokenizer_config.json", "vocab.json")
 WHAT = """Random weights in the layout of ali-vilab/text-to-video-ms-1.7b, made by `make dry-run`.
 
 They are untrained and make no videos. They show that loading and running works, and how much memory it takes.
@@ -72,28 +73,23 @@ class Weights:
         return not self.path.is_file() or self.path.stat().st_size != self.size
 
 
-def prepare(
-    cache: Cache, variants: Iterable[str | None], tokenizer: Path | None = None, progress: Callable | None = None
-) -> list[Weights]:
+def prepare(cache: Cache, variants: Iterable[str | None]) -> list[Weights]:
     """Write what the folder lacks, keep what is whole, and return its weights files.
 
-    variants: None for float32, "fp16". tokenizer: a folder with a CLIP tokenizer; None builds one.
-    progress: called with the bytes written since the last call, and the bytes to write in all.
-    Errors: ValueError (a folder with other files, a damaged tokenizer or one of another size, file sizes that are not
-    the published ones), FileNotFoundError (no tokenizer), OSError (too little disk); those of `checking.replaceable`.
+    variants: None for float32, "fp16". Errors: ValueError (weights of another shape or seed, file sizes that are not
+    the published ones), OSError (too little disk); those of `checking.replaceable`.
     """
     checking.replaceable(cache.root, MARK, "a dry run")
     if (cache.root / MARK).is_file() and folder_checks.read(cache.root / MARK) != _mark(cache):
         raise ValueError(f"{cache.root} holds weights of another shape or seed: delete it, or name a new folder.")
-    write_texts(cache, tokenizer)
-    for left in cache.snapshot.glob("*/.*.safetensors"):  # from a run that was killed while writing
-        left.unlink()
+    write_texts(cache)
     planned = [file for variant in variants for file in plan(cache, variant)]
     lacking = [file for file in planned if file.missing]
     total = sum(file.size for file in lacking)
     checking.room_on_disk(cache.root, total, "a dry run's random weights")
-    for file in lacking:
-        _write(file, cache.seed, lambda n: progress and progress(n, total))
+    with tqdm(total=total, desc="random weights", unit="B", unit_scale=True, delay=0.5) as bar:
+        for file in lacking:
+            files.write_whole(file.path, partial(_write, file, cache.seed, bar.update))
     return planned
 
 
@@ -110,15 +106,14 @@ def _planned(snapshot: Path, part: str, module: torch.nn.Module, variant: str | 
     name = f"{part}/{stem}.{'fp16.' if variant else ''}safetensors"
     order = list(_DTYPES)
     tensors = tuple(sorted(_published(part, module, variant), key=lambda pair: (order.index(pair[1].dtype), pair[0])))
-    header = _header(tensors)
-    bare = Weights(snapshot / name, tensors, header)
-    asked = published.get(name, {}).get("bytes", bare.size + -len(header) % 8)
+    bare = Weights(snapshot / name, tensors, _header(tensors))
+    asked = published.get(name, {}).get("bytes", bare.size + -len(bare.header) % 8)
     if not 0 <= asked - bare.size < 8:  # spaces pad the header, as the format allows
         raise ValueError(
             f"{name} has {asked} bytes as published, but this version of diffusers needs {bare.size}: "
             "install the versions in constraints.txt."
         )
-    return Weights(snapshot / name, tensors, header + b" " * (asked - bare.size))
+    return replace(bare, header=bare.header + b" " * (asked - bare.size))
 
 
 def _published(part: str, module: torch.nn.Module, variant: str | None) -> Iterator[tuple[str, torch.Tensor]]:
@@ -141,19 +136,13 @@ def _header(tensors: Iterable[tuple[str, torch.Tensor]]) -> bytes:
     return json.dumps(entries, separators=(",", ":")).encode()
 
 
-# --- writing
-
-
-def _write(file: Weights, seed: int, progress: Callable[[int], object]) -> None:
-    def stream(path: Path) -> None:
-        with path.open("wb") as out:
-            out.write(struct.pack("<Q", len(file.header)) + file.header)
-            progress(8 + len(file.header))
-            for name, tensor in file.tensors:
-                out.write(memoryview(numbers(name, tensor, seed).numpy()).cast("B"))
-                progress(tensor.nbytes)
-
-    files.write_whole(file.path, stream)
+def _write(file: Weights, seed: int, progress: Callable[[int], object], path: Path) -> None:
+    with path.open("wb") as out:
+        out.write(struct.pack("<Q", len(file.header)) + file.header)
+        progress(8 + len(file.header))
+        for name, tensor in file.tensors:
+            out.write(memoryview(numbers(name, tensor, seed).numpy()).cast("B"))
+            progress(tensor.nbytes)
 
 
 def numbers(name: str, like: torch.Tensor, seed: int) -> torch.Tensor:
@@ -171,14 +160,11 @@ def numbers(name: str, like: torch.Tensor, seed: int) -> torch.Tensor:
     return torch.randn(like.shape, generator=generator(drawn)).mul_(inputs**-0.5).half().to(like.dtype)
 
 
-def write_texts(cache: Cache, tokenizer: Path | None = None) -> None:
+def write_texts(cache: Cache) -> None:
     """Write everything but the weights. The mark comes first, so that a stopped run's folder is recognised."""
     size = folder_checks.read(cache.shapes / "text_encoder.json")["vocab_size"]
-    spelled = _copied_tokenizer(tokenizer, size, cache.shapes) if tokenizer else built_tokenizer(size, cache.shapes)
-    configs = {f"{part}/config.json": f"{part}.json" for part in folder_checks.PARTS}
-    configs |= {"scheduler/scheduler_config.json": "scheduler.json", "model_index.json": "model_index.json"}
-    texts = {name: (cache.shapes / source).read_text(encoding="utf-8") for name, source in configs.items()}
-    texts |= {f"tokenizer/{name}": text for name, text in spelled.items()}
+    texts = {name: (cache.shapes / copy).read_text(encoding="utf-8") for name, copy in hub.CONFIGS.items() if copy}
+    texts |= {f"tokenizer/{name}": text for name, text in built_tokenizer(size, cache.shapes).items()}
     files.write_text(cache.root / MARK, json.dumps(_mark(cache), indent=2) + "\n")
     files.write_text(cache.root / README, WHAT)
     for name, text in texts.items():
@@ -193,36 +179,7 @@ def _mark(cache: Cache) -> dict:
 
 def built_tokenizer(size: int, shapes: Path) -> dict[str, str]:
     """File -> its text, for a tokenizer of `size` tokens that knows the words of the cartoon world."""
-    return _spelled(*vocabulary_of_size(size), shapes)
-
-
-def _copied_tokenizer(folder: Path, size: int, shapes: Path) -> dict[str, str]:
-    """File -> its text, from the tokenizer in `folder`, in either form that transformers saves."""
-    vocabulary, merges = _read_tokenizer(folder)
-    if sorted(vocabulary.values()) != list(range(size)) or not {START, END} <= set(vocabulary):
-        raise ValueError(
-            f"{folder} has {len(vocabulary)} tokens, but the text encoder needs {size}, numbered from 0, with "
-            f"{START} and {END}: name another."
-        )
-    return _spelled(vocabulary, merges, shapes)
-
-
-def _spelled(vocabulary: dict[str, int], merges: Iterable[str], shapes: Path) -> dict[str, str]:
+    vocabulary, merges = vocabulary_of_size(size)
     made = {"vocab.json": json.dumps(vocabulary), "merges.txt": "\n".join(["#version: 0.2", *merges, ""])}
-    return made | {name: (shapes / name).read_text(encoding="utf-8") for name in TOKENIZER_FILES if name not in made}
-
-
-def _read_tokenizer(folder: Path) -> tuple[dict[str, int], list[str]]:
-    """Token -> number, and the merges, each "a b". Errors: FileNotFoundError; ValueError: a damaged file."""
-    whole, vocabulary, merges = (folder / name for name in ("tokenizer.json", "vocab.json", "merges.txt"))
-    older = vocabulary.is_file() and merges.is_file()
-    if not older and not whole.is_file():
-        raise FileNotFoundError(
-            f"{folder} is not a CLIP tokenizer: it holds neither tokenizer.json nor vocab.json and merges.txt; "
-            "name its folder."
-        )
-    folder_checks.check_tokenizer(folder)
-    if older:
-        return folder_checks.read(vocabulary), folder_checks.merge_lines(merges)
-    model = folder_checks.read(whole)["model"]
-    return model["vocab"], [pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]]
+    configs = "special_tokens_map.json", "tokenizer_config.json"
+    return made | {name: (shapes / name).read_text(encoding="utf-8") for name in configs}

@@ -1,6 +1,5 @@
 """The memory as predicted and as measured, and whether each check holds."""
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from itertools import accumulate
@@ -8,9 +7,8 @@ from pathlib import Path
 
 import torch
 
-from t2v_helpers.inside import activation_memory
+from t2v_helpers.core import files, tables
 from t2v_helpers.machine.device import GIB
-from t2v_helpers.model.folder_checks import LATENT_SCALE
 
 WITHIN = 0.15  # how far a measured peak may lie from the prediction
 MOST_GIB = 24  # the limit that the dry run promises to keep
@@ -66,24 +64,21 @@ class Row:
 
 
 def parts_of(
-    skeleton: Mapping[str, torch.nn.Module], dtype: torch.dtype, frames: int, pixels: int, files: Mapping[str, int]
+    skeleton: Mapping[str, torch.nn.Module], dtype: torch.dtype, traced: Mapping[str, int], files: Mapping[str, int]
 ) -> Parts:
-    """The bytes that the configs predict. files: part -> the bytes of its file on the disk."""
-    side = pixels // LATENT_SCALE
-    traced = activation_memory.peaks(skeleton, frames, side, side)
+    """The bytes that the configs predict. traced: activation_memory.peaks. files: part -> the bytes of its file."""
     own = next(skeleton["unet"].parameters()).dtype.itemsize
     weights = {name: dtype.itemsize * sum(p.numel() for p in part.parameters()) for name, part in skeleton.items()}
     return Parts(weights, files, {name: n * dtype.itemsize // own for name, n in traced.items()})
 
 
-def loading(parts: Parts, converted: bool, before: int = 0) -> int:
+def loading(parts: Parts, converted: bool) -> int:
     """The peak of loading above the baseline: the weights so far and the file being read.
 
-    converted: the weights are stored in another dtype; else the mapped file is itself the memory. before: bytes of
-    other weights that are held.
+    converted: the weights are stored in another dtype; else the mapped file is itself the memory.
     """
     so_far = accumulate(parts.weights.values())
-    return before + max(size + converted * parts.files[name] for name, size in zip(parts.weights, so_far, strict=True))
+    return max(size + converted * parts.files[name] for name, size in zip(parts.weights, so_far, strict=True))
 
 
 def rows(parts: Parts, found: Mapping, converted: bool) -> list[Row]:
@@ -149,19 +144,17 @@ def to_dict(about: dict, parts: Parts, made: list[Row], held: list[Check]) -> di
 def is_one(path: Path) -> bool:
     """Whether a file holds a report as `to_dict` makes it."""
     try:
-        return json.loads(path.read_text(encoding="utf-8")).keys() >= {"about", "parts", "memory", "checks"}
-    except (ValueError, AttributeError):  # not JSON, or not a dict
+        return files.read_json(path).keys() >= {"about", "parts", "memory", "checks"}
+    except ValueError:  # not JSON, or not a dict
         return False
 
 
 def text(about: dict, parts: Parts, made: list[Row], held: list[Check]) -> str:
     """The report as tables."""
     lines = [f"{name:14} {value}" for name, value in about.items()]
-    lines += ["", f"{'memory':22}{'predicted':>12}{'measured':>12}{'off':>9}{'seconds':>10}"]
-    lines += [
-        f"{row.what:22}{_gib(row.predicted):>12}{_gib(row.measured):>12}{row.off:>+9.1%}{row.seconds:>10.1f}"
-        for row in made
-    ]
+    peaks = [("memory", "predicted", "measured", "off", "seconds")]
+    peaks += [(r.what, _gib(r.predicted), _gib(r.measured), f"{r.off:+.1%}", f"{r.seconds:.1f}") for r in made]
+    lines += ["", tables.aligned(peaks, right=True)]
     lines += ["", *(f"{'ok ' if check.holds else 'NO '} {check.what}: {check.found}" for check in held)]
     return "\n".join(lines)
 

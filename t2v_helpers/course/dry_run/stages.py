@@ -38,8 +38,8 @@ class Request:
     stage: str
     model: str
     dtype: str
-    frames: int = 4
-    pixels: int = 256
+    frames: int
+    pixels: int
     names: tuple[str, ...] = SCHEDULERS
 
     def spec(self, scheduler: str = "ddim") -> GenerationSpec:
@@ -66,12 +66,16 @@ def ask(request: Request, hub: Path) -> dict:
 def child() -> None:
     """Do what standard input asks, and print what was found."""
     asked = json.loads(sys.stdin.read())
-    request = Request(**asked | {"names": tuple(asked["names"])})
     try:
-        found = {"baseline": baseline(), "peaks_apart": probe.reset_peak(), "threads": torch.get_num_threads()}
-        print(json.dumps(found | STAGES[request.stage](request)))
+        print(json.dumps(answer(Request(**asked | {"names": tuple(asked["names"])}))))
     except KeyboardInterrupt:  # the parent got it too and reports it
         sys.exit(130)
+
+
+def answer(request: Request) -> dict:
+    """What a stage finds, in this process."""
+    before = {"baseline": baseline(), "peaks_apart": probe.reset_peak(), "threads": torch.get_num_threads()}
+    return before | STAGES[request.stage](request)
 
 
 def baseline() -> int:
@@ -97,39 +101,25 @@ def step_and_decode(request: Request) -> dict:
 
 
 def shared(request: Request) -> dict:
-    """Load once; make one guided step with each scheduler, all on these weights."""
+    """Load once; make one guided step with each scheduler, all on these weights: what they hold, where they arrive.
+
+    "arrived" is scheduler -> flat list of values. One frame of the smallest size shows whether the weights are equal.
+    """
     found = {}
     with measured(found, "load"):
         pipe = _load(request)
     with loading.quiet_libraries():
-        made = [schedulers.make(name, pipe.scheduler.config) for name in request.names]
-        pipes = [type(pipe)(**pipe.components | {"scheduler": scheduler}) for scheduler in made]
-    return _compared(request, found, pipes)
-
-
-def repeated(request: Request) -> dict:
-    """Load the pipeline again for each scheduler, as the blog does; make one guided step with each."""
-    found = {}
-    with measured(found, "load"):
-        pipes = [_load(request) for _ in tqdm(request.names, desc="load again", unit="pipeline")]
-    return _compared(request, found, pipes)
-
-
-STAGES = {"step": step_and_decode, "shared": shared, "repeated": repeated}
-
-
-def _compared(request: Request, found: dict, pipes: list) -> dict:
-    """What the pipelines hold together, and where their first steps arrive: scheduler -> flat list of values.
-
-    One frame of the smallest size is enough to show whether the weights are the same.
-    """
+        made = {name: schedulers.make(name, pipe.scheduler.config) for name in request.names}
+        pipes = {name: type(pipe)(**pipe.components | {"scheduler": scheduler}) for name, scheduler in made.items()}
     trim_memory()
     held = probe.resident_bytes(os.getpid())
-    one = replace(request, frames=1, pixels=loading.size_multiple(pipes[0]))
-    pairs = tqdm(list(zip(request.names, pipes, strict=True)), desc="first step", unit="scheduler")
-    arrived = {name: next(denoising.denoise(pipe, one.spec(name))).latents for name, pipe in pairs}
-    values = {name: latents.flatten().tolist() for name, latents in arrived.items()}
-    return {"phases": found, "held": held, "arrived": values} | weights_of(pipes)
+    one = replace(request, frames=1, pixels=loading.size_multiple(pipe))
+    steps = tqdm(pipes.items(), desc="first step", unit="scheduler")
+    arrived = {name: next(denoising.denoise(pipe, one.spec(name))).latents.flatten().tolist() for name, pipe in steps}
+    return {"phases": found, "held": held, "arrived": arrived} | weights_of(list(pipes.values()))
+
+
+STAGES = {"step": step_and_decode, "shared": shared}
 
 
 def weights_of(pipes: list) -> dict[str, int]:

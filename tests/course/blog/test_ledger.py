@@ -14,9 +14,9 @@ ROW = ledger.Row("claim", "more frames: words", verdicts.HOLDS, "20 frames becam
 
 
 def test_an_unknown_claim_is_refused():
-    assert published.claim("block").words.startswith("these operations")
+    assert ledger.claim_row("block", verdicts.HOLDS, "why").subject.startswith("block: these operations")
     with pytest.raises(ValueError, match="name='blok' is unknown: did you mean 'block'"):
-        published.claim("blok")
+        ledger.claim_row("blok", verdicts.HOLDS, "why")
 
 
 def test_rows_know_their_words():

@@ -10,15 +10,15 @@ def test_bad_folders_are_refused(tmp_path, blog_folder):
     with pytest.raises(FileNotFoundError, match="nowhere does not exist: set T2V_BLOG_VIDEOS"):
         originals.given_folder(str(tmp_path / "nowhere"), "unused")
     with pytest.raises(NotADirectoryError, match=r"example\.mp4 is a file: set T2V_BLOG_VIDEOS"):
-        originals.check_folder(blog_folder / "example.mp4")
+        originals.given_folder(str(blog_folder / "example.mp4"), "unused")
     (blog_folder / "example2.mp4").unlink()
     with pytest.raises(FileNotFoundError, match=r"blog lacks example2\.mp4: the blog's files are at https"):
-        originals.check_folder(blog_folder)
+        originals.given_folder(str(blog_folder), "unused")
 
 
 def test_files_are_fetched_once_and_only_videos_are_kept(blog_folder, tmp_path):
     here = tmp_path / "here"
-    assert originals.fetch(here, blog_folder.as_uri()) == here == originals.check_folder(here)
+    assert originals.fetch(here, blog_folder.as_uri()) == here == originals.given_folder(str(here), "unused")
     (blog_folder / "example.mp4").write_bytes(b"changed meanwhile")
     assert originals.fetch(here, blog_folder.as_uri()) == here, "what is there is not fetched again"
     with pytest.raises(ValueError, match="0 of 0 frames"):

@@ -25,7 +25,7 @@ def test_the_cartoon_world_knows_every_word_of_the_blogs_prompts():
 
 def test_as_published_is_what_the_blogs_own_lines_give(hub_pipe):
     """The blog's lines, on a toy with the published configs: one generator, four schedulers by from_config."""
-    runs = [replace(run, steps=3, frames=1) for run in published.RUNS]
+    runs = [replace(run, steps=3, frames=1) for run in published.RUNS[:4]]  # each scheduler once
     generator, own = torch.Generator(device=hub_pipe.device).manual_seed(1234), hub_pipe.scheduler
     others = {"ddim": None, "dpm++": DPMSolverMultistepScheduler, "lms": LMSDiscreteScheduler, "pndm": PNDMScheduler}
     for made, run in zip(videos.as_published(hub_pipe, runs), runs, strict=True):

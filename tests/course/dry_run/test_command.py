@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from t2v_helpers.course.dry_run import command, folder, report, stages
+from t2v_helpers.course.dry_run import command, folder, report
 from t2v_helpers.machine import probe
-from t2v_helpers.model import folder_checks, loading
+from t2v_helpers.model import loading
 
 GIB = 2**30
 
 
-@pytest.mark.timeout(900)  # three Pythons, on a machine that may have other work
+@pytest.mark.timeout(900)  # on a machine that may have other work
 def test_the_whole_run_holds(ran):
     assert [check for check in ran["checks"] if not check["holds"]] == []
     assert [row["what"] for row in ran["memory"]] == ["load", "step", "decode", "one set, held", "4 sets, held"]
@@ -28,55 +28,38 @@ def test_four_pipelines_hold_four_sets_of_weights(ran, whole):
     assert found["both ways arrive at the same latents"] == "off by at most 0.0e+00"
 
 
-def test_one_after_another_where_four_do_not_fit(whole, monkeypatch):
-    """In this Python: that each stage has one of its own is seen in the whole run."""
-    apart = {"baseline": 0, "peaks_apart": True, "threads": 1}
-    monkeypatch.setattr(stages, "ask", lambda request, hub: apart | stages.STAGES[request.stage](request))
-    monkeypatch.setattr(command, "SHARE", 0)
-    monkeypatch.setattr(stages, "SCHEDULERS", ("ddim", "lms"))
-    settings = command.Settings(whole, "bfloat16", frames=1, pixels=64)
-    parts = report.parts_of(
-        loading.skeleton(whole.snapshot), torch.bfloat16, 1, 64, dict.fromkeys(folder_checks.PARTS, 0)
-    )
-    one, many = command._four(settings, parts)
-    assert many["how"].startswith("one after another") and many["sets"] == 2
-    assert (one["bytes"], many["bytes"]) == (parts.total, 2 * parts.total)
-    assert report.difference(one["arrived"], many["arrived"]) <= report.SAME
-
-
 def test_too_little_memory_is_said_before_a_stage(whole, monkeypatch):
     monkeypatch.setattr(probe, "memory_bytes", lambda: (GIB // 2, GIB // 2))
     with pytest.raises(MemoryError, match=r"'step' .*0\.8 GiB .*0\.5"):
-        command.run(command.Settings(whole, "float32", frames=1, pixels=64))
+        command.run(whole, "float32", frames=1, pixels=64)
 
 
 def test_bfloat16_is_taken_where_the_cpu_has_it(monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True, "name": "x"}, raising=False)
-    assert command.Settings().resolved() == torch.bfloat16
+    assert command.auto_dtype() == "bfloat16"
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": False, "bf16_note": "x"}, raising=False)
-    assert command.Settings().resolved() == torch.float32
-    assert command.Settings(dtype="bfloat16").resolved() == torch.bfloat16
+    assert command.auto_dtype() == "float32"
 
 
 # --- the command
 
 
 def test_the_command_leaves_the_report_and_says_whether_all_holds(ran, tmp_path, monkeypatch, capsys):
-    settings = []
-    monkeypatch.setattr(command, "run", lambda asked: settings.append(asked) or dict(ran))
+    asked = []
+    monkeypatch.setattr(command, "run", lambda *given: asked.append(given) or dict(ran))
     out = tmp_path / "deep" / "dry_run.json"
     call = ["--out", str(out), "--folder", str(tmp_path / "w"), "--frames", "2", "--dtype", "float32"]
     assert command.main(call) == 0
     assert json.loads(out.read_text())["checks"] == ran["checks"]
-    assert settings == [command.Settings(folder.Cache(tmp_path / "w"), "float32", 2)]
+    assert asked == [(folder.Cache(tmp_path / "w"), "float32", 2)]
     broken = [check | {"holds": False} for check in ran["checks"][:1]]
-    monkeypatch.setattr(command, "run", lambda asked: ran | {"checks": broken})
+    monkeypatch.setattr(command, "run", lambda *given: ran | {"checks": broken})
     assert command.main(call) == 1
     assert "does not hold: all parameters are there" in capsys.readouterr().err
 
 
 def test_a_failed_stage_ends_the_command_with_1(tmp_path, monkeypatch, capsys):
-    def fails(asked):
+    def fails(*given):
         raise RuntimeError("the stage 'step' failed")
 
     monkeypatch.setattr(command, "run", fails)
@@ -87,7 +70,6 @@ def test_a_failed_stage_ends_the_command_with_1(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("words_, said", [
     (["--dtype", "float16"], "invalid choice: 'float16'"),
     (["--frames", "17"], "'17' is not allowed: give a whole number from 1 to 16"),
-    (["--tokenizer", " "], "is not a name"),
 ])  # fmt: skip
 def test_bad_words_are_refused(words_, said, capsys):
     with pytest.raises(SystemExit, match="2"):
@@ -102,7 +84,7 @@ def test_bad_words_are_refused(words_, said, capsys):
     ("cut.json", "{", "would replace a file that is not a dry run's report"),
 ])  # fmt: skip
 def test_a_report_takes_no_other_files_place(tmp_path, monkeypatch, name, held, said):
-    monkeypatch.setattr(command, "run", lambda settings: pytest.fail("it ran before --out was looked at"))
+    monkeypatch.setattr(command, "run", lambda *given: pytest.fail("it ran before --out was looked at"))
     if held:
         (tmp_path / name).write_text(held)
     with pytest.raises(ValueError, match=said):
@@ -112,7 +94,7 @@ def test_a_report_takes_no_other_files_place(tmp_path, monkeypatch, name, held, 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no /proc")
 def test_a_report_that_cannot_be_written_is_refused_before_anything_is_computed(monkeypatch):
-    monkeypatch.setattr(command, "run", lambda settings: pytest.fail("it ran before --out was looked at"))
+    monkeypatch.setattr(command, "run", lambda *given: pytest.fail("it ran before --out was looked at"))
     with pytest.raises(PermissionError, match="/proc may not be written to"):
         command.main(["--out", "/proc/x.json"])
 

@@ -23,7 +23,6 @@ def found(load: int, step: int, decode: int, **more) -> dict:
 def test_loading_holds_the_weights_so_far_and_the_file_that_is_read():
     assert report.loading(PARTS, converted=True) == 1 + 4 + 8
     assert report.loading(PARTS, converted=False) == 1 + 4 + 2
-    assert report.loading(PARTS, converted=True, before=7) == 7 + 1 + 4 + 8
 
 
 def test_a_peak_is_baseline_and_weights_and_activations():

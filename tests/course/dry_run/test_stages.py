@@ -4,17 +4,14 @@ import pytest
 
 from t2v_helpers.course.dry_run import stages
 
-GIB = 2**30
-HUB_TEXTS = ("model_index", "scheduler", "special_tokens_map", "tokenizer_config")
-
 
 def test_a_stage_that_fails_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(stages, "_CHILD", "raise SystemExit(3)")
     with pytest.raises(RuntimeError, match="'step' .*3"):
-        stages.ask(stages.Request("step", "cartoon", "float32"), tmp_path)
+        stages.ask(stages.Request("step", "cartoon", "float32", 4, 64), tmp_path)
 
 
 def test_a_stage_that_the_system_ends_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(stages, "_CHILD", "import os; os.kill(os.getpid(), 9)")
     with pytest.raises(MemoryError, match="'step'.*memory"):
-        stages.ask(stages.Request("step", "cartoon", "float32"), tmp_path)
+        stages.ask(stages.Request("step", "cartoon", "float32", 4, 64), tmp_path)

@@ -1,0 +1,193 @@
+"""Students: a folder with a tiny autoencoder and a scheduler of few steps goes through the same door as any other."""
+
+import json
+import shutil
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from diffusers import AutoencoderTiny, DiffusionPipeline
+from safetensors.torch import load_file, save_file
+
+from t2v_helpers import cli
+from t2v_helpers.core import files, seeding
+from t2v_helpers.core.records import GenerationRecord, GenerationSpec
+from t2v_helpers.diffusion import schedulers
+from t2v_helpers.inside import attention_maps
+from t2v_helpers.model import loading, lora, swapping, sweep, validation
+from t2v_helpers.model.generate import generate
+from t2v_helpers.model.pipeline import fingerprint
+from t2v_helpers.show import playground
+from t2v_helpers.training import finetune
+
+PROMPT = "a robot is dancing"
+SIZE = {"frames": 2, "height": 32, "width": 32}
+VAE = "vae/diffusion_pytorch_model.safetensors"
+
+
+@pytest.fixture(params=["ddim_trailing", "lcm"])
+def folder(request, student_folders):
+    """A student's folder; its name is that of its scheduler."""
+    return student_folders[request.param]
+
+
+@pytest.fixture
+def pipe(folder):
+    return loading.load(folder, device="cpu", dtype="float32")
+
+
+@pytest.fixture
+def copy(folder, tmp_path):
+    """A student's folder of one's own, without a manifest, to be damaged."""
+    place = shutil.copytree(folder, tmp_path / folder.name)
+    (place / files.MANIFEST).unlink()
+    return place
+
+
+def asked(pipe, **changes) -> GenerationSpec:
+    return GenerationSpec(PROMPT, **SIZE | loading.sampling(pipe) | changes)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4])
+def test_the_courses_video_is_that_of_a_plain_script(folder, pipe, steps):
+    plain = DiffusionPipeline.from_pretrained(folder, dtype=torch.float32)
+    plain.set_progress_bar_config(disable=True)
+    sizes = {"num_frames": 2, "height": 32, "width": 32, "generator": seeding.generator(0)}
+    theirs = plain(PROMPT, num_inference_steps=steps, guidance_scale=1, **sizes).frames[0]
+    ours = generate(pipe, asked(pipe, steps=steps))
+    np.testing.assert_array_equal(ours.frames, np.round(theirs * 255).astype(np.uint8))
+    assert ours.frames.std() > 0
+    assert (ours.record.spec.scheduler, ours.record.spec.guidance) == (folder.name, 1.0)
+
+
+def test_it_knows_how_it_is_sampled(folder, pipe):
+    assert pipe.student == folder.name and isinstance(pipe.vae, AutoencoderTiny)
+    assert loading.defaults(pipe).guidance == loading.defaults(loading.outline(folder)).guidance == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        validation.check(pipe, asked(pipe))
+    for change in ({"scheduler": "dpm++", "steps": 25}, {"guidance": 4.0}):
+        with pytest.warns(UserWarning, match=f"not how this model was distilled .* scheduler='{folder.name}'"):
+            validation.check(pipe, asked(pipe, **change))
+
+
+def test_other_models_are_no_students(toy_pipe, hub_pipe):
+    assert (toy_pipe.student, hub_pipe.student) == ("", "") and loading.sampling(toy_pipe) == {}
+
+
+def test_saved_again_it_is_the_same(pipe, tmp_path):
+    pipe.save_pretrained(tmp_path / "again")
+    again = loading.load(tmp_path / "again", device="cpu", dtype="float32")
+    assert (again.student, fingerprint(again)) == (pipe.student, fingerprint(pipe))
+    made = [generate(one, asked(pipe)).record.frames_sha256 for one in (pipe, again)]
+    assert made[0] == made[1]
+
+
+def changed(path, **values):
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def reweighed(place, change):
+    weights = load_file(place / VAE)
+    save_file(change(weights, min(weights)), place / VAE)
+
+
+@pytest.mark.parametrize("damage, said", [
+    (lambda place: reweighed(place, lambda x, first: x | {first: x[first] * torch.nan}), "holds NaN or infinity"),
+    (lambda place: reweighed(place, lambda x, first: dict(list(x.items())[::2])), "is missing in the weights"),
+    (lambda place: reweighed(place, lambda x, first: x | {"more": torch.ones(1)}), "no place for it"),
+    (lambda place: (place / VAE).rename(place / "vae" / "diffusion_pytorch_model.bin"), "pickles are not opened"),
+    (lambda place: changed(place / "vae" / "config.json", _class_name="AutoencoderKL"), "must be AutoencoderTiny"),
+    (lambda place: changed(place / "vae" / "config.json", latent_channels=4), "has latent_channels=4, .* must be 8"),
+    (lambda place: changed(place / "vae" / "config.json", num_decoder_blocks=[1] * 5), "num_decoder_blocks"),
+    (lambda place: changed(place / "model_index.json", vae=["diffusers", "AutoencoderKL"]), "must be AutoencoderKL"),
+    (lambda place: changed(place / "model_index.json", vae=["evil", "AutoencoderTiny"]), "is needed"),
+    (lambda place: changed(place / "scheduler" / "scheduler_config.json", original_inference_steps=1001),
+     "original_inference_steps=1001 .* 1 to 1000"),
+    (lambda place: changed(place / "scheduler" / "scheduler_config.json", timestep_spacing="none"), "timestep_spacing"),
+])  # fmt: skip
+def test_a_damaged_one_is_refused(copy, damage, said):
+    loading.load(copy, device="cpu")
+    damage(copy)
+    with pytest.raises(ValueError, match=said):
+        loading.load(copy, device="cpu")
+
+
+def test_its_parts_can_be_watched_and_swapped(pipe, toy_pipe):
+    spec = asked(pipe)
+    with attention_maps.recorded(pipe) as maps:
+        before = generate(pipe, spec).frames
+    heat = maps.of_word(pipe.tokenizer, PROMPT, "robot")
+    assert maps.calls == spec.steps and heat.shape == (2, 4, 4) and 0 < heat.mean() < 1
+    with swapping.swapped_part(pipe, vae=toy_pipe.vae):
+        assert not np.array_equal(generate(pipe, spec).frames, before)
+    np.testing.assert_array_equal(generate(pipe, spec).frames, before)
+    with swapping.swapped_scheduler(pipe, "euler"):
+        np.testing.assert_array_equal(generate(pipe, spec).frames, before)
+
+
+def test_it_fits_into_so_much_memory(folder, pipe):
+    plan = loading.plan(folder, "8GiB", device="cpu", frames=4)
+    planned = loading.load(folder, device="cpu", memory=plan, quiet=True)
+    assert planned.plan is plan and plan.needed < 2**33
+    with pytest.raises(MemoryError, match="is too little for 4 frames"):
+        loading.plan(folder, "1MiB", device="cpu", frames=4)
+    planned.vae.enable_slicing()
+    np.testing.assert_array_equal(generate(planned, asked(pipe)).frames, generate(pipe, asked(pipe)).frames)
+
+
+def test_it_learns_a_word(pipe):
+    clip = np.full((2, 32, 32, 3), 128, np.uint8)
+    new = finetune.Examples(finetune.encode(pipe, [clip]), finetune.read(pipe, [PROMPT]))
+    assert new.latents.shape == (1, 8, 2, 4, 4)
+    losses = finetune.train(pipe, lora.add(pipe, rank=2), new, settings=finetune.Settings(steps=2, batch=2))
+    assert all(np.isfinite(list(losses)))
+    assert generate(pipe, asked(pipe)).record.model.endswith(" with a LoRA")
+
+
+def test_the_command_line_asks_for_its_own_sampling(folder, tmp_path, capsys):
+    sizes = [word for name, value in SIZE.items() for word in (f"--{name}", str(value))]
+    common = ["--model", str(folder), "--device", "cpu", *sizes]
+    assert cli.main(["generate", PROMPT, *common, "-o", str(tmp_path / "a.mp4")]) == 0
+    spec = GenerationRecord.load(tmp_path / "a.mp4").spec
+    steps = loading.FEW[folder.name]
+    assert (spec.scheduler, spec.steps, spec.guidance) == (folder.name, steps, 1.0)
+    assert cli.main(["sweep", "--prompt", PROMPT, *common, "-o", str(tmp_path / "s"), "--steps", "1", "2"]) == 0
+    found = [row["spec"] for row in sweep.rows(tmp_path / "s" / sweep.TABLE)]
+    assert [(one["scheduler"], one["steps"]) for one in found] == [(folder.name, 1), (folder.name, 2)]
+    assert cli.main(["trace", str(folder), "--frames", "2"]) == 0
+    assert "parameters" in capsys.readouterr().out
+
+
+def test_the_playground_begins_with_its_own_sampling(pipe):
+    first = playground.Playground(pipe).spec()
+    assert (first.scheduler, first.steps, first.guidance) == (pipe.student, loading.FEW[pipe.student], 1.0)
+
+
+# --- the scheduler that is for them alone
+
+
+def test_lcm_is_for_its_students_alone(toy_pipe, tmp_path, capsys, monkeypatch):
+    with pytest.raises(ValueError, match="'lcm' does not run with this pipeline: .*distilled.*; use ddim, "):
+        generate(toy_pipe, GenerationSpec(PROMPT, scheduler="lcm", **SIZE))
+    monkeypatch.setattr(loading, "load", lambda *_, **__: pytest.fail("the model was loaded"))
+    assert cli.main(["generate", PROMPT, "--scheduler", "lcm", "-o", str(tmp_path / "a.mp4")]) == 2
+    assert "distilled" in capsys.readouterr().err
+    assert "lcm" not in schedulers.able(toy_pipe.scheduler.config)
+
+
+def test_a_student_takes_no_more_steps_than_its_teacher(pipe):
+    spec = replace(asked(pipe), scheduler=pipe.student, steps=51)
+    if pipe.student == "lcm":
+        with pytest.raises(ValueError, match="steps=51 .* 1 to 50"):
+            validation.check(pipe, spec)
+    else:
+        validation.check(pipe, spec)
+
+
+def test_lcm_has_no_other_spacing(pipe):
+    if pipe.student == "lcm":
+        with pytest.raises(ValueError, match="spacing='leading' is not there: lcm has 'trailing' alone"):
+            schedulers.make("lcm", pipe.scheduler.config, "leading")

@@ -1,4 +1,9 @@
-def first_enough(values, measures):
-    """The first of the values whose interval overlaps that of the best."""
-    best = max(measures, key=lambda m: m.value)
-    return next(v for v, m in zip(values, measures, strict=True) if m.high >= best.low and m.low <= best.high)
+from math import comb
+
+
+def mcnemar(a, b):
+    """How often chance alone splits the seeds that differ at least as unevenly."""
+    lost = sum(x and not y for x, y in zip(a, b, strict=True))
+    won = sum(y and not x for x, y in zip(a, b, strict=True))
+    k, m = min(lost, won), lost + won
+    return min(1, 2 * sum(comb(m, i) for i in range(k + 1)) / 2**m)

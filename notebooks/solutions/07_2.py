@@ -1,3 +1,6 @@
-def lora_parameters(shapes, rank):
-    """How many numbers A and B hold, for layers of these shapes (out, in)."""
-    return sum(rank * (rows + columns) for rows, columns in shapes)
+def read_with(table, tokens, learned, change):
+    """Rows of table [v d] for tokens [t]; those of learned tokens moved by change [n d]."""
+    rows = table[tokens]  # a copy, [t d]
+    for k, token in enumerate(learned):
+        rows[tokens == token] += change[k]
+    return rows

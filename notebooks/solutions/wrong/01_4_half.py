@@ -2,6 +2,6 @@
 import torch
 
 
-def conv_cost(inputs, outputs, kernel, places):
+def conv_cost(inputs, outputs, kernel, positions):
     weights = inputs * outputs * torch.Size(kernel).numel()
-    return weights + outputs, weights * places
+    return weights + outputs, weights * positions

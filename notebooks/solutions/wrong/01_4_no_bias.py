@@ -2,6 +2,6 @@
 import torch
 
 
-def conv_cost(inputs, outputs, kernel, places):
+def conv_cost(inputs, outputs, kernel, positions):
     weights = inputs * outputs * torch.Size(kernel).numel()
-    return weights, 2 * weights * places
+    return weights, 2 * weights * positions

@@ -1,4 +1,4 @@
-# helpful word: sign is turned
+# helpful word: sign is wrong
 import numpy as np
 
 

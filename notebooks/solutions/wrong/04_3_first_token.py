@@ -1,3 +1,3 @@
 # helpful word: may have several
-def word_map(weights, places):
-    return weights[-1][..., places[0]]
+def word_map(weights, tokens):
+    return weights[-1][..., tokens[0]]

@@ -1,3 +1,3 @@
 # helpful word: the mean is wanted
-def word_map(weights, places):
-    return weights[-1][..., places].amax(dim=-1)
+def word_map(weights, tokens):
+    return weights[-1][..., tokens].amax(dim=-1)

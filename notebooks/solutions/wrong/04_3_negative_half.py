@@ -1,3 +1,3 @@
 # helpful word: negative prompt's half
-def word_map(weights, places):
-    return weights[0][..., places].mean(dim=-1)
+def word_map(weights, tokens):
+    return weights[0][..., tokens].mean(dim=-1)

@@ -1,3 +1,3 @@
 # helpful word: long words look brighter
-def word_map(weights, places):
-    return weights[-1][..., places].sum(dim=-1)
+def word_map(weights, tokens):
+    return weights[-1][..., tokens].sum(dim=-1)

@@ -1,3 +1,3 @@
-# helpful word: too near to the first one
+# helpful word: hardly worse
 def fool(frames):
     return frames // 10 * 9

@@ -1,0 +1,3 @@
+# helpful word: difference of the two shares
+def mcnemar(a, b):
+    return sum(a) / len(a) - sum(b) / len(b)

@@ -1,0 +1,9 @@
+# helpful word: the smaller of the two counts
+from math import comb
+
+
+def mcnemar(a, b):
+    lost = sum(x and not y for x, y in zip(a, b, strict=True))
+    won = sum(y and not x for x, y in zip(a, b, strict=True))
+    m = lost + won
+    return min(1, 2 * sum(comb(m, i) for i in range(won + 1)) / 2**m)

@@ -1,0 +1,3 @@
+# helpful word: factors are exchanged
+def merged(w, a, b, alpha):
+    return w + alpha / len(a) * a @ b

@@ -1,0 +1,3 @@
+# helpful word: nothing of what was learned
+def read_with(table, tokens, learned, change):
+    return table[tokens]

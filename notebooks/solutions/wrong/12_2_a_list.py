@@ -1,0 +1,2 @@
+# helpful word: a dict is wanted
+answers = ["BGR", "scaled twice"]

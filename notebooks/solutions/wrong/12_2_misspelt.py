@@ -1,0 +1,2 @@
+# helpful word: did you mean 'scaled twice'?
+answers = {1: "scaled twise"}

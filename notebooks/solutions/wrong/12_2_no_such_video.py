@@ -1,0 +1,2 @@
+# helpful word: the numbers are 1 to 10
+answers = {0: "BGR"}

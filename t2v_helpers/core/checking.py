@@ -75,7 +75,9 @@ def kind(name: str, value: Any, kinds: type | tuple[type, ...], needed: str) -> 
 
 
 def path(name: str, value: Any) -> Path:
-    """`value` as a Path. ValueError: it is no path."""
+    """`value` as a Path. ValueError: it is no path, or an empty text, which would be the current folder."""
+    if value == "":
+        raise ValueError(f"{name} is empty: use the path of a folder, such as '.' for the current one.")
     return Path(kind(name, value, (str, Path), "the path of a folder"))
 
 

@@ -109,7 +109,7 @@ import resource, sys, torch
 from t2v_helpers.machine.device import MIB, keep_freed_memory
 if sys.argv[1] == "keep":
     keep_freed_memory()
-for turn in range(3):
+for turn in range(8):  # the C library learns for some turns
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     parts = [torch.zeros(8 * MIB, dtype=torch.uint8) for _ in range(3)]
     del parts

@@ -11,6 +11,7 @@ from t2v_helpers.model import loading
 from t2v_helpers.studies import study
 
 STUDIES = study.studies()
+GROWING = {"from_scratch"}  # made row by row; notebook 08 says of what is missing that it is not measured yet
 
 
 def row(_, seed):
@@ -88,7 +89,8 @@ def test_the_committed_table_is_whole_and_of_the_shipped_weights(name, toy_pipe)
     )
     settings = one.head(SimpleNamespace(model_name="cartoon", device="cpu"))
     assert settings | {"machine": ""} == {key: head.get(key, "") for key in settings} | {"machine": ""}
-    assert [found["seed"] for found in one.load()] == list(range(one.seeds))
+    seeds = [found["seed"] for found in one.load()]
+    assert seeds == list(range(len(seeds) if name in GROWING else one.seeds)) and seeds
 
 
 # --- what studies need

@@ -114,7 +114,7 @@ def test_what_cannot_be_measured_is_refused(folder, call, word):
 def test_a_folder_without_a_clip_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="none.* is not a folder"):
         metrics.load_clip(tmp_path / "none")
-    with pytest.raises(FileNotFoundError, match="'' is not a folder"):
+    with pytest.raises(ValueError, match="folder is empty"):
         metrics.load_clip("")
     with pytest.raises(ValueError, match="complete CLIP"):
         metrics.load_clip(tmp_path)

@@ -28,7 +28,7 @@ from t2v_helpers import cartoon
 from t2v_helpers.cartoon import grammar
 from t2v_helpers.core import files, video
 from t2v_helpers.inside import unet as inside
-from t2v_helpers.model import folder_checks, loading, swapping
+from t2v_helpers.model import folders, loading, swapping
 from t2v_helpers.model.pipeline import CoursePipeline
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -171,7 +171,7 @@ def sampling(pipe: CoursePipeline) -> dict[str, object]:
 
 def describe(pipe: CoursePipeline, folder: Path) -> dict[str, object]:
     """What the page must know besides the networks. `folder`: the pipeline's."""
-    vocabulary, merges = folder_checks.vocabulary(folder / "tokenizer")
+    vocabulary, merges = folders.vocabulary(folder / "tokenizer")
     size = pipe.unet.config.sample_size
     return {
         "latents": [pipe.unet.config.in_channels, FRAMES, size, size],

@@ -22,7 +22,7 @@ from transformers import CLIPModel, CLIPProcessor
 from t2v_helpers.core import checking, files, paths
 from t2v_helpers.inside import unet_config
 from t2v_helpers.inside.unet_config import list_of, one_of, positive, whole
-from t2v_helpers.model import folder_checks
+from t2v_helpers.model import folders
 
 CARTOON = paths.WEIGHTS / "clip"
 
@@ -70,9 +70,9 @@ def load_clip(folder: str | Path = CARTOON) -> Clip:
 @cache
 def _read_clip(folder: Path) -> Clip:
     try:
-        model = folder_checks.read_alone(folder, folder_checks.KINDS["CLIPModel"], torch.float32)
+        model = folders.read_alone(folder, folders.KINDS["CLIPModel"], torch.float32)
         text = model.config.text_config
-        tokenizer = folder_checks.tokenizer(folder, text.max_position_embeddings)
+        tokenizer = folders.tokenizer(folder, text.max_position_embeddings)
         if len(tokenizer) > text.vocab_size:
             raise ValueError(f"its tokenizer has {len(tokenizer)} tokens, and its network {text.vocab_size}")
         clip = Clip(model, CLIPProcessor(_pixels(folder), tokenizer))
@@ -103,7 +103,7 @@ def _pixels(folder: Path):
     names = [name for name in ("processor_config.json", "preprocessor_config.json") if (folder / name).exists()]
     if not names:
         raise ValueError("it has no preprocessor_config.json")
-    found = folder_checks.read(folder / names[0])
+    found = folders.read(folder / names[0])
     found = checking.kind("image_processor", found.get("image_processor", found), dict, "keys with values")
     unet_config.check(found, _PIXELS, _PIXELS.keys())
     level = transformers.utils.logging.get_verbosity()

@@ -18,7 +18,7 @@ from huggingface_hub.errors import GatedRepoError, HTTPError
 
 from t2v_helpers.core import checking, files, paths
 from t2v_helpers.core.files import reason
-from t2v_helpers.model import folder_checks
+from t2v_helpers.model import folders
 
 MODELSCOPE_SHAPES = paths.PACKAGE / "model" / "modelscope"  # its published configs, and the sizes of its files
 MODELSCOPE = "ali-vilab/text-to-video-ms-1.7b"
@@ -189,10 +189,10 @@ def _fault(repo: Repository, name: str, path: Path) -> str | None:
         return files.fault(path, repo.hashed[name])
     shipped = repo.texts[name]
     try:
-        if shipped and folder_checks.read(path) != folder_checks.read(MODELSCOPE_SHAPES / shipped):
+        if shipped and folders.read(path) != folders.read(MODELSCOPE_SHAPES / shipped):
             return f"{path} is not as published"
         if not shipped and all(path.with_name(each).exists() for each in ("vocab.json", "merges.txt")):
-            folder_checks.vocabulary(path.parent)
+            folders.vocabulary(path.parent)
     except ValueError as error:
-        return f"{path} is not as published" if shipped else str(error).removesuffix(f": {folder_checks.AGAIN}.")
+        return f"{path} is not as published" if shipped else str(error).removesuffix(f": {folders.AGAIN}.")
     return None

@@ -29,9 +29,9 @@ from t2v_helpers.diffusion import schedulers
 from t2v_helpers.inside.feature_reuse import FAST
 from t2v_helpers.inside.unet import UNet3D, from_diffusers
 from t2v_helpers.machine.device import free_memory_bytes, keep_freed_memory, pick_device, pick_dtype
-from t2v_helpers.model import folder_checks, hub, pipeline
+from t2v_helpers.model import folders, hub, pipeline
 from t2v_helpers.model import memory_plan as planning
-from t2v_helpers.model.folder_checks import KIND_OF, LATENT_SCALE, PARTS
+from t2v_helpers.model.folders import KIND_OF, LATENT_SCALE, PARTS
 from t2v_helpers.model.hub import LICENCE, MODELSCOPE, MODELSCOPE_SHAPES, REVISION  # noqa: F401  for those who load
 from t2v_helpers.model.hub import WEIGHTS as MODELSCOPE_WEIGHTS  # noqa: F401
 from t2v_helpers.model.pipeline import Base, CoursePipeline, course_pipeline
@@ -150,12 +150,12 @@ def skeleton(name: str | Path) -> dict[str, torch.nn.Module]:
     Errors: ValueError (unknown name; no pipeline; a config that its class cannot read), FileNotFoundError.
     """
     if folder := find(name).folder:
-        kinds = folder_checks.kinds(folder)
-        configs = folder_checks.configs(folder, kinds)
+        kinds = folders.kinds(folder)
+        configs = folders.configs(folder, kinds)
     else:
         kinds, shipped = KIND_OF, {part: MODELSCOPE_SHAPES / f"{part}.json" for part in PARTS}
-        configs = {part: folder_checks.known(folder_checks.read(shipped[part]), kinds[part], part) for part in PARTS}
-    return {part: folder_checks.bare(kinds[part], configs[part], name) for part in PARTS}
+        configs = {part: folders.known(folders.read(shipped[part]), kinds[part], part) for part in PARTS}
+    return {part: folders.bare(kinds[part], configs[part], name) for part in PARTS}
 
 
 def outline(name: str | Path) -> SimpleNamespace:
@@ -167,7 +167,7 @@ def outline(name: str | Path) -> SimpleNamespace:
     if folder:
         others, words = _texts(folder, parts["text_encoder"].config), pipeline.words(folder)
     else:
-        scheduler = folder_checks.scheduler(MODELSCOPE_SHAPES / "scheduler.json")
+        scheduler = folders.scheduler(MODELSCOPE_SHAPES / "scheduler.json")
         others, words = {"tokenizer": None, "scheduler": scheduler}, ()
     student = schedulers.of_student(others["scheduler"])
     return SimpleNamespace(**parts, **others, student=student, new_words=words)
@@ -254,7 +254,7 @@ def _open_modelscope(dtype: torch.dtype, offline: bool | None, quiet: bool, work
     try:
         return _open(folder, dtype)
     except ValueError as error:
-        raise ValueError(str(error).replace(folder_checks.AGAIN, hub.again(dtype))) from error
+        raise ValueError(str(error).replace(folders.AGAIN, hub.again(dtype))) from error
 
 
 def _check_room(device: torch.device, dtype: torch.dtype, chosen: planning.Plan | None) -> int:
@@ -277,17 +277,16 @@ def _check_room(device: torch.device, dtype: torch.dtype, chosen: planning.Plan 
 
 def _open(folder: Path, dtype: torch.dtype) -> CoursePipeline:
     """The pipeline in `folder` on the CPU, after all that can be wrong with the folder was looked at."""
-    kinds = folder_checks.kinds(folder)
+    kinds = folders.kinds(folder)
     if (folder / files.MANIFEST).exists():
         files.check_manifest(folder)
-    configs, stored = folder_checks.configs(folder, kinds), folder_checks.variant(folder, dtype, kinds)
-    empty = {part: folder_checks.bare(kind, configs[part], folder / part) for part, kind in kinds.items()}
+    configs, stored = folders.configs(folder, kinds), folders.variant(folder, dtype, kinds)
+    empty = {part: folders.bare(kind, configs[part], folder / part) for part, kind in kinds.items()}
     others, words = _texts(folder, empty["text_encoder"].config), pipeline.words(folder)
     for part, kind in kinds.items():
-        folder_checks.check_weights(folder / part, kind, stored, empty[part])
+        folders.check_weights(folder / part, kind, stored, empty[part])
     parts = {
-        part: folder_checks.part(folder / part, kinds[part], dtype, stored, configs[part], empty[part])
-        for part in PARTS
+        part: folders.part(folder / part, kinds[part], dtype, stored, configs[part], empty[part]) for part in PARTS
     }
     with quiet_libraries():
         pipe = course_pipeline(Base(**parts, **others))
@@ -297,13 +296,13 @@ def _open(folder: Path, dtype: torch.dtype) -> CoursePipeline:
     return pipe
 
 
-def _texts(folder: Path, encoder: folder_checks.CLIPTextConfig) -> dict:
-    """The tokenizer and the scheduler. ValueError: the text encoder knows other tokens; those of folder_checks."""
-    tokenizer = folder_checks.tokenizer(folder / "tokenizer", encoder.max_position_embeddings)
+def _texts(folder: Path, encoder: transformers.CLIPTextConfig) -> dict:
+    """The tokenizer and the scheduler. ValueError: the text encoder knows other tokens; those of folders/."""
+    tokenizer = folders.tokenizer(folder / "tokenizer", encoder.max_position_embeddings)
     if len(tokenizer) != encoder.vocab_size:
         what = f"{folder / 'tokenizer'} has {len(tokenizer)} tokens, but the text encoder knows {encoder.vocab_size}"
-        raise ValueError(f"{what}: {folder_checks.AGAIN}.")
-    scheduler = folder_checks.scheduler(folder / "scheduler" / "scheduler_config.json")
+        raise folders.damaged(what)
+    scheduler = folders.scheduler(folder / "scheduler" / "scheduler_config.json")
     return {"tokenizer": tokenizer, "scheduler": scheduler}
 
 

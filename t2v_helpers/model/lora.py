@@ -31,7 +31,7 @@ from t2v_helpers import cartoon
 from t2v_helpers.core import checking, files, seeding
 from t2v_helpers.core import tensors as stored_tensors
 from t2v_helpers.inside import learned_rows
-from t2v_helpers.model import folder_checks
+from t2v_helpers.model import folders
 from t2v_helpers.model.pipeline import course_pipeline, known_words
 
 SPATIAL = r".*\.attentions\..*\.(to_q|to_k|to_v|to_out\.0|proj|net\.2|proj_in|proj_out)"
@@ -288,7 +288,7 @@ def _read(folder: Path) -> tuple[dict, dict[str, str], dict[str, Tensor]]:
         raise ValueError(f"{folder} is no LoRA, {missing[0]} is missing: {AGAIN}.")
     if (folder / files.MANIFEST).exists():
         files.check_manifest(folder)
-    config = folder_checks.read(folder / CONFIG)
+    config = folders.read(folder / CONFIG)
     try:
         _check_config(config)
         return config, stored_tensors.about(folder / WEIGHTS), stored_tensors.read([folder / WEIGHTS])

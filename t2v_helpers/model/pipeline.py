@@ -21,7 +21,7 @@ from t2v_helpers.diffusion import schedulers
 from t2v_helpers.diffusion.guidance import Predictor, guided
 from t2v_helpers.inside import identity
 from t2v_helpers.inside.unet import UNet3D
-from t2v_helpers.model.folder_checks import AGAIN, PARTS
+from t2v_helpers.model.folders import AGAIN, PARTS
 from t2v_helpers.model.memory_plan import Plan
 
 with quickly():

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from t2v_helpers.core import checking, files
 from t2v_helpers.diffusion import schedulers
 from t2v_helpers.inside.unet import UNet3D
-from t2v_helpers.model import folder_checks
-from t2v_helpers.model.folder_checks import KINDS, PARTS
+from t2v_helpers.model import folders
+from t2v_helpers.model.folders import KINDS, PARTS
 from t2v_helpers.model.pipeline import CoursePipeline, course_pipeline
 
 _CLASSES = {"unet": (getattr(diffusers, "UNet3DConditionModel", UNet3D),), "vae": (AutoencoderKL, AutoencoderTiny)}
@@ -57,7 +57,7 @@ def read_part(cls: type, folder: str | Path, like: nn.Module) -> nn.Module:
     if not files.is_folder(folder):
         where = files.named(folder)
         raise FileNotFoundError(f"{where} is not a folder: use the one that a {cls.__name__} was saved in.")
-    part = folder_checks.read_alone(folder, KINDS[checking.one_of("cls", cls.__name__, KINDS)], like.dtype)
+    part = folders.read_alone(folder, KINDS[checking.one_of("cls", cls.__name__, KINDS)], like.dtype)
     return part.to(like.device).requires_grad_(False)
 
 

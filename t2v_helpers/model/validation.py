@@ -19,7 +19,7 @@ from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.diffusion import schedulers
 from t2v_helpers.machine.device import free_memory_bytes
 from t2v_helpers.model import loading
-from t2v_helpers.model.folder_checks import PARTS
+from t2v_helpers.model.folders import PARTS
 from t2v_helpers.model.pipeline import CoursePipeline, course_pipeline
 
 MAX_GUIDANCE, MAX_STEPS = 100.0, 1000

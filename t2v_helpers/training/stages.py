@@ -24,7 +24,7 @@ from t2v_helpers.cartoon.tokenizer import new_tokenizer
 from t2v_helpers.core import arguments, checking, files, paths
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.machine.device import pick_device
-from t2v_helpers.model.folder_checks import KINDS, read_alone
+from t2v_helpers.model.folders import KINDS, read_alone
 from t2v_helpers.model.generate import generate_batch
 from t2v_helpers.model.pipeline import Base
 from t2v_helpers.training import data, export, loop, progress, tiny_autoencoder

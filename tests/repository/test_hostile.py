@@ -30,8 +30,8 @@ from t2v_helpers.core import checking, files, seeding, tensors, video
 from t2v_helpers.core.records import GenerationRecord, GenerationSpec
 from t2v_helpers.course import run
 from t2v_helpers.inside import unet_config
-from t2v_helpers.model import folder_checks, loading, lora, pipeline, swapping, sweep, validation
-from t2v_helpers.model.folder_checks import KINDS
+from t2v_helpers.model import folders, loading, lora, pipeline, swapping, sweep, validation
+from t2v_helpers.model.folders import KINDS
 from t2v_helpers.model.generate import generate
 from t2v_helpers.model.later import wan_folder
 
@@ -187,14 +187,14 @@ STRANGE = ("auto_map", "quantization_config", "_attn_implementation", "transform
 @given(data=st.data(), name=st.sampled_from(sorted(CONFIGS)))
 def test_configs(data, name):
     config = data.draw(changes(CONFIGS[name], STRANGE))
-    known = ends_well(lambda: folder_checks.known(config, OF_ALL[name], "config.json"))
+    known = ends_well(lambda: folders.known(config, OF_ALL[name], "config.json"))
     if known is not None:
         assert known.keys() <= OF_ALL[name].rules.keys()
         assert all(0 <= size <= 2**20 for size in sizes(known | dict.fromkeys(NOT_SIZES)))
         assert max(depths(known), default=1) <= 100
         small = math.prod(max(1, size) for size in sizes(known)) < 10**9
         if small and config != CONFIGS[name] and data.draw(st.integers(0, 9)) == 0:
-            ends_well(lambda: folder_checks.bare(OF_ALL[name], known))
+            ends_well(lambda: folders.bare(OF_ALL[name], known))
 
 
 def sizes(value):
@@ -275,7 +275,7 @@ def test_tokenizers(tmp_path_factory, data, old):
     )
     for name, text in whole.items():
         (place / name).write_bytes(text.encode(errors="surrogatepass"))
-    made = ends_well(lambda: folder_checks.tokenizer(place, 77))
+    made = ends_well(lambda: folders.tokenizer(place, 77))
     if made is not None:
         assert len(made) == len(VOCABULARY) and made("aab b").input_ids[1:-1] == [4, 2]
 
@@ -310,7 +310,7 @@ def test_parts(tiny, tmp_path_factory, data, damage):
     shutil.rmtree(place, ignore_errors=True)
     shutil.copytree(tiny.folder, place)
     damaged(place, tiny.weights, damage, data)
-    made = ends_well(lambda: folder_checks.read_alone(place, KINDS["AutoencoderTiny"], torch.float32))
+    made = ends_well(lambda: folders.read_alone(place, KINDS["AutoencoderTiny"], torch.float32))
     if made is not None:
         found = made.state_dict()
         assert found.keys() == tiny.weights.keys()
@@ -635,12 +635,12 @@ def by_python_alone(path):
     return Path(path).read_text(encoding="utf-8")
 
 
-LIBRARY = folder_checks, "read_alone", by_the_library
+LIBRARY = folders, "read_alone", by_the_library
 CLASSES = st.sampled_from(sorted(CONFIGS))
 DEEP, LONG = {"text": texts(MANIFEST), "which": st.just(4)}, {"text": NAMES.map(listing), "which": st.just(2)}
 FAULTS = {  # what goes wrong: what is put back, the test that finds it, and what it is given
     "an index leads to a pickle": (LIBRARY, "test_parts", "index to a pickle"),
-    "an index leads outside": ((folder_checks, "files_of", by_the_index), "test_parts", "index outside"),
+    "an index leads outside": ((folders.weights, "files_of", by_the_index), "test_parts", "index outside"),
     "a tensor is in another file": (LIBRARY, "test_parts", "split"),
     "a config is a text": (LIBRARY, "test_parts", "a text for a config"),
     "a link leads outside": ((tensors, "check_link", nothing), "test_parts", "link outside"),

@@ -19,7 +19,7 @@ FORBIDDEN = {
     r"(?<![.\w])(eval|exec)\(": "runs code",
     r"yaml\.load\(": "runs code",
     r"shell=True": "runs a shell",
-    r"\.from_pretrained\(": "lets a library choose the files: see model/folder_checks.py",
+    r"\.from_pretrained\(": "lets a library choose the files: see model/folders/",
     r"\.from_single_file\(|load_lora_weights\(": "lets a library choose the files",
 }
 ALLOWED = {  # file -> what it may hold

@@ -23,7 +23,7 @@ from t2v_helpers.course.dry_run import folder, report, stages
 from t2v_helpers.inside import activation_memory
 from t2v_helpers.machine import probe
 from t2v_helpers.machine.device import GIB, free_memory_bytes
-from t2v_helpers.model import folder_checks, hub, loading
+from t2v_helpers.model import folders, hub, loading
 
 FOLDER, OUT = Path("dry_run"), Path("outputs/dry_run.json")
 BASELINE = 6 * 2**27  # bytes, about what Python and the libraries take; used before anything is measured
@@ -45,7 +45,7 @@ def run(cache: folder.Cache, dtype: str, frames: int, pixels: int = 256) -> dict
     converted = dtype == "bfloat16"  # the files hold float32 and float16: bfloat16 is made from the latter
     written = folder.prepare(cache, ("fp16",) if converted else (None, "fp16"))
     skeleton = loading.skeleton(cache.snapshot)
-    side = pixels // folder_checks.LATENT_SCALE
+    side = pixels // folders.LATENT_SCALE
     traced = activation_memory.peaks(skeleton, frames, side, side)
     sizes = [{w.path.parent.name: w.size for w in some} for some in (written[:3], written[-3:])]
     parts = report.parts_of(skeleton, getattr(torch, dtype), traced, sizes[0])

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from t2v_helpers.cartoon.tokenizer import vocabulary_of_size
 from t2v_helpers.core import checking, files
 from t2v_helpers.core.seeding import generator
-from t2v_helpers.model import folder_checks, hub, loading
+from t2v_helpers.model import folders, hub, loading
 
 MARK, README = "dry_run.json", "README.txt"
 WHAT = """Random weights in the layout of ali-vilab/text-to-video-ms-1.7b, made by `make dry-run`.
@@ -80,7 +80,7 @@ def prepare(cache: Cache, variants: Iterable[str | None]) -> list[Weights]:
     the published ones), OSError (too little disk); those of `checking.replaceable`.
     """
     checking.replaceable(cache.root, MARK, "a dry run")
-    if (cache.root / MARK).is_file() and folder_checks.read(cache.root / MARK) != _mark(cache):
+    if (cache.root / MARK).is_file() and folders.read(cache.root / MARK) != _mark(cache):
         raise ValueError(f"{cache.root} holds weights of another shape or seed: delete it, or name a new folder.")
     write_texts(cache)
     planned = [file for variant in variants for file in plan(cache, variant)]
@@ -120,7 +120,7 @@ def _published(part: str, module: torch.nn.Module, variant: str | None) -> Itera
     """Names of 2023, each with a tensor on the meta device."""
     dtype = torch.float16 if variant else torch.float32
     for name, tensor in module.state_dict().items():
-        yield folder_checks.published_name(part, name), tensor.to(dtype)
+        yield folders.published_name(part, name), tensor.to(dtype)
     if part == "text_encoder":
         places = module.config.max_position_embeddings
         yield "text_model.embeddings.position_ids", torch.empty(1, places, dtype=torch.int64, device="meta")
@@ -162,7 +162,7 @@ def numbers(name: str, like: torch.Tensor, seed: int) -> torch.Tensor:
 
 def write_texts(cache: Cache) -> None:
     """Write everything but the weights. The mark comes first, so that a stopped run's folder is recognised."""
-    size = folder_checks.read(cache.shapes / "text_encoder.json")["vocab_size"]
+    size = folders.read(cache.shapes / "text_encoder.json")["vocab_size"]
     texts = {name: (cache.shapes / copy).read_text(encoding="utf-8") for name, copy in hub.CONFIGS.items() if copy}
     texts |= {f"tokenizer/{name}": text for name, text in built_tokenizer(size, cache.shapes).items()}
     files.write_text(cache.root / MARK, json.dumps(_mark(cache), indent=2) + "\n")
@@ -173,7 +173,7 @@ def write_texts(cache: Cache) -> None:
 
 def _mark(cache: Cache) -> dict:
     """What decides the numbers: the shapes of the parts, and the seed."""
-    shapes = {part: folder_checks.read(cache.shapes / f"{part}.json") for part in folder_checks.PARTS}
+    shapes = {part: folders.read(cache.shapes / f"{part}.json") for part in folders.PARTS}
     return {"shapes": hashlib.sha256(json.dumps(shapes, sort_keys=True).encode()).hexdigest(), "seed": cache.seed}
 
 

@@ -1,4 +1,4 @@
-"""The door for a folder with Wan 2.1 in it: as folder_checks.py, with rules for its own classes.
+"""The door for a folder with Wan 2.1 in it: as folders/, with rules for its own classes.
 
 The denoiser and the text encoder run in `dtype`; the VAE, and the few layers of the denoiser that carry times and
 scales, in float32, as diffusers does it (WanTransformer3DModel._keep_in_fp32_modules).
@@ -13,8 +13,8 @@ from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
 from t2v_helpers.core import files
 from t2v_helpers.inside import unet_config
 from t2v_helpers.inside.unet_config import HUGE, list_of, one_of, positive, whole
-from t2v_helpers.model import folder_checks
-from t2v_helpers.model.folder_checks import AGAIN, Kind
+from t2v_helpers.model import folders
+from t2v_helpers.model.folders import Kind, damaged
 
 ROOM = 512  # tokens of a prompt, of which the last one ends it
 SINGLE = {"time_embedder", "scale_shift_table", "norm1", "norm2", "norm3"}  # layers that stay in float32
@@ -71,24 +71,20 @@ def read(folder: Path, dtype: torch.dtype, tokenizer: dict) -> WanPipeline:
     ValueError: no Wan 2.1, or a file that is changed, cut short or missing; nothing large is read before.
     """
     _check_index(folder)
-    configs = {part: folder_checks.config_of(folder / part, kind) for part, kind in KIND_OF.items()}
+    configs = {part: folders.config_of(folder / part, kind) for part, kind in KIND_OF.items()}
     _check_fit(folder, configs)
     words, scheduler = _tokenizer(folder / "tokenizer" / "tokenizer.json", tokenizer), _scheduler(folder)
     if len(words) > configs["text_encoder"]["vocab_size"]:
-        raise _damaged(f"{folder / 'tokenizer'} has {len(words)} tokens, more than the text encoder knows")
-    empty = {part: folder_checks.bare(kind, configs[part], folder / part) for part, kind in KIND_OF.items()}
+        raise damaged(f"{folder / 'tokenizer'} has {len(words)} tokens, more than the text encoder knows")
+    empty = {part: folders.bare(kind, configs[part], folder / part) for part, kind in KIND_OF.items()}
     for part, kind in KIND_OF.items():
-        folder_checks.check_weights(folder / part, kind, None, empty[part])
+        folders.check_weights(folder / part, kind, None, empty[part])
     dtypes = {"text_encoder": dtype, "transformer": torch.float32, "vae": torch.float32}
-    made = {part: folder_checks.part(folder / part, KIND_OF[part], dtypes[part], None, config, empty[part])
+    made = {part: folders.part(folder / part, KIND_OF[part], dtypes[part], None, config, empty[part])
             for part, config in configs.items()}  # fmt: skip
     _lower(made["transformer"], dtype)
     made["text_encoder"].set_input_embeddings(made["text_encoder"].shared)  # one table, on a GPU as well
     return WanPipeline(tokenizer=words, scheduler=scheduler, **made)
-
-
-def _damaged(what: str) -> ValueError:
-    return ValueError(f"{what}: {AGAIN}.")
 
 
 def _check_index(folder: Path) -> None:
@@ -98,18 +94,18 @@ def _check_index(folder: Path) -> None:
         raise ValueError(f"{folder} has no model_index.json: give a folder with a WanPipeline, or leave it out.")
     _obeys(path, _INDEX, ("expand_timesteps", "boundary_ratio"))
     if missing := [part for part in (*KIND_OF, "scheduler", "tokenizer") if not (folder / part).is_dir()]:
-        raise _damaged(f"{folder} lacks {', '.join(missing)}")
+        raise damaged(f"{folder} lacks {', '.join(missing)}")
     for part in (*KIND_OF, "scheduler", "tokenizer"):
         files.check_link(folder / part)
 
 
 def _obeys(path: Path, rules: dict, optional: tuple[str, ...] = ()) -> dict:
     """What a file of JSON holds. ValueError: a value that its rule does not allow."""
-    found = folder_checks.read(path)
+    found = folders.read(path)
     try:
         unet_config.check(found, rules, optional)
     except ValueError as error:
-        raise _damaged(f"{path}: {str(error)[:-1]}") from error
+        raise damaged(f"{path}: {str(error)[:-1]}") from error
     return found
 
 
@@ -122,16 +118,16 @@ def _check_fit(folder: Path, configs: dict[str, dict]) -> None:
         *(("vae", key, len(vae[key]), vae["z_dim"]) for key in ("latents_mean", "latents_std") if key in vae),
     ):
         if given != needed:
-            raise _damaged(f"{folder / part / 'config.json'} has {key} for {given}, but it must be {needed}")
+            raise damaged(f"{folder / part / 'config.json'} has {key} for {given}, but it must be {needed}")
 
 
 def _tokenizer(path: Path, expected: dict) -> PreTrainedTokenizerFast:
     """The published tokenizer, and no other: tokenizer.json can hold any program of replacements."""
     if not path.is_file():
-        raise _damaged(f"{path} does not exist")
+        raise damaged(f"{path} does not exist")
     files.check_link(path)
     if fault := files.fault(path, expected):
-        raise _damaged(fault)
+        raise damaged(fault)
     return PreTrainedTokenizerFast(tokenizer_file=str(path), model_max_length=ROOM, **MARKS)
 
 
@@ -143,7 +139,7 @@ def _scheduler(folder: Path) -> UniPCMultistepScheduler:
         made = UniPCMultistepScheduler(**{key: found[key] for key in _SCHEDULER if key != "_class_name"})
     for key in made.config.keys() & found.keys():
         if not key.startswith("_") and made.config[key] != found[key]:
-            raise _damaged(f"{path} has {key}={found[key]!r}, but it must be {made.config[key]!r}")
+            raise damaged(f"{path} has {key}={found[key]!r}, but it must be {made.config[key]!r}")
     return made
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from t2v_helpers.course.dry_run import command, folder
-from t2v_helpers.model import folder_checks, hub
+from t2v_helpers.model import folders, hub
 
 HUB_TEXTS = ("model_index", "scheduler", "special_tokens_map", "tokenizer_config")
 
@@ -15,7 +15,7 @@ HUB_TEXTS = ("model_index", "scheduler", "special_tokens_map", "tokenizer_config
 def shapes(tmp_path_factory, hub_folder) -> Path:
     """A folder like t2v_helpers/modelscope, with the configs of the toy."""
     made = tmp_path_factory.mktemp("shapes")
-    for part in folder_checks.PARTS:
+    for part in folders.PARTS:
         shutil.copy(hub_folder / part / "config.json", made / f"{part}.json")
     for name in HUB_TEXTS:
         shutil.copy(hub.MODELSCOPE_SHAPES / f"{name}.json", made)

@@ -13,7 +13,7 @@ from transformers import CLIPTokenizer
 from t2v_helpers import cartoon
 from t2v_helpers.cartoon.tokenizer import vocabulary_of_size
 from t2v_helpers.course.dry_run import folder
-from t2v_helpers.model import folder_checks, hub, loading
+from t2v_helpers.model import folders, hub, loading
 
 
 def test_the_files_are_those_of_the_hub_and_no_other(whole):
@@ -38,7 +38,7 @@ def test_the_hubs_library_finds_its_files_there(whole):
 
 def test_both_variants_hold_the_same_numbers(whole):
     full, half = (loading.load(whole.model, "cpu", dtype) for dtype in ("float32", "float16"))
-    for part in folder_checks.PARTS:
+    for part in folders.PARTS:
         pairs = zip(getattr(full, part).parameters(), getattr(half, part).parameters(), strict=True)
         assert all(torch.equal(a, b.float()) for a, b in pairs)
 

@@ -267,3 +267,10 @@ def test_a_foreign_kernel_of_the_same_name_is_not_taken(tmp_path):
     running = started(tmp_path, env=os.environ | {"JUPYTER_PATH": str(tmp_path / "share")})
     said = running.communicate()[0]
     assert running.returncode == 0, said
+
+
+def test_without_progress_bars_the_same_cell_is_named(tmp_path):
+    save_notebook(tmp_path, "00_a", "1", "", "1 / 0", "2")
+    running = started(tmp_path, env=os.environ | {"TQDM_DISABLE": "1"})
+    said = running.communicate()[0]
+    assert running.returncode == 1 and "failed in 00_a, cell 2 of 3: ZeroDivisionError" in said, said

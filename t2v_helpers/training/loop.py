@@ -24,7 +24,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from t2v_helpers.core.files import write_whole
+from t2v_helpers.core.files import tidy, write_whole
 from t2v_helpers.core.tensors import check as check_weights
 from t2v_helpers.training.muon import Muon
 
@@ -102,6 +102,7 @@ def train(task: Task, folder: Path, save_every: int = 200) -> Iterator[Step]:
     Errors: ValueError where the checkpoint is damaged or of other settings; FloatingPointError where the loss is not
     finite (the last checkpoint stays).
     """
+    tidy(folder)
     state = restore(task, folder)
     task.modules.train()
     with ThreadPoolExecutor(1) as ahead:  # prepares the next batch in the meantime

@@ -1,6 +1,9 @@
 """Training: killed at any moment, it ends with the same weights as never killed."""
 
 import math
+import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from itertools import islice
 
@@ -71,6 +74,14 @@ def final_weights(task, folder, stops=()):
     done = list(loop.train(task(), folder, save_every=1))
     with safe_open(str(folder / "checkpoint.safetensors"), "pt") as file:
         return len(done), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+def test_what_a_killed_training_left_is_cleaned_up_even_where_nothing_is_left_to_do(tmp_path):
+    list(loop.train(Toy(), tmp_path))
+    killed = "import os, sys; from t2v_helpers.core import files; files.write_whole(sys.argv[1], lambda _: os._exit(9))"
+    subprocess.run([sys.executable, "-c", killed, tmp_path / "checkpoint.safetensors"])
+    assert len(os.listdir(tmp_path)) == 2
+    assert list(loop.train(Toy(), tmp_path)) == [] and os.listdir(tmp_path) == ["checkpoint.safetensors"]
 
 
 @pytest.mark.parametrize("make", [vae_task, decoder_task, unet_task])

@@ -3,11 +3,16 @@
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 
 import pytest
 import torch
 from diffusers import DiffusionPipeline
+from safetensors import safe_open
 
 from t2v_helpers.core import files
 from t2v_helpers.training import export, loop, progress, stages
@@ -153,3 +158,58 @@ def test_the_full_plan_replaces_the_model_of_the_package():
 def test_an_unknown_stage_is_refused():
     with pytest.raises(ValueError, match="stage='gan' is unknown.* judge, clip, segmenter, vae, decoder"):
         stages.main(["gan"])
+
+
+# --- ended from outside
+
+
+PAUSED = """
+import sys, time
+from pathlib import Path
+from t2v_helpers import cli
+from t2v_helpers.training import autoencoder, loop
+
+runs, moment = sys.argv[1:]
+autoencoder.WIDTHS = (8, 8, 8, 8)
+loop.train.__defaults__ = (1,)  # a checkpoint after each step
+work, calls = getattr(loop, moment), []
+
+def pause_in_the_second(*given, **named):
+    work(*given, **named)
+    calls.append(1)
+    if len(calls) == 2:
+        Path(runs, "here").touch()
+        time.sleep(99)
+
+setattr(loop, moment, pause_in_the_second)
+sys.exit(cli.main(["train", "vae", "--quick", "--runs", runs]))
+"""
+DONE = {"save_file": "1", "save": "2"}  # what is called as the signal comes -> the steps in the checkpoint after it
+
+
+def steps_done(folder):
+    with safe_open(folder / "checkpoint.safetensors", "pt") as file:
+        assert len(file.keys()) == int(file.metadata()["tensors"])
+        return file.metadata()["done"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there are no such signals")
+@pytest.mark.parametrize(
+    "name, moment", [(signal.SIGINT, "save"), (signal.SIGTERM, "save_file"), (signal.SIGKILL, "save_file")]
+)
+def test_a_training_ended_by_a_signal_says_one_word_and_goes_on(tmp_path, name, moment):
+    running = subprocess.Popen(
+        [sys.executable, "-c", PAUSED, tmp_path, moment], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    while not (tmp_path / "here").exists():
+        assert running.poll() is None, running.communicate()[0]
+        time.sleep(0.1)
+    os.killpg(running.pid, name)
+    said, folder = running.communicate()[0], tmp_path / "quick" / "vae"
+    killed = name == signal.SIGKILL
+    assert running.returncode == (-name if killed else 130) and said.endswith("t2v: stopped.\n") == (not killed), said
+    assert "Traceback" not in said and len(said.splitlines()) < 9
+    assert steps_done(folder) == DONE[moment] and bool(list(folder.glob(".*"))) == killed
+    assert stages.main(["vae", "--quick", "--runs", str(tmp_path)]) == 0
+    assert steps_done(folder) == "4" and sorted(os.listdir(folder)) == ["checkpoint.safetensors", "log.jsonl"]

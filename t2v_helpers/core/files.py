@@ -75,7 +75,7 @@ _LEFT = re.compile(rf"\.{_OURS}([0-9a-f]{{8}})[0-9a-f]{{16}}({re.escape(READY)})
 def _staged(folder: Path, named: Path) -> Iterator[Path]:
     """A hidden folder in `folder`: when the block succeeds, what is in it takes its place in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    _tidy_once(folder)
+    tidy_once(folder)
     stage = folder / f".{_OURS}{os.getpid():08x}{uuid.uuid4().hex[:16]}"
     ready = stage.with_name(stage.name + READY)
     try:
@@ -113,7 +113,7 @@ def tidy(folder: str | Path) -> None:
             _take_places(path) if left[2] else shutil.rmtree(path, ignore_errors=True)
 
 
-_tidy_once = cache(tidy)  # a sweep has 300,000 files in one folder
+tidy_once = cache(tidy)  # a sweep has 300,000 files in one folder
 
 
 def _exchanged(one: Path, two: Path) -> bool:
@@ -162,8 +162,13 @@ def write_text(path: str | Path, text: str) -> Path:
 
 
 def existing(path: str | Path, advice: str) -> Path:
-    """`path`, if it is a file. FileNotFoundError: it is not, and `advice` says what to do, as the end of a sentence."""
+    """`path`, if it is a file. FileNotFoundError: it is not, and `advice` says what to do, as the end of a sentence.
+
+    Of files written together, it is then the one of the others: what a killed process left beside it is put right.
+    """
     path = Path(path)
+    if is_folder(path.parent):
+        tidy_once(path.parent)
     if not is_file(path):
         raise FileNotFoundError(f"{named(path)} does not exist: {advice}.")
     return path
@@ -175,8 +180,13 @@ def is_file(path: str | Path) -> bool:
 
 
 def is_folder(path: str | Path) -> bool:
-    """Whether there is a folder of that name; see `is_file`."""
-    return str(path) != "" and _is_there(path, Path.is_dir)  # Path("") is the working folder
+    """Whether there is a folder of that name, also one that a killed process was replacing; see `is_file`."""
+    return str(path) != "" and (_is_there(path, Path.is_dir) or _is_there(path, _put_back))  # Path(""): where we are
+
+
+def _put_back(folder: Path) -> bool:
+    tidy(folder.parent)
+    return folder.is_dir()
 
 
 def _is_there(path: str | Path, look: Callable[[Path], bool]) -> bool:

@@ -228,6 +228,28 @@ def test_killed_at_any_write_the_old_or_the_new_is_there_whole(tmp_path, write, 
     assert k > 5 and seen == {True, False}
 
 
+def test_who_looks_for_a_folder_finds_it_also_when_it_was_being_replaced(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_exchanged", lambda one, two: False)
+    write_folder(tmp_path, "old")
+    k, gone = 0, 0
+    while kill_at(k, lambda: write_folder(tmp_path, "new")):
+        k, gone = k + 1, gone + (not (tmp_path / "model").is_dir())
+        assert files.is_folder(tmp_path / "model"), k
+    assert gone
+
+
+def test_who_reads_a_file_of_three_finds_the_one_of_the_others(tmp_path):
+    k, mixed, killed = 0, 0, True
+    while killed:
+        place = tmp_path / f"{k}"
+        write_three(place, "old")
+        killed = kill_at(k, lambda place=place: write_three(place, "new"))
+        files.tidy_once.cache_clear()  # as in the next process
+        k, mixed = k + 1, mixed + (len(set(found(place).values())) > 1)
+        assert files.existing(place / "dog.json", "look").read_text() == (place / "dog.mp4").read_text(), k
+    assert mixed
+
+
 def test_what_a_living_process_writes_is_left_alone(tmp_path):
     def write(temporary):
         temporary.write_text("new")

@@ -366,10 +366,14 @@ def damaged(place, weights, damage, data):
             save_file({first: weights[first]}, shard)
 
 
+class PickleOpened(BaseException):
+    """No `except Exception` of a library makes another error of it."""
+
+
 @pytest.fixture(autouse=True)
 def no_pickles(monkeypatch):
     def refuse(*_, **__):
-        raise AssertionError("a pickle was opened")
+        raise PickleOpened
 
     monkeypatch.setattr(torch, "load", refuse)
 
@@ -474,10 +478,18 @@ def below(names):
     return "/".join(names).lstrip("/") or "x"
 
 
+def below_all(folder):
+    return set(folder.rglob("*"))
+
+
+def picture(path):
+    return video.write_png(np.zeros((2, 2, 3), np.uint8), path)
+
+
 TAKE_PATHS = (
     files.check_target, files.read_json, files.check_manifest, files.is_folder, lambda x: files.existing(x, "look"),
     loading.find, loading.outline, lambda x: lora.words_for(None, "cartoon", x), GenerationRecord.load, video.read_mp4,
-    lambda x: video.write_png(np.zeros((2, 2, 3), np.uint8), x), metrics.load_clip, cli._check_out,
+    picture, metrics.load_clip, cli._check_out,
     lambda x: swapping.read_part(AutoencoderTiny, x, torch.zeros(1)), lambda x: run.find_notebooks(x),
 )  # fmt: skip
 
@@ -491,7 +503,10 @@ def test_paths(tmp_path_factory, monkeypatch, path, take):
     place = text_place(tmp_path_factory) / "a" / "b" / "c" / "d"  # from which four steps up lead nowhere else
     place.mkdir(parents=True, exist_ok=True)
     monkeypatch.chdir(place)
+    before = below_all(place.parents[3])
     ends_well(lambda: take(path))
+    left = below_all(place.parents[3]) - before
+    assert not left or (take is picture and [one.suffix.lower() for one in left if one.is_file()] == [".png"])
 
 
 @hostile("pixels")
@@ -596,7 +611,7 @@ def test_pipelines(toy_folder, student_folders, tmp_path_factory, data):
 
 @hostile("loads")
 @given(data=st.data())
-def test_loads(toy_folder, tmp_path_factory, data):
+def test_loads(idle, toy_folder, tmp_path_factory, data):
     """The text of any file of JSON, in the one folder: all that a pipeline reads, but nothing is computed."""
     place = text_place(tmp_path_factory) / "loads"
     if not place.exists():
@@ -604,8 +619,14 @@ def test_loads(toy_folder, tmp_path_factory, data):
     path = data.draw(st.sampled_from(sorted(place.rglob("*.json"))))
     kept = path.read_text()
     path.write_bytes(data.draw(texts(json.loads(kept), STRANGE)).encode(errors="surrogatepass"))
-    ends_well(lambda: loading.load(place, device="cpu", dtype="float32"))
+    pipe = ends_well(lambda: loading.load(place, device="cpu", dtype="float32"))
     path.write_text(kept)
+    assert pipe is None or all(same_weights(getattr(pipe, part), getattr(idle, part)) for part in folders.PARTS)
+
+
+def same_weights(one, two):
+    found, expected = one.state_dict(), two.state_dict()
+    return found.keys() == expected.keys() and all(torch.equal(found[name], x) for name, x in expected.items())
 
 
 # --- the faults, put back
@@ -640,6 +661,7 @@ CLASSES = st.sampled_from(sorted(CONFIGS))
 DEEP, LONG = {"text": texts(MANIFEST), "which": st.just(4)}, {"text": NAMES.map(listing), "which": st.just(2)}
 FAULTS = {  # what goes wrong: what is put back, the test that finds it, and what it is given
     "an index leads to a pickle": (LIBRARY, "test_parts", "index to a pickle"),
+    "a folder has a pickle alone": (LIBRARY, "test_parts", "only a pickle"),
     "an index leads outside": ((folders.weights, "files_of", by_the_index), "test_parts", "index outside"),
     "a tensor is in another file": (LIBRARY, "test_parts", "split"),
     "a config is a text": (LIBRARY, "test_parts", "a text for a config"),
@@ -677,7 +699,10 @@ def test_a_fault_that_is_put_back_is_found(tiny, taught, idle, toy_folder, tmp_p
     body = globals()[test].hypothesis.inner_test
     once = given(**drawn)(lambda **one: body(**given_to, **one))
     monkeypatch.setattr(*put_back)
-    with pytest.raises((AssertionError, OSError, LookupError, RuntimeError, AttributeError, TypeError)):
+    with pytest.raises(
+        (AssertionError, PickleOpened, OSError, LookupError, RuntimeError, AttributeError, TypeError)
+    ) as caught:
         settings(HOSTILE, max_examples=100, phases=[Phase.generate])(once)()
+    assert (caught.type is PickleOpened) == ("pickle" in fault)
     if lora.added(taught.pipe.unet):
         lora.remove(taught.pipe)

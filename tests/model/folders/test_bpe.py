@@ -27,7 +27,8 @@ def small(tmp_path):
 
 def test_tokenizers_that_are_whole(small, toy_folder, hub_folder):
     for folder in (small, loading.CARTOON / "tokenizer", toy_folder / "tokenizer", hub_folder / "tokenizer"):
-        folders.vocabulary(folder)
+        tokens, merges = folders.vocabulary(folder)
+        assert len(tokens) > len(merges) > 0
 
 
 @pytest.mark.parametrize("size", [514, 600, 49408])
@@ -77,7 +78,7 @@ def test_the_two_marks_of_clip_need_no_config(small):
     (small / "tokenizer_config.json").unlink()
     vocabulary = {("<|startoftext|>" if token == "<s>" else token): i for token, i in VOCABULARY.items()}
     (small / "vocab.json").write_text(json.dumps(vocabulary))
-    folders.vocabulary(small)
+    assert folders.vocabulary(small)[0] == vocabulary
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,8 @@ SHOWN_PIXELS = 256  # smaller videos are enlarged when they are saved, so that a
 class Generation:
     """A video and how it was made: frames uint8 [f h w c], and the record that stands beside the file.
 
-    `save` writes both. diffusers' `export_to_video` takes fractions, and makes noise of uint8: give it frames / 255.
+    `save` writes both. diffusers' `export_to_video` takes fractions and makes a negative of uint8: give it
+    frames / 255.
     """
 
     frames: np.ndarray

@@ -11,6 +11,7 @@ Shapes: latents [b c f h w] (h and w in latent pixels, 8 pixels of the video eac
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -174,8 +175,20 @@ def guided(pipe: CoursePipeline, spec: GenerationSpec) -> Callable[[Tensor, floa
 
 def _step(scheduler: schedulers.SchedulerMixin, noise_pred: Tensor, t: Tensor, latents: Tensor, extra: dict) -> Tensor:
     """One step of the scheduler, on images [(b f) c h w], as the pipeline of diffusers takes it."""
-    images = scheduler.step(layout.fold_frames(noise_pred), t, layout.fold_frames(latents), **extra).prev_sample
+    with _numbers_in_float32():
+        images = scheduler.step(layout.fold_frames(noise_pred), t, layout.fold_frames(latents), **extra).prev_sample
     return layout.unfold_frames(images, len(latents))  # [b c f h w]
+
+
+@contextmanager
+def _numbers_in_float32() -> Iterator[None]:
+    """Whatever torch's default is: UniPC makes tensors of plain numbers, and float64 would not go with its others."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def _step_noise(specs: list[GenerationSpec], latents: Tensor) -> dict:

@@ -159,10 +159,10 @@ def rows(table: str | Path) -> Iterator[dict]:
 
     Errors: FileNotFoundError; ValueError: a line is not JSON.
     """
-    with open(table, encoding="utf-8") as lines:
+    with open(files.existing(table, "t2v sweep makes it"), "rb") as lines:
         for n, line in enumerate(lines, 1):
             try:
-                yield files.parse_json(line)
+                yield files.parse_json(line.decode())
             except ValueError as error:
                 again = "run the same sweep again, which rewrites the table"
                 raise ValueError(f"line {n} of {table} is damaged ({error}): {again}.") from error

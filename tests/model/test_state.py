@@ -13,6 +13,7 @@ from diffusers import AutoencoderTiny, DDIMScheduler, EulerDiscreteScheduler
 
 from t2v_helpers.core import seeding
 from t2v_helpers.core.records import GenerationSpec
+from t2v_helpers.diffusion.scheduler_list import SCHEDULERS
 from t2v_helpers.inside import temporal
 from t2v_helpers.inside.feature_reuse import Shortcuts
 from t2v_helpers.model import loading, lora, swapping, sweep
@@ -42,9 +43,9 @@ def double():
     torch.set_default_dtype(torch.float32)
 
 
-@pytest.mark.parametrize("scheduler", ["dpm++", "ddpm", "euler", "heun"])
+@pytest.mark.parametrize("scheduler", [name for name in SCHEDULERS if name != "lcm"])
 def test_the_default_dtype_changes_nothing(toy_pipe, scheduler, request):
-    spec = replace(SPEC, scheduler=scheduler)
+    spec = replace(SPEC, scheduler=scheduler, steps=4)
     before = generate(toy_pipe, spec).record.frames_sha256
     request.getfixturevalue("double")
     assert generate(toy_pipe, spec).record.frames_sha256 == before

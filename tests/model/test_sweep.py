@@ -490,8 +490,8 @@ def test_the_command_says_where_the_table_is(toy_folder, tmp_path, capsys):
     assert capsys.readouterr().out == f"{tmp_path / 'g' / 'table.jsonl'}: 2 videos\n"
 
 
-@pytest.mark.parametrize("text", ["{}\n{", "{}\n3"])
+@pytest.mark.parametrize("text", [b"{}\n{", b"{}\n3", b'{}\n{"a": "\xff"}'])
 def test_a_damaged_row_is_named(tmp_path, text):
-    (tmp_path / "table.jsonl").write_text(text)
+    (tmp_path / "table.jsonl").write_bytes(text)
     with pytest.raises(ValueError, match="line 2 of .*table.jsonl"):
         list(sweep.rows(tmp_path / "table.jsonl"))

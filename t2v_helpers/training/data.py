@@ -133,7 +133,8 @@ def _read(path: Path) -> tuple[Tensor, list[cartoon.Labels], float]:
         about, latents = file.metadata() or {}, file.get_tensor("latents")
     if not about.keys() >= {"labels", "std"}:
         raise ValueError("its header lacks labels or std")
-    labels, std = [cartoon.Labels(**entry) for entry in json.loads(about["labels"])], float(about["std"])
+    labels = [cartoon.Labels(**entry) for entry in files.parse_json(about["labels"], list)]
+    std = float(about["std"])
     if latents.shape != (len(labels), LATENT_CHANNELS, FRAMES, LATENT_SIZE, LATENT_SIZE):
         raise ValueError(f"its latents have shape {list(latents.shape)}, but it has {len(labels)} labels")
     measured = latents.float().std().item()

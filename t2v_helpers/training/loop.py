@@ -24,7 +24,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from t2v_helpers.core.files import tidy, write_whole
+from t2v_helpers.core.files import parse_json, tidy, write_whole
 from t2v_helpers.core.tensors import check as check_weights
 from t2v_helpers.training.muon import Muon
 
@@ -215,7 +215,7 @@ def restore(task: Task, folder: Path) -> State:
         return state
     try:
         about, tensors = _read(path)
-        settings = json.loads(about["settings"])
+        settings = parse_json(about["settings"])
         same = settings.keys() == task.fingerprint().keys() and task.same_past(settings, _done(about, task))
         if same:
             _load(task, state, _done(about, task), tensors)

@@ -48,6 +48,7 @@ STD = str(GOOD.std().item())
     [
         (GOOD, None, "its header lacks labels or std"),
         (GOOD, {"labels": "[", "std": STD}, "Expecting value"),
+        (GOOD, {"labels": "[" * 200_000, "std": STD}, "it is nested deeper"),
         (GOOD, {"labels": "[1]", "std": STD}, "must be a mapping"),
         (GOOD, {"labels": LABELS.replace("dog", "gnu"), "std": STD}, "subject='gnu'"),
         (GOOD, {"labels": "[]", "std": STD}, "but it has 0 labels"),

@@ -136,7 +136,9 @@ def misshapen(tensors, about):
     "damage, why",
     [
         (lambda tensors, about: about.clear(), "its header lacks settings, done or tensors"),
-        (header(settings="{"), "Expecting property name"),
+        (header(settings="{"), "it is not JSON"),
+        (header(settings="[" * 200_000), "it is nested deeper"),
+        (header(settings="3"), "it holds a int"),
         (header(done="x"), "done='x'"),
         (header(done="-3"), "done='-3'"),
         (header(done="2"), "done='2'"),

@@ -127,10 +127,12 @@ def _run_one(path: Path, outputs: Path, cell_seconds: int) -> Result:
 
 def _read(path: Path) -> nbformat.NotebookNode:
     """The notebook of a file. ValueError naming it; OSError."""
+    if not path.is_file():  # a pipe would never end
+        raise ValueError(f"{path.name} is not a file: move it away.")
     try:
         notebook = nbformat.read(path, as_version=4)
         nbformat.validate(notebook)
-    except (ValueError, TypeError, KeyError, AttributeError, nbformat.ValidationError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, nbformat.ValidationError) as error:
         why = str(error).splitlines()[0][:100]
         raise ValueError(f"{path.name} is not a notebook ({why}): get it again, or remove it.") from error
     return notebook

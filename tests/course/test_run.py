@@ -128,6 +128,7 @@ BAD = {
     "03_list": b"[]",
     "04_bytes": b"\xff\xfe\x00\x01",
     "05_cell": b"",
+    "05_deep": b"[" * 200_000,
     "06_dir": None,
 }
 
@@ -144,7 +145,7 @@ def test_a_notebook_that_cannot_be_read_is_named_and_does_not_stop_the_others(tm
     err = capsys.readouterr().err
     for name in list(BAD)[:-1]:
         assert re.search(rf"failed in {name}, {name}.ipynb is not a notebook \(.+\): get it again, or remove it", err)
-    assert "failed in 06_dir, " in err and "Traceback" not in err
+    assert "failed in 06_dir, 06_dir.ipynb is not a file: move it away." in err and "Traceback" not in err
     assert (tmp_path / "out" / "09_good.html").is_file()
     assert "02_empty.ipynb is not a notebook" in (tmp_path / "out" / "index.html").read_text()
 

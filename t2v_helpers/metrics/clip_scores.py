@@ -21,7 +21,7 @@ from transformers import CLIPModel, CLIPProcessor
 
 from t2v_helpers.core import checking, files, paths
 from t2v_helpers.inside import unet_config
-from t2v_helpers.inside.unet_config import list_of, one_of, positive, whole
+from t2v_helpers.inside.unet_config import list_of, number, one_of, positive, whole
 from t2v_helpers.model import folders
 
 CARTOON = paths.WEIGHTS / "clip"
@@ -89,11 +89,10 @@ def _is_size(x: object) -> bool:
 
 
 _SIDE = whole(1024)
-_SHARE = (lambda x: type(x) in (int, float) and 0 <= x <= 1, "from 0 to 1")
 _PIXELS = {  # key of an image processor's config -> its rule
     **dict.fromkeys(("size", "crop_size"), (_is_size, "pixels, or keys with pixels")),
     **{f"do_{what}": one_of(True, False) for what in ("resize", "center_crop", "rescale", "normalize", "convert_rgb")},
-    "image_mean": list_of(_SHARE, 3, 3), "image_std": list_of(positive(), 3, 3),
+    "image_mean": list_of(number(0, 1), 3, 3), "image_std": list_of(positive(), 3, 3),
     "resample": whole(5, 0), "rescale_factor": positive(),
 }  # fmt: skip
 

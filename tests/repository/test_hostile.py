@@ -31,7 +31,7 @@ from t2v_helpers.core.records import GenerationRecord, GenerationSpec
 from t2v_helpers.course import run
 from t2v_helpers.inside import unet_config
 from t2v_helpers.model import folders, loading, lora, pipeline, swapping, sweep, validation
-from t2v_helpers.model.folders import KINDS
+from t2v_helpers.model.folders import KINDS, lora_config
 from t2v_helpers.model.generate import generate
 from t2v_helpers.model.later import wan_folder
 
@@ -71,8 +71,9 @@ def ends_well(call):
 
 
 NUMBERS = st.sampled_from(
-    [0, -1, 1, 2, 7, 10**9, 2**63, -(2**70), 10**4000, 0.5, -0.0, 1e308, math.inf, math.nan, True]
-)
+    [0, -1, 1, 2, 7, 10**9, 2**62, 2**63, -(2**70), 10**30, 10**400, 10**4000, 0.5, -0.0, 1e308, math.inf, math.nan,
+     True]
+)  # fmt: skip
 SCALARS = st.one_of(
     NUMBERS, st.none(), st.booleans(), st.text(max_size=8), st.sampled_from(["../x", "a" * 10_000, "\ud800"])
 )
@@ -395,12 +396,18 @@ def taught(toy_folder, tmp_path_factory):
 PEFT = ("use_dora", "alpha_pattern", "rank_pattern", "layer_replication", "lora_bias", "modules_to_save", "new_setting")
 RESCALED = st.sampled_from([{"use_rslora": True}, {"alpha_pattern": {"to_q": 9}}, {"rank_pattern": {"to_q": 1}},
                             {"r": 2, "lora_alpha": 5}])  # fmt: skip
+RESCALED |= st.tuples(st.sampled_from(["r", "lora_alpha"]), NUMBERS).map(lambda both: dict([both]))
 
 
 SPOILED = {
     "in int8": lambda x: x.to(torch.int8), "in float8": lambda x: x.to(torch.float8_e4m3fn), "flat": torch.flatten,
     "with NaN": lambda x: x * math.nan, "of another rank": lambda x: x[:1],
 }  # fmt: skip
+
+
+def norms(taught, number):
+    """A header's list with the same norm for every layer."""
+    return json.dumps([number] * len(json.loads(taught.about["base_norms"])))
 
 
 @hostile("loras")
@@ -415,7 +422,8 @@ def test_loras(taught, tmp_path_factory, data, spoiled):
     first = data.draw(st.sampled_from(sorted(taught.tensors)))
     changed_one = {first: SPOILED[spoiled](taught.tensors[first]).contiguous()} if spoiled else {}
     (place / lora.WEIGHTS).unlink()
-    save_file(taught.tensors | changed_one, place / lora.WEIGHTS, taught.about)
+    about = taught.about | data.draw(st.just({}) | NUMBERS.map(lambda x: {"base_norms": norms(taught, x)}))
+    save_file(taught.tensors | changed_one, place / lora.WEIGHTS, about)
     words = ends_well(lambda: lora.load(taught.pipe, place))
     if words is not None:
         read, scales = json.loads(text), {layer.scaling["lora"] for layer in lora.added(taught.pipe.unet).values()}
@@ -658,6 +666,8 @@ def by_python_alone(path):
 
 LIBRARY = folders, "read_alone", by_the_library
 CLASSES = st.sampled_from(sorted(CONFIGS))
+UNUSED = lora_config.UNUSED
+LIMITLESS = lora_config.RULES | {"r": (lambda x: type(x) is int and x > 0, "a whole number")}
 DEEP, LONG = {"text": texts(MANIFEST), "which": st.just(4)}, {"text": NAMES.map(listing), "which": st.just(2)}
 FAULTS = {  # what goes wrong: what is put back, the test that finds it, and what it is given
     "an index leads to a pickle": (LIBRARY, "test_parts", "index to a pickle"),
@@ -671,8 +681,10 @@ FAULTS = {  # what goes wrong: what is put back, the test that finds it, and wha
     "half of the tensors are missing": ((tensors, "check", nothing), "test_parts", "half"),
     "whole numbers pass for weights": ((tensors, "FLOATS", ("F32", "I8")), "test_parts", "int8"),
     "JSON is deep": ((files, "parse_json", by_json_alone), "test_texts", DEEP),
-    "use_rslora is not read": ((lora, "_alpha", lambda config: config["lora_alpha"]), "test_loras", None),
-    "alpha_pattern is passed over": ((lora, "READ", (*lora.READ, "alpha_pattern")), "test_loras", None),
+    "use_rslora is not read": ((lora_config, "alpha", lambda config: config["lora_alpha"]), "test_loras", None),
+    "alpha_pattern is passed over": ((lora_config, "UNUSED", ("alpha_pattern", *UNUSED)), "test_loras", None),
+    "a LoRA's rank has no limit": ((lora_config, "RULES", LIMITLESS), "test_loras", None),
+    "a norm has no limit": ((lora, "NORM", (lambda x: isinstance(x, int | float), "a number")), "test_loras", None),
     "a LoRA is in float8": ((tensors, "FLOATS", (*tensors.FLOATS, "F8_E4M3")), "test_loras", "in float8"),
     "a config's numbers have no limits": ((unet_config, "check", nothing), "test_configs", None),
     "a name is too long": ((files, "is_file", Path.is_file), "test_texts", LONG),
@@ -700,7 +712,7 @@ def test_a_fault_that_is_put_back_is_found(tiny, taught, idle, toy_folder, tmp_p
     once = given(**drawn)(lambda **one: body(**given_to, **one))
     monkeypatch.setattr(*put_back)
     with pytest.raises(
-        (AssertionError, PickleOpened, OSError, LookupError, RuntimeError, AttributeError, TypeError)
+        (AssertionError, PickleOpened, OSError, LookupError, RuntimeError, AttributeError, TypeError, OverflowError)
     ) as caught:
         settings(HOSTILE, max_examples=100, phases=[Phase.generate])(once)()
     assert (caught.type is PickleOpened) == ("pickle" in fault)

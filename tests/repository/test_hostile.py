@@ -421,8 +421,8 @@ def test_loras(taught, tmp_path_factory, data, spoiled):
     (place / lora.CONFIG).write_bytes(text.encode(errors="surrogatepass"))
     first = data.draw(st.sampled_from(sorted(taught.tensors)))
     changed_one = {first: SPOILED[spoiled](taught.tensors[first]).contiguous()} if spoiled else {}
-    (place / lora.WEIGHTS).unlink()
     about = taught.about | data.draw(st.just({}) | NUMBERS.map(lambda x: {"base_norms": norms(taught, x)}))
+    (place / lora.WEIGHTS).unlink()
     save_file(taught.tensors | changed_one, place / lora.WEIGHTS, about)
     words = ends_well(lambda: lora.load(taught.pipe, place))
     if words is not None:

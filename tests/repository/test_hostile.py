@@ -214,12 +214,18 @@ def depths(config):
 WEIGHTS = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.ones(4, dtype=torch.float16)}
 BYTES = save(WEIGHTS, {"format": "pt"})
 HEADER = json.loads(BYTES[8 : 8 + struct.unpack("<Q", BYTES[:8])[0]])
+SHAPES = st.lists(NUMBERS, max_size=4) | st.sampled_from([[0, 2**63], [2**62, 0, 2**62], [0] * 5000])
 DTYPES = ["F32", "F16", "I8", "F8_E4M3", "F64", "BOOL", "Q4", 3]
 
 
 def with_header(text):
     header = text.encode(errors="replace")
     return struct.pack("<Q", len(header)) + header + BYTES[-32:]
+
+
+def with_a_shape(sides):
+    """A tensor without a byte of data, of which a header may say anything."""
+    return with_header(json.dumps({"c": {"dtype": "F32", "shape": sides, "data_offsets": [0, 0]}} | HEADER))
 
 
 def with_a_tensor(name):
@@ -237,12 +243,14 @@ def with_a_tensor(name):
     )
     | st.integers(0, len(BYTES)).map(lambda cut: BYTES[:cut])
     | NAMES.map(with_a_tensor)
+    | SHAPES.map(with_a_shape)
     | st.binary(max_size=40)
 )
 def test_headers(tmp_path_factory, data):
     path = text_place(tmp_path_factory) / "w.safetensors"
     path.unlink(missing_ok=True)  # a file that is mapped into memory is never written over
     path.write_bytes(data)
+    ends_well(lambda: tensors.read([path]))
     found = ends_well(lambda: tensors.read([path], WEIGHTS, torch.float32))
     if found is not None:
         assert found.keys() == WEIGHTS.keys() and all(x.isfinite().all() for x in found.values())
@@ -689,7 +697,8 @@ FAULTS = {  # what goes wrong: what is put back, the test that finds it, and wha
     "a config's numbers have no limits": ((unet_config, "check", nothing), "test_configs", None),
     "a name is too long": ((files, "is_file", Path.is_file), "test_texts", LONG),
     "a link leads to itself": ((files, "real", Path.resolve), "test_parts", "a circle of links"),
-    "a tensor's name breaks the line": ((tensors, "named", str), "test_headers", None),
+    "a tensor's name breaks the line": ((tensors, "named", str), "test_headers", NAMES.map(with_a_tensor)),
+    "a tensor of no bytes has any size": ((tensors, "_check_kind", nothing), "test_headers", SHAPES.map(with_a_shape)),
     "a model is loaded first": ((validation, "check_early", nothing), "test_commands", None),
 }
 
@@ -703,7 +712,7 @@ def test_a_fault_that_is_put_back_is_found(tiny, taught, idle, toy_folder, tmp_p
         "test_parts": (there | {"tiny": tiny}, {"data": st.data(), "damage": st.just(damage)}),
         "test_loras": (there | {"taught": taught}, {"data": st.data(), "spoiled": st.just(damage or "")}),
         "test_texts": (there, damage),
-        "test_headers": (there, {"data": NAMES.map(with_a_tensor)}),
+        "test_headers": (there, {"data": damage}),
         "test_configs": ({}, {"data": st.data(), "name": CLASSES}),
         "test_commands": (there | {"idle": idle, "toy_folder": toy_folder, "monkeypatch": monkeypatch},
                           {"data": st.data(), "command": st.just("generate")}),

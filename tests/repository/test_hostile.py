@@ -30,6 +30,7 @@ from t2v_helpers.core import checking, files, seeding, tensors, video
 from t2v_helpers.core.records import GenerationRecord, GenerationSpec
 from t2v_helpers.course import run
 from t2v_helpers.inside import unet_config
+from t2v_helpers.metrics import clip_scores
 from t2v_helpers.model import folders, loading, lora, pipeline, swapping, sweep, validation
 from t2v_helpers.model.folders import KINDS, lora_config
 from t2v_helpers.model.generate import generate
@@ -38,6 +39,7 @@ from t2v_helpers.model.later import wan_folder
 CASES = {  # of each test below
     "texts": 2500, "configs": 2500, "headers": 1500, "tokenizers": 700, "parts": 150, "loras": 500, "specs": 1000,
     "arguments": 800, "paths": 400, "pixels": 300, "lines": 200, "commands": 150, "loads": 100, "pipelines": 20,
+    "clips": 40, "sizes": 60,
 }  # fmt: skip
 REFUSALS = (ValueError, MemoryError, OSError, FileNotFoundError, FileExistsError, IsADirectoryError,
             NotADirectoryError, PermissionError)  # fmt: skip
@@ -206,6 +208,32 @@ def sizes(value):
 
 def depths(config):
     return [depth for key, value in config.items() if "layers" in key or "blocks" in key for depth in sizes([value])]
+
+
+SIDES = st.lists(st.sampled_from([8, 16, 24]), min_size=4, max_size=4)
+
+
+@hostile("sizes")
+@given(encoder=SIDES, decoder=SIDES, side=st.sampled_from([1, 2, 8, 9]), patch=st.sampled_from([1, 2, 8, 9]))
+def test_sizes(encoder, decoder, side, patch):
+    """Each size is allowed, but they may not fit one another: a part that is built can compute."""
+    widths = {"encoder_block_out_channels": encoder, "decoder_block_out_channels": decoder}
+    coder = ends_well(lambda: folders.bare(KINDS["AutoencoderTiny"], {"latent_channels": 8} | widths))
+    assert (coder is None) == (len({*encoder}) > 1 or len({*decoder}) > 1)
+    config = changed(CONFIGS["CLIPModel"], ("vision_config",), CONFIGS["CLIPModel"]["vision_config"]
+                     | {"image_size": side, "patch_size": patch})  # fmt: skip
+    assert (ends_well(lambda: folders.bare(KINDS["CLIPModel"], config)) is None) == (patch > side)
+
+
+@hostile("clips")
+@given(text=texts(json.loads((metrics.CARTOON / "processor_config.json").read_text())))
+def test_clips(tmp_path_factory, text):
+    place = text_place(tmp_path_factory) / "clip"
+    if not place.exists():
+        shutil.copytree(metrics.CARTOON, place)
+    (place / "processor_config.json").write_bytes(text.encode(errors="surrogatepass"))
+    clip = ends_well(lambda: clip_scores._read_clip.__wrapped__(place))
+    assert clip is None or clip.of_frames(np.zeros((1, 20, 30, 3), np.uint8)).isfinite().all()
 
 
 # --- headers of weights
@@ -699,6 +727,7 @@ FAULTS = {  # what goes wrong: what is put back, the test that finds it, and wha
     "a link leads to itself": ((files, "real", Path.resolve), "test_parts", "a circle of links"),
     "a tensor's name breaks the line": ((tensors, "named", str), "test_headers", NAMES.map(with_a_tensor)),
     "a tensor of no bytes has any size": ((tensors, "_check_kind", nothing), "test_headers", SHAPES.map(with_a_shape)),
+    "a part is built that cannot compute": ((folders.weights, "_try", nothing), "test_sizes", None),
     "a model is loaded first": ((validation, "check_early", nothing), "test_commands", None),
 }
 
@@ -714,6 +743,7 @@ def test_a_fault_that_is_put_back_is_found(tiny, taught, idle, toy_folder, tmp_p
         "test_texts": (there, damage),
         "test_headers": (there, {"data": damage}),
         "test_configs": ({}, {"data": st.data(), "name": CLASSES}),
+        "test_sizes": ({}, {"encoder": SIDES, "decoder": SIDES, "side": st.just(8), "patch": st.just(8)}),
         "test_commands": (there | {"idle": idle, "toy_folder": toy_folder, "monkeypatch": monkeypatch},
                           {"data": st.data(), "command": st.just("generate")}),
     }[test]  # fmt: skip

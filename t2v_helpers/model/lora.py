@@ -312,7 +312,7 @@ def _listed(path: Path, header: dict[str, str], key: str, rule: Rule) -> list:
         values = [None]
     fits, allowed = rule
     if not all(map(fits, values)):
-        raise ValueError(f"{path} has no list under {key} in its header, each {allowed}: {AGAIN}.")
+        raise ValueError(f"{path}: {key} in its header must be a list, each entry {allowed}: {AGAIN}.")
     return values
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from t2v_helpers import metrics
+from t2v_helpers import cartoon, metrics
 
 
 @pytest.fixture
@@ -38,7 +38,10 @@ def pictures(folder, **values):
 ])  # fmt: skip
 def test_pictures_may_be_made_to_fit_in_several_ways(folder, values):
     pictures(folder, **values)
-    metrics.load_clip(folder)
+    frames = cartoon.item(0, 0, 2).frames
+    assert metrics.clip_similarity(frames, "a dog", metrics.load_clip(folder)) == pytest.approx(
+        metrics.clip_similarity(frames, "a dog"), abs=1e-5
+    )
 
 
 @pytest.mark.parametrize("key, value", [

@@ -274,7 +274,7 @@ def test_pieces_that_do_not_fit_are_refused(toy_pipe, spoken_folder, damage, wor
 
 @pytest.mark.parametrize(
     ("norms", "word"),
-    [("[1e9]", "is another"), ("[]", "is another"), ("{", "no list"), ("[null]", "no list"), ("[1, 2]", "is another")],
+    [("[1e9]", "is another"), ("[]", "is another"), ("{", "must be a list"), ("[null]", "no list"), ("[1, 2]", "is another")],
 )
 def test_pieces_of_another_text_encoder_are_refused(toy_pipe, spoken_folder, norms, word):
     path = spoken_folder / lora.PIECES
@@ -440,7 +440,7 @@ def test_weights_that_are_no_safetensors_are_refused(toy_pipe, folder):
         ("base_norms", "5", "base_norms in its header"),
         ("base_norms", "[null]", "base_norms in its header"),
         ("base_norms", "[]", "its weights are others"),
-        ("base_norms", f"[{10**400}]", "base_norms in its header, each a number from 0 to 3.4"),
+        ("base_norms", f"[{10**400}]", "base_norms in its header must be a list, each entry a number from 0 to 3.4"),
         ("base_norms", "[true]", "base_norms in its header"),
     ],
 )

@@ -10,8 +10,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Future, wait
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -153,14 +153,31 @@ def _client(notebook: nbformat.NotebookNode, folder: Path, cell_seconds: int) ->
 
 def _execute(client: NotebookClient, env: dict[str, str]) -> None:
     """Run the cells, in a thread: in the main one nbclient would answer Ctrl-C itself, with its own traceback."""
-    with ThreadPoolExecutor(1) as pool:
-        done = pool.submit(client.execute, env=env)
-        try:
-            done.result()
-        except KeyboardInterrupt:
+    done = Future()
+
+    def work():
+        if done.set_running_or_notify_cancel():
+            try:
+                with client.setup_kernel(cleanup_kc=False, env=env):  # after a failed start execute() trips at exit
+                    done.set_result(client.execute())
+            except BaseException as failure:
+                done.set_exception(failure)
+
+    try:
+        threading.Thread(target=work, daemon=True).start()
+        done.result()
+    finally:
+        _stop(client, done)
+
+
+def _stop(client: NotebookClient, done: Future) -> None:
+    """Kill the kernel, also one that is about to start, and wait for its thread; nothing where all cells have run."""
+    done.cancel()  # a thread that has not begun
+    while not done.done():
+        with suppress(KeyboardInterrupt, ProcessLookupError):  # an impatient reader presses Ctrl-C again
+            wait([done], timeout=POLL_SECONDS)
             if pid := _pid(client):
                 os.kill(pid, signal.SIGKILL)
-            raise
 
 
 def _pid(client: NotebookClient) -> int | None:

@@ -22,14 +22,22 @@ from t2v_helpers.core import files
 
 _BRIEF = reprlib.Repr()
 _BRIEF.maxstring = _BRIEF.maxother = _BRIEF.maxlong = 120
+_LONGEST = 500  # characters of lists in lists, of which each is short
 
 
 def shown(value: Any) -> str:
     """repr(value), with its middle left out where it is long: a message is one sentence, whatever was given."""
     try:
-        return _BRIEF.repr(value)
+        text = " ".join(_BRIEF.repr(value).splitlines())
     except ValueError:  # Python writes out no whole number of more than 4300 digits
         return "a number of thousands of digits"
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]}...{text[-_LONGEST // 2 :]}"
+
+
+def listed(*names: object) -> str:
+    """Names of keys or options as `shown` without quotes: the first eight, and how many more there are."""
+    more = f" and {len(names) - 8} more" * (len(names) > 8)
+    return ", ".join(shown(str(name))[1:-1] for name in names[:8]) + more
 
 
 def whole(name: str, value: Any, least: int = 1, most: int | None = None) -> int:
@@ -97,7 +105,8 @@ def pixels(name: str, value: Any, axes: str) -> np.ndarray:
     try:
         array = np.asarray(value)
     except (RuntimeError, TypeError, ValueError) as error:  # a ragged list; a tensor with a gradient, or on a GPU
-        why = "its parts differ in size" if isinstance(value, list | tuple) else str(error).split("\n")[0].rstrip(".")
+        why = listed(str(error).split("\n")[0].rstrip("."))
+        why = "its parts differ in size" if isinstance(value, list | tuple) else why
         raise ValueError(f"{name} is not an array ({why}): use uint8 [{axes}], on the CPU.") from error
     missing = len(axes.split()) - array.ndim
     fits = missing <= 1 if axes.startswith("...") else missing == 0

@@ -141,7 +141,7 @@ def _check_alike(spec: GenerationSpec, first: GenerationSpec) -> None:
     for name, value in spec.to_dict().items():
         if value != alike[name]:
             raise ValueError(
-                f"specs of one batch differ in {name} ({alike[name]} and {value}): "
+                f"specs of one batch differ in {name} ({alike[name]} and {checking.shown(value)}): "
                 "only prompt, negative_prompt and seed may; make one batch for each."
             )
 

@@ -138,11 +138,20 @@ def test_without_certainty_about_frames_no_advice_is_given(frames):
     assert not the_advice_about(frames)
 
 
-@pytest.mark.parametrize("value", ["x" * 10_000, ["x" * 10_000] * 99, 10**5000, b"x" * 10_000], ids=range(4))
+@pytest.mark.parametrize("value", [
+    "x" * 10_000, ["x" * 10_000] * 99, 10**5000, b"x" * 10_000, [[[["x" * 10_000] * 9] * 9] * 9] * 9,
+    {"x" * 10_000: ["y" * 10_000] * 9}, np.zeros((99, 99)),
+], ids=range(7))  # fmt: skip
 def test_a_long_value_is_shown_in_short(value):
     with pytest.raises(ValueError) as caught:
         checking.whole("steps", value, 1, 1000)
-    assert len(str(caught.value)) < 1000
+    assert len(str(caught.value)) < 1000 and "\n" not in str(caught.value)
+
+
+def test_names_are_listed_in_short():
+    assert checking.listed("steps", "seed") == "steps, seed"
+    assert checking.listed(*"abcdefghij") == "a, b, c, d, e, f, g, h and 2 more"
+    assert len(checking.listed(*["x" * 10_000] * 99)) < 1100 and "\n" not in checking.listed("a\nb")
 
 
 def test_a_number_without_end_is_refused():

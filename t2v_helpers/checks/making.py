@@ -134,8 +134,8 @@ def check_01_3(with_positions: Callable) -> Advice:
         "from_one": x + code[1:6],
         "code_alone": code[:5].expand(7, 5, 8),
     }
-    shown = ", ".join(f"{number:.2f}" for number in code[1])
-    otherwise = f"With 8 channels, with_positions(x) - x should hold {shown} for frame 1, whatever the pixel."
+    numbers = ", ".join(f"{number:.2f}" for number in code[1])
+    otherwise = f"With 8 channels, with_positions(x) - x should hold {numbers} for frame 1, whatever the pixel."
     yield advice.tensor("with_positions", with_positions(x), wanted, mistakes, otherwise)
 
 

@@ -4,7 +4,6 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 from html.parser import HTMLParser
 from pathlib import Path
@@ -284,13 +283,20 @@ def test_ended_while_the_kernel_starts_it_stops_at_once_and_leaves_no_kernel(tmp
         os.kill(int(mark.read_text()), 0)
 
 
-def test_an_interrupt_before_the_thread_of_the_cells_begins_runs_none(monkeypatch):
-    def interrupted(self):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(threading.Thread, "start", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        run._execute(object(), {})
+@pytest.mark.skipif(os.name != "posix", reason="there are no such signals")
+def test_a_signal_is_held_until_the_block_ends_and_one_that_is_ignored_stays_so():
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with run._held() as stopped:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+            assert stopped == [signal.SIGINT] * 2
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        with run._held():
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_foreign_kernel_of_the_same_name_is_not_taken(tmp_path):

@@ -47,7 +47,7 @@ def check_config(config: Mapping) -> None:
     check(config, RULES, OPTIONAL)
     for key in config.keys() - RULES.keys():
         if not key.startswith("_"):
-            given = f"{checking.listed(key)}={checking.shown(config[key])}"
+            given = f"{files.named(key)}={checking.shown(config[key])}"
             raise ValueError(f"the configuration has {given}, but it must be left out: known are {', '.join(RULES)}.")
     widths = config["block_out_channels"]
     for key in ("down_block_types", "up_block_types"):

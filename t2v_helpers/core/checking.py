@@ -119,6 +119,7 @@ def pixels(name: str, value: Any, axes: str) -> np.ndarray:
 
 def _way(name: str, value: Any, array: np.ndarray, axes: str) -> str:
     """How to make pixels of other arrays that people have: of `pipe(...)`, of a picture with alpha, or a grey one."""
+    name = name if name.isidentifier() else "it"  # clip 1
     given = name if isinstance(value, np.ndarray) else f"np.asarray({name})"
     turned = _turned(given, array, axes) if array.size else ""
     way = turned and _scaled(turned, array)

@@ -124,6 +124,11 @@ def test_the_advice_about_frames_gives_the_same_frames(frames):
     np.testing.assert_array_equal(checking.frames(made), PIXELS)
 
 
+def test_the_advice_about_what_is_no_variable_calls_it_so():
+    with pytest.raises(ValueError, match=r"^clip 1 is uint8 .* such as it\[0\]\.$"):
+        checking.frames(PIXELS[None], "clip 1")
+
+
 @pytest.mark.parametrize("frames", [PIXELS[..., 0], PIXELS[..., :1]])
 def test_grey_frames_become_grey(frames):
     made = eval(the_advice_about(frames), {"np": np, "frames": frames})

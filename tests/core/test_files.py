@@ -154,6 +154,12 @@ def test_a_folder_that_takes_no_files_whoever_asks(name):
         files.check_target(f"/proc/{name}")
 
 
+def test_a_place_that_keeps_no_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(files.Path, "mkdir", lambda *_, **__: None)
+    with pytest.raises(PermissionError, match="keeps no folder that is made in it: choose another"):
+        files.write_text(tmp_path / "note.txt", "")
+
+
 def test_looking_at_a_place_leaves_nothing_there(tmp_path):
     files.check_target(tmp_path / "deep" / "note.json")
     assert not list(tmp_path.iterdir())

@@ -256,8 +256,8 @@ def _check_done(out: Path, specs: list[GenerationSpec], manifest: dict) -> None:
 
     IsADirectoryError, FileExistsError: a folder, or a device or a pipe, has the name of a file of the sweep.
     """
-    for path in out.glob("*.*"):
-        if path.is_dir() and path.suffix in (*SUFFIXES, Path(TABLE).suffix):
+    for path in (path for path in out.glob("*.*") if path.suffix in (*SUFFIXES, Path(TABLE).suffix)):
+        if path.is_dir():
             raise IsADirectoryError(f"{path} is a folder, but a sweep writes a file of that kind: move it away.")
         if path.exists() and not path.is_file():
             raise FileExistsError(f"{path} is a device or a pipe, which a file would replace: move it away.")

@@ -222,7 +222,7 @@ def configs(folder: Path, of: Mapping[str, Kind]) -> dict[str, dict]:
         ("text_encoder", "hidden_size", text.get("hidden_size"), unet["cross_attention_dim"]),
     ):
         if given != needed:
-            raise damaged(f"{folder / part / 'config.json'} has {key}={given!r}, but it must be {needed}")
+            raise damaged(f"{folder / part / 'config.json'} has {key}={checking.shown(given)}, but it must be {needed}")
     return found
 
 

@@ -10,7 +10,7 @@ import torch
 from diffusers import AutoencoderKLWan, UniPCMultistepScheduler, WanPipeline, WanTransformer3DModel
 from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
 
-from t2v_helpers.core import files
+from t2v_helpers.core import checking, files
 from t2v_helpers.inside import unet_config
 from t2v_helpers.inside.unet_config import HUGE, list_of, number, one_of, positive, whole
 from t2v_helpers.model import folders
@@ -138,7 +138,7 @@ def _scheduler(folder: Path) -> UniPCMultistepScheduler:
         made = UniPCMultistepScheduler(**{key: found[key] for key in _SCHEDULER if key != "_class_name"})
     for key in made.config.keys() & found.keys():
         if not key.startswith("_") and made.config[key] != found[key]:
-            raise damaged(f"{path} has {key}={found[key]!r}, but it must be {made.config[key]!r}")
+            raise damaged(f"{path} has {key}={checking.shown(found[key])}, but it must be {made.config[key]!r}")
     return made
 
 

@@ -1,4 +1,4 @@
-"""Charts of measured values: lines with their 95 % intervals, in panels side by side."""
+"""Charts: lines of measured values with their 95 % intervals, a roofline, pictures beside their differences."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from t2v_helpers.metrics.estimates import Measure
-from t2v_helpers.show.display import LINES, PALETTE, show_figure
+from t2v_helpers.show.display import LINES, PALETTE, axes, show_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,3 +61,53 @@ def _scale(ax: Axes, log: bool, ticks: Mapping[float, str]) -> None:
     ax.set_xscale("log" if log else "linear")
     ax.set_xticks(list(ticks), list(ticks.values()), fontsize=7)
     ax.minorticks_off()
+
+
+def roofline(kinds: Mapping[str, tuple[float, float, float]], peak: float, bandwidth: float) -> None:
+    """Show what a machine allows, and where the kinds of layers lie below it.
+
+    kinds: name -> (FLOP for each byte, FLOP/s, share of the time, which is the size of the point). peak in FLOP/s,
+    bandwidth in bytes/s.
+    """
+    from matplotlib import pyplot as plt
+
+    figure, ax = axes("intensity (FLOP for each byte)", "GFLOP a second", "The roof, and where the layers lie")
+    ridge, at = peak / bandwidth, [intensity for intensity, _, _ in kinds.values()]
+    x = np.geomspace(min(ridge, *at) / 2, 4 * max(ridge, *at), 200)
+    ax.loglog(x, np.minimum(peak, x * bandwidth) / 1e9, color="black", label="the roof")
+    ax.axvline(ridge, color="0.6", linestyle=":", label=f"the ridge, {ridge:.1f}")
+    for i, (name, (intensity, rate, share)) in enumerate(kinds.items()):
+        look = {"color": PALETTE[i % 6], "marker": "os^Dv<>ph*"[i % 10], "alpha": 0.8}
+        ax.scatter(intensity, rate / 1e9, s=30 + 1500 * share, label=name, **look)
+    for which in (ax.xaxis.set_major_formatter, ax.yaxis.set_major_formatter, ax.yaxis.set_minor_formatter):
+        which("{x:g}")
+    ax.legend(fontsize=7, loc="lower right", markerscale=0.5)
+    show_figure(figure, f"a roofline with {', '.join(kinds)} below it")
+    plt.close(figure)
+
+
+def beside(pictures: Mapping[str, np.ndarray], title: str) -> None:
+    """Show pictures uint8 [h w c] of one size in a row, and below each how far it is from the first, pixel by pixel.
+
+    ValueError: fewer than two pictures.
+    """
+    from matplotlib import pyplot as plt
+
+    if len(pictures) < 2:
+        raise ValueError(f"pictures holds {len(pictures)}: give two or more, to be compared with the first.")
+    first = next(iter(pictures.values())).astype(int)
+    far = {name: np.abs(picture - first).mean(axis=-1) for name, picture in pictures.items()}  # [h w] each
+    most = max(float(apart.max()) for apart in far.values()) or 1.0
+    size = (2.2 * len(pictures), 4.6)  # inches
+    figure, rows = plt.subplots(2, len(pictures), figsize=size, layout="constrained", squeeze=False)
+    for above, below, (name, apart) in zip(*rows, far.items(), strict=True):
+        above.imshow(pictures[name])
+        image = below.imshow(apart, cmap="cividis", vmin=0, vmax=most)
+        above.set_title(name, fontsize=9)
+        below.set_title(f"mean {apart.mean():.1f}", fontsize=9)
+    for ax in rows.flat:
+        ax.set(xticks=[], yticks=[])
+    figure.colorbar(image, ax=rows[1], label=f"grey levels from {next(iter(pictures))!r}")
+    figure.suptitle(title, fontsize=9)
+    show_figure(figure, f"{title}; {', '.join(pictures)}, and how far each is from the first")
+    plt.close(figure)

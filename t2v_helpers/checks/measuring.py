@@ -223,20 +223,23 @@ def check_11_1(verdict_of: Callable) -> Advice:
 
 def check_11_2(start_of: Callable) -> Advice:
     """`start_of(k, shape) -> Tensor`: the k-th draw, k from 1, of one generator that is seeded once with 1234."""
-    shape = (1, 4, 2, 4, 4)  # [b c f h w]; a multiple of 16 numbers, so that one long draw gives the same
-    for k in (1, 3):
-        draws = advice.noises(*[shape] * (k + 1), seed=1234)
-        mistakes = {
-            "first": draws[0],
-            "one_too_many": draws[k],
-            "from_1234": advice.noises(shape, seed=1234 + k - 1)[0],
-            "from_1235": advice.noises(shape, seed=1234 + k)[0],
-        }
-        before = torch.get_rng_state()
-        yield advice.tensor(f"start_of({k}, shape)", start_of(k, shape), draws[k - 1], mistakes)
-        if not torch.equal(before, torch.get_rng_state()):
-            torch.set_rng_state(before)
-            yield "global"
+    drawn = 0  # by all calls so far: where a generator that is not made anew stands
+    for shape in ((1, 4, 2, 4, 4), (1, 3, 1, 5, 5)):  # [b c f h w]
+        for k in (3, 1, 6):
+            draws, drawn = advice.noises(*[shape] * (k + 1), seed=1234), drawn + k
+            mistakes = {
+                "first": draws[0],
+                "one_too_many": draws[k],
+                "from_1234": advice.noises(shape, seed=1234 + k - 1)[0],
+                "from_1235": advice.noises(shape, seed=1234 + k)[0],
+                "one_long_draw": advice.noises((k, *shape), seed=1234)[0][-1],
+                "went_on": advice.noises(*[shape] * drawn, seed=1234)[-1],
+            }
+            before = torch.get_rng_state()
+            yield advice.tensor(f"start_of({k}, shape)", start_of(k, shape), draws[k - 1], mistakes)
+            if not torch.equal(before, torch.get_rng_state()):
+                torch.set_rng_state(before)
+                yield "global"
 
 
 def check_11_3(still: Callable) -> Advice:

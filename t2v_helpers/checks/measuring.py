@@ -159,41 +159,38 @@ def check_10_2(attainable: Callable) -> Advice:
 def check_10_3(reuse: Callable) -> Advice:
     """`reuse(every, whole, last) -> predict(x_t, t)`: all layers in each every-th call, the last layer in between."""
     xs = advice.noises(*[(2, 3)] * 7)
-
-    def whole(x_t, t):  # noise, deep features
-        return x_t + t, 100 * x_t
-
-    def last(x_t, t, deep):
-        return x_t - t + deep
-
     for every in (3, 1):
-        predict = reuse(every, whole, last)
+        predict = reuse(every, _whole, _last)
         yield advice.nothing("reuse", predict)
         if not callable(predict):
             yield f"reuse gave back a {type(predict).__name__}; a function is wanted: `return predict`."
         for k, x in enumerate(xs):
             full = k - k % every  # the last call that was due to compute all layers
-            between, late = (x - k + 100 * xs[j] for j in (full, max(k - every, 0)))
+            between, late = (_last(x, k, 100 * xs[j]) for j in (full, max(k - every, 0)))
             wanted, mistakes = (between, {"all": x + k}) if k % every else (x + k, {"late": late})
-            mistakes |= {"first_deep": x - k + 100 * xs[0], "kept_noise": xs[full] + full}
-            mistakes |= {"old_latents": xs[full] - k + 100 * xs[full]}
-            yield from _call_10_3(predict, k, x, wanted, mistakes)
-    one, other = reuse(3, whole, last), reuse(3, whole, last)
+            mistakes |= {"first_deep": _last(x, k, 100 * xs[0]), "kept_noise": xs[full] + full}
+            mistakes |= {"old_latents": _last(xs[full], k, 100 * xs[full])}
+            try:
+                given = predict(x, k)
+            except UnboundLocalError:
+                yield "nonlocal"
+            if isinstance(given, tuple):
+                yield "pair"
+            yield advice.tensor(f"call {k + 1} of predict", given, wanted, mistakes)
+    one, other = (reuse(3, _whole, _last) for _ in range(2))
     one(xs[0], 0)
     if not advice.close(other(xs[1], 1), xs[1] + 1):
         yield "shared"
 
 
-def _call_10_3(predict: Callable, k: int, x: Tensor, wanted: Tensor, mistakes: dict) -> Advice:
-    """The advice on the k-th call of a video."""
-    try:
-        given = predict(x, k)
-    except UnboundLocalError:
-        yield "nonlocal"
-        return
-    if isinstance(given, tuple):
-        yield "pair"
-    yield advice.tensor(f"call {k + 1} of predict", given, wanted, mistakes)
+def _whole(x_t: Tensor, t: int) -> tuple[Tensor, Tensor]:
+    """A stand-in for all layers: noise, and deep features."""
+    return x_t + t, 100 * x_t
+
+
+def _last(x_t: Tensor, t: int, deep: Tensor) -> Tensor:
+    """A stand-in for the last layer alone."""
+    return x_t - t + deep
 
 
 def check_11_1(verdict_of: Callable) -> Advice:

@@ -43,7 +43,9 @@ def rows(ax: Axes, found: Mapping[str, Mapping[str, Measure]]) -> None:
         ax.errorbar(value, at, xerr=[value - low, high - value], capsize=2, linestyle="none", **style)
     ax.set_yticks(range(len(found)), list(found))
     ax.set_ylim(len(found) - 0.5, -0.5)  # the first row above
-    ax.legend(fontsize=8)
+    ax.locator_params(axis="x", nbins=6)
+    if len(names) > 1:
+        ax.legend(fontsize=8)
 
 
 def _columns(measures: Sequence[Measure]) -> np.ndarray:

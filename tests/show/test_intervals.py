@@ -54,3 +54,8 @@ def test_the_first_row_stands_above_whoever_shares_the_axis():
     assert a[0].get_xdata().tolist() == [2, 3] and ends(b)[:, :, 0].tolist() == [[2.5, 3.5], [1, 4]]
     assert np.round((b[0].get_ydata() - a[0].get_ydata()), 6).tolist() == [intervals.LANE] * 2
     plt.close(figure)
+
+
+def test_a_single_name_needs_no_legend(ax):
+    intervals.rows(ax, {"top": {"a": ONE}, "below": {"a": TWO}})
+    assert ax.get_legend() is None

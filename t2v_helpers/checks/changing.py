@@ -249,30 +249,6 @@ def _no_order(given: object) -> str | None:
     return None if sorted(given) == list(range(6)) else otherwise
 
 
-def check_07_1(merged: Callable) -> Advice:
-    """merged(w [out in], a [r in], b [out r], alpha) is the one matrix that does the work of all three."""
-    for rank, alpha in ((6, 5.0), (2, 5.0), (3, 5.0)):  # first a square, for which A B has a shape that fits, too
-        w, a, b = advice.noises((6, 6), (rank, 6), (6, rank))
-        frozen = w.clone()
-        given = merged(frozen, a.clone(), b.clone(), alpha)
-        change, scale = b @ a, alpha / rank
-        if not advice.close(frozen, w):
-            yield "overwritten"
-        mistakes = {
-            "no_scale": w + change,
-            "no_rank": w + alpha * change,
-            "upside_down": w + change / scale,
-            "change_alone": scale * change,
-            "turned": w + scale * change.T,
-            **({"exchanged": w + scale * (a @ b)} if rank == 6 else {}),
-            "side_of_w": w + alpha / 6 * change,
-            "w_scaled": scale * (w + change),
-            "fixed_rank": w + alpha / 2 * change,
-        }
-        otherwise = f"For rank {rank} it is W + (alpha / r) B A, with r the number of rows of A."
-        yield advice.tensor("merged", given, w + scale * change, mistakes, otherwise)
-
-
 def check_07_2(read_with: Callable) -> Advice:
     """read_with(table [v d], tokens [t], learned, change [n d]) -> [t d]: rows of the table, the learned ones moved."""
     table, change = advice.noises((7, 4), (2, 4))

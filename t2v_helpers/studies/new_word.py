@@ -7,6 +7,7 @@ drawings alone. The judge has never seen sepia: notebook 07 prints how well it r
 """
 
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -59,12 +60,19 @@ def limit(pipe) -> float:
     return round(sepia_word.limit(*drawn_distances(pipe)), 1)
 
 
-def new_examples(pipe) -> finetune.Examples:
-    """Sepia drawings with their captions; enlarged for a model of more pixels than the cartoon world's."""
-    clips = [sepia_word.clip(CLIP_STREAM, i, ASKED["frames"]) for i in range(CLIPS)]
-    factor = loading.defaults(pipe).height // cartoon.SIZE
-    videos = [video.enlarge(frames, factor) for frames, _, _ in clips]
-    return finetune.Examples(finetune.encode(pipe, videos), finetune.tokens(pipe, [caption for _, caption, _ in clips]))
+def new_examples(pipe, folder: str | Path | None = None) -> finetune.Examples:
+    """Sepia drawings with their captions, enlarged where the model makes more pixels; or your own clips in `folder`.
+
+    Errors: those of finetune.read_folder and finetune.encode.
+    """
+    if folder is None:
+        clips = [sepia_word.clip(CLIP_STREAM, i, ASKED["frames"]) for i in range(CLIPS)]
+        factor = loading.defaults(pipe).height // cartoon.SIZE
+        videos, captions = [video.enlarge(frames, factor) for frames, _, _ in clips], [text for _, text, _ in clips]
+    else:
+        videos, captions = finetune.read_folder(folder)
+    videos = [frames[: ASKED["frames"]] for frames in videos]
+    return finetune.Examples(finetune.encode(pipe, videos), finetune.tokens(pipe, captions))
 
 
 def old_examples(pipe) -> finetune.Examples:

@@ -1,10 +1,12 @@
 """The table behind notebook 07: its rows, and its measures, which count what they name."""
 
+import numpy as np
 import pytest
 import torch
 
 from t2v_helpers import cartoon
 from t2v_helpers.cartoon import sepia_word
+from t2v_helpers.core import video
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.model import denoising, generate, loading, lora
 from t2v_helpers.studies import new_word
@@ -68,6 +70,13 @@ def test_the_limit_is_that_of_drawings_alone(small, pipe):
     near, far = new_word.drawn_distances(pipe)
     assert len(near) == len(far) == 2 and new_word.limit(pipe) == round(sepia_word.limit(near, far), 1)
     assert new_word.drawn_distances(pipe, first=1)[0][0] == near[1]
+
+
+def test_own_clips_are_cut_to_the_length_that_is_asked(small, pipe, tmp_path):
+    video.write_mp4(np.zeros((3, 32, 32, 3), np.uint8), tmp_path / "a.mp4")
+    (tmp_path / "a.txt").write_text("a dog")
+    own = new_word.new_examples(pipe, tmp_path)
+    assert own.latents.shape[2] == 2 and torch.equal(own.text, finetune.tokens(pipe, ["a dog"]))
 
 
 def test_new_sentences_name_the_word_and_old_ones_do_not(small):

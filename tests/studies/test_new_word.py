@@ -72,6 +72,12 @@ def test_the_limit_is_that_of_drawings_alone(small, pipe):
     assert new_word.drawn_distances(pipe, first=1)[0][0] == near[1]
 
 
+@torch.no_grad()
+def test_the_limit_in_the_package_is_that_of_the_shipped_model():
+    pipe = loading.load("cartoon", device="cpu", dtype="float32", quiet=True)
+    assert new_word.limit(pipe) == pytest.approx(sepia_word.LIMIT, abs=0.05)
+
+
 def test_own_clips_are_cut_to_the_length_that_is_asked(small, pipe, tmp_path):
     video.write_mp4(np.zeros((3, 32, 32, 3), np.uint8), tmp_path / "a.mp4")
     (tmp_path / "a.txt").write_text("a dog")

@@ -1,8 +1,9 @@
-"""The checks of notebook 08: the weights of the loss, the band of a curve, and a training loop."""
+"""The checks of what is trained: the LoRA layer of notebook 07; loss, curve and training loop of notebook 08."""
 
 from collections.abc import Callable
 
 import torch
+from torch import Tensor, nn
 
 from t2v_helpers.checks import advice, diagnosis
 from t2v_helpers.checks.advice import Advice
@@ -11,6 +12,70 @@ BANDS = (  # losses, the band, patience, how many windows pass before the curve 
     ([9, 5, 5, 3, 1, 1, 5, 9, 9], 2, 8, 2, 4),
     ([5, 9, 5, 5, 9, 9, 5, 9, 9, 9], 2, 8, 3, 7),
 )
+
+
+def check_07_1(layer: Callable) -> Advice:
+    """`LoRALinear(base, rank, alpha)`: y = W x + (alpha / r) B A x; `merged()` is the one matrix [out in]."""
+    yield _lora_parts_advice(layer)
+    for rank, out in ((6, 6), (2, 4), (3, 4)):  # first all square, where even a product in the wrong order has a shape
+        base, alpha = nn.Linear(6, out), 5.0
+        w, a, b, x = advice.noises((out, 6), (rank, 6), (out, rank), (6, 6))
+        base.weight.data = w.clone()
+        mine = layer(base, rank, alpha)
+        mine.A.data, mine.B.data = a.clone(), b.clone()
+        with torch.enable_grad():  # a notebook switches it off
+            y = mine(x)
+        with torch.no_grad():
+            matrix = mine.merged()
+        if not advice.close(base.weight, w):
+            yield "overwritten"
+        wanted, wrong = w + alpha / rank * b @ a, _lora_mistakes(w, a, b, alpha)
+        outputs = {name: x @ m.T + base.bias for name, m in wrong.items()} | {
+            "no_bias": x @ wanted.T,
+            "change_alone": x @ (wanted - w).T,
+            "w_scaled": alpha / rank * (x @ (w + b @ a).T + base.bias),
+            **({"columns": x @ w.T + base.bias + alpha / rank * b @ a @ x} if rank == 6 else {}),
+        }
+        otherwise = f"For rank {rank} it is W + (alpha / r) B A, with r the number of rows of A."
+        yield advice.tensor("forward", y, x @ wanted.T + base.bias, outputs, otherwise)
+        yield advice.tensor("merged", matrix, wanted, wrong, otherwise)
+        if not y.requires_grad:
+            yield "no_gradient"
+
+
+def _lora_parts_advice(layer: Callable) -> str | None:
+    """Advice on a new layer's parameters, None where they are as they should be."""
+    base = nn.Linear(6, 4)
+    mine = layer(base, 2, 5.0)
+    for name, shape in (("A", [2, 6]), ("B", [4, 2])):
+        made = getattr(mine, name, None)
+        if advice.is_missing(made):
+            return f"The layer has no {name} yet. Make the parameters self.A [r in] and self.B [out r] in __init__."
+        if not isinstance(made, nn.Parameter):
+            return f"{name} is a {type(made).__name__}, which no optimizer would find. Wrap it in torch.nn.Parameter."
+        if list(made.shape) != shape:
+            return f"With 6 inputs, 4 outputs and rank 2, {name} has the shape {list(made.shape)}; {shape} is wanted."
+    if any(p.requires_grad for p in base.parameters()):
+        return "base_learns"
+    return "b_not_zero" if mine.B.any() else None if mine.A.any() else "both_zero"
+
+
+def _lora_mistakes(w: Tensor, a: Tensor, b: Tensor, alpha: float) -> dict[str, Tensor]:
+    """Mistake -> the matrix [out in] that it leads to."""
+    change, scale = b @ a, alpha / len(a)
+    square = {"exchanged": w + scale * a @ b, "turned": w + scale * change.T} if len(a) == len(w) else {}
+    return {
+        "no_scale": w + change,
+        "no_rank": w + alpha * change,
+        "upside_down": w + change / scale,
+        "change_alone": scale * change,
+        "nothing_added": w,
+        "by_inputs": w + alpha / w.shape[1] * change,
+        "by_outputs": w + alpha / len(w) * change,
+        "w_scaled": scale * (w + change),
+        "fixed_rank": w + alpha / 2 * change,
+        **square,
+    }
 
 
 def check_08_1(loss_weight: Callable) -> Advice:

@@ -52,7 +52,7 @@ def check_14_2(velocity: Callable) -> Advice:
 
 def check_14_3(patches: Callable) -> Advice:
     """`patches(x, patch)`: latents [b c f h w] in patches [b n (c p q r)], frame by frame and row by row."""
-    for shape, (p, q, r) in (((2, 3, 2, 4, 6), (1, 2, 2)), ((2, 3, 4, 4, 6), (2, 2, 3)), ((1, 2, 4, 6, 4), (4, 3, 1))):
+    for shape, (p, q, r) in (((2, 3, 2, 4, 8), (1, 2, 2)), ((2, 3, 4, 4, 6), (2, 2, 3)), ((1, 2, 4, 6, 4), (4, 3, 1))):
         x = torch.arange(torch.Size(shape).numel(), dtype=torch.float32).view(shape)
         b, c, frames, height, width = shape
         f, h, w = frames // p, height // q, width // r

@@ -33,8 +33,8 @@ def _tokens(latent_frames: int, height: int, width: int, stride: tuple, patch: t
     return latent_frames // patch[0] * (height // stride[1] // patch[1]) * (width // stride[2] // patch[2])
 
 
-def check_14_2(velocity: Callable) -> Advice:
-    """`velocity(x_t, eps, sigma)`: of flow matching, from a network's guess of the noise."""
+def check_14_2(velocity_from: Callable) -> Advice:
+    """`velocity_from(x_t, eps, sigma)`: the velocity of flow matching, from a network's guess of the noise."""
     x_t, eps = advice.noises(advice.VIDEO, advice.VIDEO)
     for sigma in (0.2, 0.5, 0.9):
         x_0 = (x_t - sigma * eps) / (1 - sigma)
@@ -47,7 +47,7 @@ def check_14_2(velocity: Callable) -> Advice:
             "no_x_0": eps - x_t / (1 - sigma),
             "root": eps - (x_t - sigma**0.5 * eps) / (1 - sigma) ** 0.5,
         }
-        yield advice.tensor("velocity", velocity(x_t.clone(), eps.clone(), sigma), eps - x_0, mistakes)
+        yield advice.tensor("velocity_from", velocity_from(x_t.clone(), eps.clone(), sigma), eps - x_0, mistakes)
 
 
 def check_14_3(patches: Callable) -> Advice:

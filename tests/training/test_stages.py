@@ -15,6 +15,10 @@ from diffusers import DiffusionPipeline
 from safetensors import safe_open
 
 from t2v_helpers.core import files
+from t2v_helpers.core.records import GenerationSpec
+from t2v_helpers.model import loading
+from t2v_helpers.model.generate import generate
+from t2v_helpers.model.later import dit_file
 from t2v_helpers.training import export, loop, progress, stages
 
 pytestmark = pytest.mark.usefixtures("toy_sizes")
@@ -77,6 +81,14 @@ def test_the_student_opens_and_makes_a_video_in_two_calls(runs, method, schedule
     ]
     assert frames.shape == (2, 64, 64, 3) and type(pipe.scheduler).__name__ == scheduler
     assert calls == [(1, 999), (1, 499)]
+
+
+def test_the_dit_is_written_takes_the_unets_place_and_is_measured(runs):
+    pipe, spec = loading.load(runs / "model", "cpu", "float32"), GenerationSpec("a fish is sleeping", frames=2, steps=2)
+    with dit_file.using(pipe, runs / "weights" / "dit.safetensors"):
+        assert generate(pipe, spec).frames.shape == (2, 64, 64, 3)
+    found = stages.probe(stages.Plan.quick(runs, runs / "model"), stages._dit_task)
+    assert found["adherence"]["all four"]["n"] == 2
 
 
 def test_a_student_is_measured_by_its_calls(runs):

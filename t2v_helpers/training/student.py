@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from t2v_helpers.core import checking
 from t2v_helpers.core.seeding import generator
-from t2v_helpers.diffusion.noise import add_noise, snr, x_0_from_eps
+from t2v_helpers.diffusion.noise import add_noise, snr, x_0_from_eps, x_0_from_step
 from t2v_helpers.inside import identity
 from t2v_helpers.training import data
 from t2v_helpers.training.denoiser import SCHEDULE, without_dropout, worded
@@ -202,15 +202,12 @@ class HalvingTask(Student):
     def target(self, x_t: Tensor, times: Sequence[Tensor], text: Tensor, empty: Tensor) -> Tensor:
         """The x_0 with which one step of DDIM comes where the teacher comes with two: [b c f h w].
 
-        x_s = sqrt(abar_s) x_0 + sqrt(1 - abar_s) eps, with eps from x_t and x_0, solved for x_0 (appendix G, eq. 43).
         Where `end` is the middle itself, the second step goes nowhere, and x_0 is the teacher's.
         """
         (t, middle, end), teacher = times, self.teacher
         x = teacher.move(x_t, teacher.eps(x_t, t, text, empty), t, middle)
         x = teacher.move(x, teacher.eps(x, middle, text, empty), middle, end)
-        at_t, at_end = (_scales(teacher.alpha_bar(time), x) for time in (t, end))
-        kept = at_end[1] / at_t[1]  # of the noise
-        return (x - kept * x_t) / (at_end[0] - kept * at_t[0])
+        return x_0_from_step(x_t, x, teacher.alpha_bar(t), teacher.alpha_bar(end))
 
 
 class ConsistencyTask(Student):
@@ -262,9 +259,3 @@ class ConsistencyTask(Student):
     def answer(self, x_t: Tensor, t: Tensor, text: Tensor) -> Tensor:
         """The x_0 [b c f h w] that the student sees in x_t."""
         return x_0_from_eps(x_t, self.modules(x_t, t, text).sample, self.teacher.alpha_bar(t))
-
-
-def _scales(abar: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-    """sqrt(abar) and sqrt(1 - abar) of [b], ready to multiply x."""
-    shaped = abar.view(-1, *[1] * (x.ndim - 1))
-    return shaped.sqrt(), (1 - shaped).sqrt()

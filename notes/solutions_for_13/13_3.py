@@ -4,6 +4,6 @@ import numpy as np
 
 
 def variety(videos):
-    """The root mean square difference of two of these videos [n f h w 3], the mean over all pairs."""
+    """The root mean square difference of two videos, the mean over all pairs."""
     x = videos.astype(np.float64)
     return np.mean([np.sqrt(((a - b) ** 2).mean()) for a, b in combinations(x, 2)])

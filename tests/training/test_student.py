@@ -126,7 +126,7 @@ def test_the_student_learns_and_the_teacher_stays(kind, teacher, clips, toy_pipe
     task = kind(settings, teacher, clips, toy_pipe.tokenizer)
     at_first = unseen(task)
     list(loop.train(task, tmp_path))
-    assert unseen(task) < 0.95 * at_first
+    assert unseen(task) < 0.97 * at_first
     assert all(torch.equal(before[name], x) for name, x in toy_pipe.unet.state_dict().items())
 
 

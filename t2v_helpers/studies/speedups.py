@@ -48,7 +48,7 @@ Way = Callable[[object, GenerationSpec], object]  # way(pipe, spec): a context i
 class Option:
     """One way: its name, the context in which a video of `steps` is made, and how many are made at once.
 
-    exact: only rounding may differ. shortcuts: what loading.load(fast=True) would set; None: not for `load`.
+    exact: only rounding may differ. shortcuts: what it leaves out of a step; None: it is no such way.
     """
 
     what: str
@@ -259,7 +259,7 @@ def largest(lines: list[dict], name: str) -> int:
 
 
 def fastest(lines: list[dict]) -> str:
-    """The fastest option for loading.load that is not `worse` than PLAIN. ValueError: not judged."""
+    """The fastest option with shortcuts that is not `worse` than PLAIN. ValueError: not judged."""
     good = [name for name, option in OPTIONS.items() if option.shortcuts and not worse(lines, name)]
     return min(good, key=lambda name: seconds(lines, name).value)
 

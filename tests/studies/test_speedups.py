@@ -102,7 +102,7 @@ def row(seed: int, seconds: dict[str, float], wrong: tuple[str, ...] = ()) -> di
 SECONDS = {PLAIN: 3.0, "bfloat16": 0.5, **{name: 2.0 for name, option in OPTIONS.items() if option.shortcuts}}
 
 
-def test_the_fastest_is_one_for_load_and_as_good_as_the_plain_one():
+def test_the_fastest_has_shortcuts_and_is_as_good_as_the_plain_one():
     quick, quicker = "deep features at interval 3", "deep features at interval 5"
     seconds = SECONDS | {quick: 1.0, quicker: 0.9}
     assert speedups.fastest([row(seed, seconds) for seed in range(8)]) == quicker
@@ -211,10 +211,10 @@ def test_the_committed_table_has_every_option():
     assert speedups.largest(lines, "the course's UNet") <= 1 < speedups.largest(lines, "6 steps")
 
 
-def test_what_load_takes_for_fast_is_what_the_table_chose_and_twice_as_fast():
+def test_the_chosen_shortcuts_are_those_of_the_table_and_twice_as_fast():
     lines = speedups.STUDY.load()
     name = speedups.fastest(lines)
-    assert OPTIONS[name].shortcuts == feature_reuse.FAST
+    assert OPTIONS[name].shortcuts == feature_reuse.CHOSEN
     assert speedups.times_faster(lines, name).low >= 2
 
 

@@ -97,6 +97,12 @@ def test_a_student_is_measured_by_its_calls(runs):
     assert list(found) == ["calls 4", "calls 2", "calls 1"] and found["calls 2"]["adherence"]["all four"]["n"] == 2
 
 
+def test_a_training_is_measured_at_its_end(runs):
+    for stage in ("unet", "halving_2", "halving_4", "consistency"):
+        last = json.loads((runs / stage / "log.jsonl").read_text().splitlines()[-1])
+        assert "adherence" in last or list(last)[-3:] == ["calls 4", "calls 2", "calls 1"], stage
+
+
 def test_a_finished_training_is_not_done_again(runs):
     before = (runs / "vae" / "checkpoint.safetensors").stat().st_mtime_ns
     stages.main(["vae", "latents", "--quick", "--runs", str(runs.parent)])

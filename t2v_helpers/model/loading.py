@@ -252,11 +252,11 @@ def check_teacher(student: str | Path, teacher: str | Path) -> None:
 
 
 def _reading(folder: Path) -> dict[str, torch.Tensor]:
-    """The weights of a model's text encoder in float16. ValueError: those of folder_checks and tensors.read."""
+    """The weights of a model's text encoder in float16. ValueError: those of folders and tensors.read."""
     part, half = "text_encoder", torch.float16
-    kind = folder_checks.kinds(folder)[part]
-    stored = folder_checks.variant(folder, half, {part: kind})
-    return tensors.read(folder_checks.files_of(folder / part, kind, stored), dtype=half)
+    kind = folders.kinds(folder)[part]
+    stored = folders.variant(folder, half, {part: kind})
+    return tensors.read(folders.files_of(folder / part, kind, stored), dtype=half)
 
 
 def weights_of(name: str | Path) -> str:

@@ -20,7 +20,7 @@ from t2v_helpers.cartoon import sepia_word
 from t2v_helpers.checks import measuring
 from t2v_helpers.core import layout, seeding, video
 from t2v_helpers.core.records import GenerationSpec
-from t2v_helpers.inside.parting import first_apart
+from t2v_helpers.course.parting import first_apart
 from t2v_helpers.model import generate, loading, lora
 from t2v_helpers.training import finetune
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from t2v_helpers.inside.parting import ROUNDING, first_apart
+from t2v_helpers.course.parting import ROUNDING, first_apart
 
 RIGHT = {"text": torch.tensor([1.0, -2.0]), "latents": torch.arange(4.0), "pixels": torch.tensor([0, 255]).byte()}
 

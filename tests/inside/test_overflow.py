@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from t2v_helpers.course.overflow import loud
+from t2v_helpers.inside.overflow import loud
 
 
 @torch.no_grad()

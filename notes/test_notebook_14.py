@@ -10,12 +10,10 @@ from torch.nn import functional as F
 
 from t2v_helpers.core.paths import PACKAGE
 from t2v_helpers.diffusion import flow_matching
-from t2v_helpers.diffusion.noise import add_noise, alphas_cumprod
 from t2v_helpers.inside import dit
-from t2v_helpers.training.denoiser import min_snr_weight
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "14_after_modelscope.ipynb"
-HERE = {"torch": torch, "F": F, "ABAR": alphas_cumprod(), "add_noise": add_noise, "min_snr_weight": min_snr_weight}
+HERE = {"torch": torch, "F": F}
 exec(source([one for one in functions(NOTEBOOK) if not one.decorator_list]), HERE)  # the repository's own notebook
 
 
@@ -58,20 +56,10 @@ def test_its_block_is_the_packages():
     torch.testing.assert_close(HERE["block_by_hand"](block, *given), block(*given))
 
 
-def test_the_first_frame_is_given_clean_and_does_not_count():
-    x_0, eps = torch.randn(2, 2, 4, 3, 5, 5)
-    seen = []
-
-    def network(x_t, t, text):
-        seen.append(x_t)
-        answer = eps.clone()
-        answer[:, :, 0] += 9  # a mistake in the frame that is given
-        return dit.Output(answer)
-
-    t = torch.tensor([10, 900])
-    assert not HERE["error_after"](network, x_0, eps, t, None).any()
-    assert torch.equal(seen[0][:, :, 0], x_0[:, :, 0])
-    torch.testing.assert_close(seen[0][:, :, 1:], add_noise(x_0, eps, HERE["ABAR"][t])[:, :, 1:])
+def test_the_first_frame_is_held_and_the_others_are_left_alone():
+    x, first = torch.randn(2, 4, 3, 5, 5), torch.randn(2, 4, 1, 5, 5)
+    found = HERE["held"](x, first)
+    assert torch.equal(found[:, :, :1], first) and torch.equal(found[:, :, 1:], x[:, :, 1:])
 
 
 def test_the_dit_has_as_few_lines_as_it_says():

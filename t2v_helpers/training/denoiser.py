@@ -62,11 +62,11 @@ def new_text_encoder(tokenizer: CLIPTokenizer, width: int = TEXT_WIDTH, layers: 
 
 
 def new_unet(
-    channels: int = data.LATENT_CHANNELS, widths: tuple[int, int] = WIDTHS, text_width: int = TEXT_WIDTH
+    channels: int = data.LATENT_CHANNELS, widths: tuple[int, int] | None = None, text_width: int = TEXT_WIDTH
 ) -> nn.Module:
     """An untrained UNet: latents [b c f h w], timesteps [b], embeddings [b t d] -> noise [b c f h w].
 
-    channels: c, of the latents; widths: of the two levels; text_width: d.
+    channels: c, of the latents; widths: of the two levels (None: WIDTHS); text_width: d.
     """
     unet = diffusers.UNet3DConditionModel(
         sample_size=data.LATENT_SIZE,
@@ -74,7 +74,7 @@ def new_unet(
         out_channels=channels,
         down_block_types=("CrossAttnDownBlock3D", "CrossAttnDownBlock3D"),
         up_block_types=("CrossAttnUpBlock3D", "CrossAttnUpBlock3D"),
-        block_out_channels=widths,
+        block_out_channels=widths or WIDTHS,
         layers_per_block=1,
         cross_attention_dim=text_width,
         attention_head_dim=8,
@@ -142,8 +142,8 @@ class UnetSettings:
     """
 
     seed: int = 0
-    phases: tuple[Phase, ...] = (Phase(4000, 1, 64), Phase(4000, 8, 12), Phase(32000, 16, 8))
-    rounds: tuple[Round, ...] = (Round(40000, 2e-3, 0.2),)
+    phases: tuple[Phase, ...] = (Phase(3000, 1, 64), Phase(1500, 8, 12), Phase(3000, 16, 8))
+    rounds: tuple[Round, ...] = (Round(7500, 2e-3, 0.2),)
     images_every: int = 8  # in the video phases every so many steps are images, as in ModelScopeT2V
     images: int = 64
     warm_up: int = 50  # steps, in each round

@@ -105,10 +105,9 @@ def test_peak_and_free_memory_of_a_gpu():
 
 
 FAULTS = """
-import resource, sys, torch
+import resource, torch
 from t2v_helpers.machine.device import MIB, keep_freed_memory
-if sys.argv[1] == "keep":
-    keep_freed_memory()
+keep_freed_memory()
 for turn in range(8):  # the C library learns for some turns
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     parts = [torch.zeros(8 * MIB, dtype=torch.uint8) for _ in range(3)]
@@ -118,11 +117,10 @@ for turn in range(8):  # the C library learns for some turns
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc gives memory back so soon")
-@pytest.mark.parametrize("asked, kept", [("keep", True), ("leave", False)])
-def test_memory_that_was_freed_is_given_again_without_asking_the_system(asked, kept):
+def test_memory_that_was_freed_is_given_again_without_asking_the_system():
     tuned = ("MALLOC_", "GLIBC_", "LD_PRELOAD")
     env = {name: value for name, value in os.environ.items() if not name.startswith(tuned)}
-    call = [sys.executable, "-c", FAULTS, asked]
+    call = [sys.executable, "-c", FAULTS]
     done = subprocess.run(call, capture_output=True, text=True, check=True, cwd=ROOT, env=env)
     pages = 3 * 8 * MIB // os.sysconf("SC_PAGE_SIZE")
-    assert (int(done.stdout.split()[-1]) < pages / 20) == kept
+    assert int(done.stdout.split()[-1]) < pages / 20

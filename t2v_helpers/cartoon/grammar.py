@@ -119,8 +119,10 @@ def parse(text: str) -> Labels:
 
     ValueError: an unknown word, or a part that is missing or named twice; and what can be said instead.
     """
-    if strange := ", ".join(unknown_words(text)):
-        raise ValueError(f"the cartoon world does not know: {strange}. Words it knows: {', '.join(vocabulary())}.")
+    if strange := unknown_words(text):
+        raise ValueError(
+            f"the cartoon world does not know: {checking.listed(*strange)}. Words it knows: {', '.join(vocabulary())}."
+        )
     spoken = " ".join(words(text))
     subject = _find(re.sub(r"riding (a|the) horse", "", spoken), "subject") or _missing("a subject", SUBJECTS, spoken)
     action = _find(spoken, "action") or _missing("an action", ACTIONS, text)

@@ -10,6 +10,7 @@ from scipy import stats
 
 from t2v_helpers.checks import advice
 from t2v_helpers.checks.advice import Advice
+from t2v_helpers.core.checking import shown
 
 SEEN = (  # with the word, without it, the word
     (["moon", "moon", "lake", "moon"], ["lake", "moon", "lake", "lake", "beach"], "moon"),
@@ -114,7 +115,7 @@ def check_05_2(attention_flops: Callable) -> Advice:
         if advice.is_missing(given):
             yield advice.nothing("attention_flops", given) + " Two numbers are wanted: temporal, spatial."
         if np.shape(given) != (2,):
-            yield f"attention_flops gave {given!r}; two numbers are wanted: `return temporal, spatial`."
+            yield f"attention_flops gave {shown(given)}; two numbers are wanted: `return temporal, spatial`."
         if not np.allclose([*map(float, given)], (temporal, spatial)):
             yield advice.fitting([*given], mistakes)
 
@@ -257,7 +258,7 @@ def check_06_3(find_order: Callable) -> Advice:
 def _no_order(given: object) -> str | None:
     """Advice where `given` does not hold each of the channels 0 to 5 once, else None."""
     otherwise = (
-        f"find_order gave {given!r}; each of the channels 0 to 5 is wanted once. Compare by correlation: "
+        f"find_order gave {shown(given)}; each of the channels 0 to 5 is wanted once. Compare by correlation: "
         "a VAE may give its channels another size."
     )
     if not isinstance(given, Sequence):

@@ -12,6 +12,7 @@ from t2v_helpers import cartoon
 from t2v_helpers.checks import advice
 from t2v_helpers.checks.advice import Advice
 from t2v_helpers.core import layout
+from t2v_helpers.core.checking import shown
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.diffusion.noise import alphas_cumprod
 from t2v_helpers.inside import unet
@@ -29,7 +30,7 @@ def check_00_1(spec: GenerationSpec) -> Advice:
         yield f"The prompt is not understood: {error}"
     for field, wanted in (("subject", "cat"), ("action", "spinning"), ("place", "lake"), ("style", "pencil sketch")):
         if (given := getattr(asked, field)) != wanted:
-            yield f"The prompt asks for the {field} {given!r}; {wanted!r} is wanted."
+            yield f"The prompt asks for the {field} {shown(given)}; {wanted!r} is wanted."
     for field, wanted in (("seed", 7), ("steps", 10)):
         if (given := getattr(spec, field)) != wanted:
             yield f"The prompt is right, but {field} is {given}; {wanted} is wanted."
@@ -133,8 +134,8 @@ def check_01_3(with_positions: Callable) -> Advice:
         "from_one": x + code[1:6],
         "code_alone": code[:5].expand(7, 5, 8),
     }
-    shown = ", ".join(f"{number:.2f}" for number in code[1])
-    otherwise = f"With 8 channels, with_positions(x) - x should hold {shown} for frame 1, whatever the pixel."
+    numbers = ", ".join(f"{number:.2f}" for number in code[1])
+    otherwise = f"With 8 channels, with_positions(x) - x should hold {numbers} for frame 1, whatever the pixel."
     yield advice.tensor("with_positions", with_positions(x), wanted, mistakes, otherwise)
 
 

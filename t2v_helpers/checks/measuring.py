@@ -12,6 +12,7 @@ from torch.nn.functional import cosine_similarity
 from t2v_helpers import cartoon, metrics
 from t2v_helpers.checks import advice
 from t2v_helpers.checks.advice import Advice
+from t2v_helpers.core.checking import shown
 
 ANSWERS = ("better", "worse", "cannot tell")
 WORSE, SAME = (
@@ -34,19 +35,19 @@ def check_09_1(read_aloud: Callable) -> Advice:
 
 def _reading_advice(given: object, wanted: str, span: tuple[float, float], higher: bool) -> str | None:
     """None where the reading is the one that is wanted; else what is wrong with it."""
-    where = f"For {span[0]} to {span[1]} and higher_is_better={higher}"
+    where = f"For {span[0]} to {span[1]} and higher_is_better={higher} you say {shown(given)}"
     if given == wanted:
         return None
     if given not in ANSWERS and wanted == "cannot tell":
-        return f"{where} you say {given!r}. An interval that holds 0 does not show that both are equal: 'cannot tell'."
+        return f"{where}. An interval that holds 0 does not show that both are equal: 'cannot tell'."
     if given not in ANSWERS:
-        return f"{where} you say {given!r}. Only these three answers count, spelt so: {', '.join(map(repr, ANSWERS))}."
+        return f"{where}. Only these three answers count, spelt so: {', '.join(map(repr, ANSWERS))}."
     if wanted == "cannot tell":
-        return f"{where} you say {given!r}, but the interval holds 0: its middle, or one of its ends, settles nothing."
+        return f"{where}, but the interval holds 0: its middle, or one of its ends, settles nothing."
     if given == "cannot tell":
-        return f"{where} you say {given!r}, but the whole interval lies on one side of 0."
+        return f"{where}, but the whole interval lies on one side of 0."
     better, side = "higher" if higher else "lower", "above" if span[0] > 0 else "below"
-    return f"{where} you say {given!r}. Mind the direction: where {better} is better, a change {side} 0 is {wanted}."
+    return f"{where}. Mind the direction: where {better} is better, a change {side} 0 is {wanted}."
 
 
 def check_09_2(clipsim: Callable) -> Advice:
@@ -213,9 +214,9 @@ def check_11_1(verdict_of: Callable) -> Advice:
         given = verdict_of(a, b)
         yield advice.nothing("verdict_of", given)
         if given not in {case[2] for case in cases}:
-            yield f"verdict_of gave {given!r}; one of the three sentences is wanted, letter for letter."
+            yield f"verdict_of gave {shown(given)}; one of the three sentences is wanted, letter for letter."
         if given != wanted:
-            yield f"{advice.TEXTS['11_1'][name]} You say {given!r}."
+            yield f"{advice.TEXTS['11_1'][name]} You say {shown(given)}."
 
 
 def check_11_2(start_of: Callable) -> Advice:
@@ -272,7 +273,7 @@ def check_12_1(first_apart: Callable) -> Advice:
     if given == "latents":
         yield "Text and latents differ, and you named the latents: stop at the *first* difference."
     if given != "text":
-        yield f"first_apart gave {given!r} where 'text' is right: give the name of the stage."
+        yield f"first_apart gave {shown(given)} where 'text' is right: give the name of the stage."
     signed = text + torch.tensor([1.0, 0.0, -1.0])
     nan = latents.clone()
     nan[0, 0, 0] = torch.nan
@@ -288,7 +289,7 @@ def check_12_1(first_apart: Callable) -> Advice:
     )
     for wrong, wanted, what in trials:
         given = first_apart(right, wrong)
-        yield None if given == wanted else f"first_apart gave {given!r} where {wanted!r} is right, for {what}."
+        yield None if given == wanted else f"first_apart gave {shown(given)} where {wanted!r} is right, for {what}."
 
 
 def check_12_2(answers: Mapping[int, str]) -> Advice:
@@ -308,7 +309,7 @@ def check_12_2(answers: Mapping[int, str]) -> Advice:
             yield f"{name!r} is no cause in the box" + (f": did you mean {near[0]!r}?" if near else ": copy its name.")
     right = [k for k, name in given.items() if truth[k] == name]
     for k in sorted(given.keys() - right):
-        yield f"{len(right)} of {len(truth)} are right. Video {k} is not {given[k]!r}. {HINTS[truth[k]]}"
+        yield f"{len(right)} of {len(truth)} are right. Video {k} is not {shown(given[k])}. {HINTS[truth[k]]}"
     if missing := sorted(truth.keys() - given):
         hint = f"Video {missing[0]}: {HINTS[truth[missing[0]]]}"
         yield f"{len(right)} of {len(truth)} are right, and none is wrong. {hint}"
@@ -320,7 +321,7 @@ def check_12_3(refuse: Callable) -> Advice:
     good = (np.arange(2 * 8 * 6 * 3) % 251).astype(np.uint8).reshape(2, 8, 6, 3)  # [f h w c]
     unit = (good / 255).astype(np.float32)
     if not advice.is_missing(said := refuse(good)):
-        yield f"A good video was refused ({said!r}): give back None for it."
+        yield f"A good video was refused ({shown(said)}): give back None for it."
     trials = {
         "floats from 0 to 1": unit,
         "floats from -1 to 1": 2 * unit - 1,
@@ -339,4 +340,4 @@ def check_12_3(refuse: Callable) -> Advice:
         if advice.is_missing(said):
             yield f"It lets this through: {what}, {frames.dtype} {list(frames.shape)}."
         if not isinstance(said, str) or len(said.split()) < 3:
-            yield f"For {what} it gave {said!r}; a sentence that says what is wrong is wanted."
+            yield f"For {what} it gave {shown(said)}; a sentence that says what is wrong is wanted."

@@ -22,14 +22,22 @@ from t2v_helpers.core import files
 
 _BRIEF = reprlib.Repr()
 _BRIEF.maxstring = _BRIEF.maxother = _BRIEF.maxlong = 120
+_LONGEST = 500  # characters of lists in lists, of which each is short
 
 
 def shown(value: Any) -> str:
     """repr(value), with its middle left out where it is long: a message is one sentence, whatever was given."""
     try:
-        return _BRIEF.repr(value)
+        text = " ".join(_BRIEF.repr(value).splitlines())
     except ValueError:  # Python writes out no whole number of more than 4300 digits
         return "a number of thousands of digits"
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]}...{text[-_LONGEST // 2 :]}"
+
+
+def listed(*names: object) -> str:
+    """Names of keys or options as `shown` without quotes: the first eight, and how many more there are."""
+    more = f" and {len(names) - 8} more" * (len(names) > 8)
+    return ", ".join(shown(str(name))[1:-1] for name in names[:8]) + more
 
 
 def whole(name: str, value: Any, least: int = 1, most: int | None = None) -> int:
@@ -97,32 +105,52 @@ def pixels(name: str, value: Any, axes: str) -> np.ndarray:
     try:
         array = np.asarray(value)
     except (RuntimeError, TypeError, ValueError) as error:  # a ragged list; a tensor with a gradient, or on a GPU
-        why = "its parts differ in size" if isinstance(value, list | tuple) else str(error).split("\n")[0].rstrip(".")
+        why = listed(str(error).split("\n")[0].rstrip("."))
+        why = "its parts differ in size" if isinstance(value, list | tuple) else why
         raise ValueError(f"{name} is not an array ({why}): use uint8 [{axes}], on the CPU.") from error
     missing = len(axes.split()) - array.ndim
     fits = missing <= 1 if axes.startswith("...") else missing == 0
     if array.dtype != np.uint8 or not fits or array.shape[-1] != 3 or not array.size:
-        raise ValueError(f"{name} is {array.dtype} {list(array.shape)}: use uint8 [{axes}], {_way(name, array, axes)}.")
+        raise ValueError(
+            f"{name} is {array.dtype} {list(array.shape)}: use uint8 [{axes}], {_way(name, value, array, axes)}."
+        )
     return array
 
 
-def _way(name: str, array: np.ndarray, axes: str) -> str:
+def _way(name: str, value: Any, array: np.ndarray, axes: str) -> str:
     """How to make pixels of other arrays that people have: of `pipe(...)`, of a picture with alpha, or a grey one."""
-    more, shape = array.ndim - len(axes.replace("... ", "").split()), array.shape
-    if not array.size or array.dtype.kind not in "fu" or abs(more) > 1:
-        return "see layout.to_uint8"
-    if more == 1 and shape[1] == 3 and shape[-1] not in (1, 3, 4):
-        return f"layout.to_uint8(torch.as_tensor({name}))[0].numpy() where values go from -1 to 1"
-    way = f"{name}[0]" if more == 1 else name
-    if more == -1:
-        way = f"{name}[None]" if shape[-1] == 3 else f"np.repeat({name}[..., None], 3, axis=-1)"
-    elif shape[-1] == 1:
-        way = f"np.repeat({way}, 3, axis=-1)"
-    elif shape[-1] == 4:
-        way += "[..., :3]"
-    elif shape[-1] != 3:
-        return "see layout.to_uint8"
-    return f"such as {f'(255 * {way}).round().astype(np.uint8)' if array.dtype.kind == 'f' else way}"
+    name = name if name.isidentifier() else "it"  # clip 1
+    given = name if isinstance(value, np.ndarray) else f"np.asarray({name})"
+    turned = _turned(given, array, axes) if array.size else ""
+    way = turned and _scaled(turned, array)
+    return f"such as {way}" if way else "its values from 0 to 255"
+
+
+def _turned(name: str, array: np.ndarray, axes: str) -> str:
+    """The words that give `array` the axes; "" where they cannot be told."""
+    shape, bare = array.shape, len(axes.replace("... ", "").split())
+    more = 0 if axes.startswith("...") and array.ndim >= bare else array.ndim - bare
+    if abs(more) > 1:
+        return ""
+    if more == -1 and shape[-1] not in (3, 4):
+        return f"np.repeat({name}[..., None], 3, axis=-1)" if 3 not in shape else ""
+    way = f"{name}[0]" if more == 1 else f"{name}[None]" if more == -1 else name
+    if shape[-1] in (1, 3, 4):
+        return {1: f"np.repeat({way}, 3, axis=-1)", 3: way, 4: f"{way}[..., :3]"}[shape[-1]]
+    first = [axis for axis, size in enumerate(shape[max(more, 0) : -2]) if size == 3]  # [f c h w] or [c f h w]
+    return f"np.moveaxis({way}, {first[0]}, -1)" if len(first) == 1 else ""
+
+
+def _scaled(way: str, array: np.ndarray) -> str:
+    """The words that bring its values to uint8; "" where their range is none of those that people have."""
+    low, high = array.min(), array.max()
+    if array.dtype == np.uint8:
+        return way
+    if array.dtype.kind == "f" and -1 <= low and high <= 1:
+        return f"({f'255 * {way}' if low >= 0 else f'127.5 * {way} + 127.5'}).round().astype(np.uint8)"
+    if array.dtype.kind in "fiu" and low >= 0 and high <= 255:
+        return f"{way}{'.round()' if array.dtype.kind == 'f' else ''}.astype(np.uint8)"
+    return f"({way} // 257).astype(np.uint8)" if array.dtype == np.uint16 else ""
 
 
 def suffix(name: str, path: str | Path, *allowed: str) -> None:

@@ -2,21 +2,18 @@
 
 import ctypes
 import errno
+import fcntl
 import hashlib
 import json
 import math
 import os
-import platform
-import re
 import shutil
 import uuid
-import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from functools import cache
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
+from typing import IO, Any
 
 from t2v_helpers.core.paths import PACKAGE
 
@@ -31,8 +28,8 @@ _HERE, _SWAP = -100, 2  # AT_FDCWD; RENAME_EXCHANGE of Linux, RENAME_SWAP of mac
 def write_whole(path: str | Path, write: Callable[[Path], object]) -> Path:
     """Call `write(temporary)`, then rename the temporary file to `path`; a failure leaves nothing behind.
 
-    The temporary file has the same name, in a hidden folder beside it. Missing folders are made. A reader sees the old
-    file or the new one, never half of one. What a killed process left is put right by the next that writes there.
+    The temporary file has the same name, in a hidden folder of the same folder. Missing folders are made. A reader sees
+    the old file or the new one, never half of one. What a killed process left, the next that writes there puts right.
     Errors: those of `check_target`, before writing; OSError naming the path (the disk is full); those of `write`.
     """
     path = Path(path)
@@ -65,55 +62,95 @@ def replace_folder(folder: str | Path, write: Callable[[Path], object]) -> Path:
     return folder
 
 
-# A hidden folder is named after this machine and process, so that another process knows when it is left over. READY
-# says that all is written: from then on it is moved into place, if need be by the next process; before, it is deleted.
-_OURS, READY = f"{zlib.crc32(platform.node().encode()):08x}", ".ready"
-_LEFT = re.compile(rf"\.{_OURS}([0-9a-f]{{8}})[0-9a-f]{{16}}({re.escape(READY)})?")
+# What is being written is in a folder of its own in WRITING, with a lock that its process holds while it lives: whoever
+# can take the lock, in any process, container or machine, knows that the folder is left over. READY says that all is
+# written: from then on it is moved into place, if need be by the next process; before, it is deleted.
+WRITING, READY, LOCK = ".being-written", ".ready", ".writers-lock"
 
 
 @contextmanager
 def _staged(folder: Path, named: Path) -> Iterator[Path]:
-    """A hidden folder in `folder`: when the block succeeds, what is in it takes its place in `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    tidy_once(folder)
-    stage = folder / f".{_OURS}{os.getpid():08x}{uuid.uuid4().hex[:16]}"
-    ready = stage.with_name(stage.name + READY)
+    """A hidden folder below `folder`: when the block succeeds, what is in it takes its place in `folder`."""
     try:
-        stage.mkdir()
-        yield stage
-        stage.rename(ready)
-        _take_places(ready)
+        folder.mkdir(parents=True, exist_ok=True)
+        tidy(folder)
+        stage, lock = _new_stage(folder)
+        with lock, _removed(stage):
+            yield stage
+            _take_places(stage.rename(stage.with_suffix(READY)))
     except Exception as error:
         if not disk_full(error):
             raise
         message = f"the disk is full, so {named} was not written: free some space or choose another folder"
         raise OSError(errno.ENOSPC, message) from error
+
+
+def _new_stage(folder: Path) -> tuple[Path, IO]:
+    """A new folder in WRITING, and its lock."""
+    for _ in range(100):  # before it is locked, another process may take it for left over
+        stage = folder / WRITING / uuid.uuid4().hex
+        with suppress(FileNotFoundError):
+            stage.mkdir(parents=True)
+            lock = open(stage / LOCK, "ab")
+            if _take(lock) is not False and stage.exists():
+                return stage, lock
+            lock.close()
+    raise PermissionError(f"{named(folder)} keeps no folder that is made in it: choose another folder.")
+
+
+def _take(lock: IO) -> bool | None:
+    """Whether the lock was free, and is now held until the file is closed; None: the file system has no locks."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+
+
+@contextmanager
+def _removed(stage: Path) -> Iterator[None]:
+    """Afterwards the folder is gone; one that is ready takes its places first, also after a Ctrl-C."""
+    try:
+        yield
     finally:
-        _take_places(ready) if ready.exists() else shutil.rmtree(stage, ignore_errors=True)
+        if (ready := stage.with_suffix(READY)).exists():
+            _take_places(ready)
+        _remove(stage)
 
 
 def _take_places(ready: Path) -> None:
-    """Move what is in a folder that is ready to its places beside it, in the order in which it was written."""
+    """Move what is in a folder that is ready to its places in the folder, in the order in which it was written."""
     for item in sorted(ready.iterdir(), key=lambda item: item.stat().st_mtime_ns):
-        target = ready.parent / item.name
+        target = ready.parent.parent / item.name
         if item.is_dir() and target.exists():
             target.rename(ready / f".old-{uuid.uuid4().hex}")
-        if not item.name.startswith(".old-"):
+        if item.name != LOCK and not item.name.startswith(".old-"):
             os.replace(item, target)
-    shutil.rmtree(ready)
+    _remove(ready)
+
+
+def _remove(stage: Path) -> None:
+    """Delete a folder in WRITING, under a new name: whoever was about to lock it finds it gone."""
+    with suppress(OSError):
+        shutil.rmtree(stage.rename(stage.with_name(uuid.uuid4().hex)))
+    with suppress(OSError):
+        stage.parent.rmdir()  # unless others write
 
 
 def tidy(folder: str | Path) -> None:
-    """Put right what killed processes of this machine left in `folder`: what was ready takes its place."""
-    from psutil import pid_exists  # here, since `t2v info` must start without any package
-
-    for path in Path(folder).glob(".*"):
-        left = _LEFT.fullmatch(path.name)
-        if left and not pid_exists(int(left[1], 16)):
-            _take_places(path) if left[2] else shutil.rmtree(path, ignore_errors=True)
-
-
-tidy_once = cache(tidy)  # a sweep has 300,000 files in one folder
+    """Put right what killed processes left in `folder`: what was ready takes its place, the rest is deleted."""
+    for stage in Path(folder, WRITING).glob("*"):
+        try:
+            lock = open(stage / LOCK, "ab")
+        except OSError:  # it is gone, or of another user
+            continue
+        with lock:
+            if _take(lock) and stage.exists():
+                _take_places(stage) if stage.suffix == READY else _remove(stage)
+    with suppress(OSError):
+        Path(folder, WRITING).rmdir()
 
 
 def _exchanged(one: Path, two: Path) -> bool:
@@ -168,7 +205,7 @@ def existing(path: str | Path, advice: str) -> Path:
     """
     path = Path(path)
     if is_folder(path.parent):
-        tidy_once(path.parent)
+        tidy(path.parent)
     if not is_file(path):
         raise FileNotFoundError(f"{named(path)} does not exist: {advice}.")
     return path

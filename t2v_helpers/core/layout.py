@@ -36,9 +36,13 @@ def unfold_frames(x: Tensor, batch: int) -> Tensor:
 def to_uint8(x: Tensor) -> Tensor:
     """From a model to the screen: float [b c f h w] in [-1, 1] -> uint8 [b f h w c]; values outside are clipped.
 
-    ValueError: not five axes, or values that are not finite.
+    ValueError: not five axes, frames before channels, whole numbers, or values that are not finite.
     """
     _require("b c f h w", x)
+    if x.shape[2] == 3 and x.shape[1] not in (1, 3):
+        raise ValueError(f"x has shape {list(x.shape)}, which looks like [b f c h w]: use x.transpose(1, 2).")
+    if not x.is_floating_point():
+        raise ValueError(f"x is {x.dtype}, but floats from -1 to 1 are needed: use x.float() / 127.5 - 1 for 0 to 255.")
     if not torch.isfinite(x).all():
         raise ValueError("the video holds NaN or infinite values: try dtype float32, or less guidance.")
     pixels = (x.float() / 2 + 0.5).clamp(0, 1) * 255
@@ -52,5 +56,5 @@ def to_float(frames: Tensor) -> Tensor:
     """
     _require("b f h w c", frames, "frames")
     if frames.dtype != torch.uint8:
-        raise ValueError(f"frames are {frames.dtype}, but uint8 (0 to 255) is needed: see layout.to_uint8.")
+        raise ValueError(f"frames are {frames.dtype}, but uint8 (0 to 255) is needed, as layout.to_uint8 makes it.")
     return frames.permute(0, 4, 1, 2, 3).float() / 127.5 - 1  # [b c f h w]

@@ -111,9 +111,9 @@ def _known(cls, values: dict) -> dict:
     """`values`, if its keys fit the dataclass `cls`. ValueError."""
     checking.kind(cls.__name__, values, dict, "a table of fields")
     names = [field.name for field in fields(cls)]
-    unknown = [str(key) for key in values if key not in names]
+    unknown = [key for key in values if key not in names]
     if unknown:
-        raise ValueError(f"{cls.__name__} has no {', '.join(unknown)}: it has {', '.join(names)}.")
+        raise ValueError(f"{cls.__name__} has no {checking.listed(*unknown)}: it has {', '.join(names)}.")
     missing = [name for name in names if name not in values and not hasattr(cls, name)]
     if missing:
         raise ValueError(f"{cls.__name__} needs {', '.join(missing)}: add the missing fields.")

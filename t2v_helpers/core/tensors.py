@@ -14,6 +14,7 @@ from torch import Tensor
 
 from t2v_helpers.core.files import check_link, named, reason
 
+MOST_AXES = 8
 FLOATS = ("F16", "BF16", "F32", "F64")  # float8 and int8 mean nothing without scales, which no file here has
 
 
@@ -40,7 +41,7 @@ def find(paths: Sequence[Path], today: Callable[[str], str | None] = str) -> dic
     """Name -> its file, its name there, and a tensor of its shape without values.
 
     today: the name by which a stored tensor is known, or None where it is not needed.
-    ValueError: those of `opened`; a tensor is in two files, or of whole numbers.
+    ValueError: those of `opened`; a tensor is in two files, of whole numbers, or of a shape that no weights have.
     """
     found: dict[str, tuple[Path, str, Tensor]] = {}
     for path in paths:
@@ -51,11 +52,18 @@ def find(paths: Sequence[Path], today: Callable[[str], str | None] = str) -> dic
                     continue
                 if name in found:
                     raise ValueError(f"{named(stored)} is in {found[name][0].name} and again in {path.name}: keep one.")
-                if part.get_dtype() not in FLOATS:
-                    what = f"{named(stored)} in {path.name} is {part.get_dtype()}"
-                    raise ValueError(f"{what}, and not of {', '.join(FLOATS)}.")
+                _check_kind(f"{named(stored)} in {path.name}", part.get_dtype(), part.get_shape())
                 found[name] = path, stored, torch.empty(part.get_shape(), device="meta")
     return found
+
+
+def _check_kind(what: str, dtype: str, shape: Sequence[int]) -> None:
+    """ValueError for whole numbers, and for shapes that a header can name without a byte of data for them."""
+    if dtype not in FLOATS:
+        raise ValueError(f"{what} is {dtype}, and not of {', '.join(FLOATS)}.")
+    if 0 in shape or len(shape) > MOST_AXES:
+        why = "holds no numbers" if 0 in shape else f"has {len(shape)} axes, but {MOST_AXES} are the most"
+        raise ValueError(f"{what} {why}.")
 
 
 def check(found: Mapping[str, Tensor], needed: Mapping[str, Tensor]) -> None:

@@ -10,8 +10,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -113,12 +113,15 @@ def _run_one(path: Path, outputs: Path, cell_seconds: int) -> Result:
         return Result(path.stem, 0, 0.0, 0.0, "", str(unread))
     total = sum(cell.cell_type == "code" and bool(cell.source.strip()) for cell in notebook.cells)
     began, error, client = time.perf_counter(), "", _client(notebook, path.parent, cell_seconds)
-    with tqdm(total=total, desc=path.stem, unit="cell", leave=False) as bar, _watched(client) as peak:
+    bar = tqdm(total=total, desc=path.stem, unit="cell", leave=False)
+    with _held() as stopped, bar, _watched(client) as peak:
         client.on_cell_executed = lambda **_: bar.update()
         try:
-            _execute(client, {"T2V_HEADLESS": "1", **os.environ, "T2V_OUTPUTS": str(outputs)})
+            _execute(client, {"T2V_HEADLESS": "1", **os.environ, "T2V_OUTPUTS": str(outputs)}, stopped)
         except (CellExecutionError, CellTimeoutError, DeadKernelError) as failure:
             error = f"cell {client.code_cells_executed} of {total}: {_reason(failure, cell_seconds)}"
+    if stopped:
+        raise KeyboardInterrupt
     seconds = round(time.perf_counter() - began, 1)
     if not error:
         write_text(page, pages.page(notebook))
@@ -151,16 +154,39 @@ def _client(notebook: nbformat.NotebookNode, folder: Path, cell_seconds: int) ->
     return client
 
 
-def _execute(client: NotebookClient, env: dict[str, str]) -> None:
-    """Run the cells, in a thread: in the main one nbclient would answer Ctrl-C itself, with its own traceback."""
+@contextmanager
+def _held() -> Iterator[list[int]]:
+    """The signals that came inside the block, where Ctrl-C raises nothing: no kernel that starts is forgotten."""
+    came, handled = [], (signal.SIGINT, signal.SIGTERM)
+    here = threading.current_thread() is threading.main_thread()
+    raising = [name for name in handled if here and signal.getsignal(name) is signal.default_int_handler]
+    for name in raising:
+        signal.signal(name, lambda number, _: came.append(number))
+    try:
+        yield came
+    finally:
+        for name in raising:
+            signal.signal(name, signal.default_int_handler)
+
+
+def _execute(client: NotebookClient, env: dict[str, str], stopped: list[int]) -> None:
+    """Run the cells, and kill the kernel as soon as there is something in `stopped`.
+
+    In a thread: in the main one nbclient would answer Ctrl-C itself, with its own traceback.
+    """
+
+    def work():
+        with client.setup_kernel(cleanup_kc=False, env=env):  # after a failed start execute() alone would trip at exit
+            client.execute()
+
     with ThreadPoolExecutor(1) as pool:
-        done = pool.submit(client.execute, env=env)
-        try:
-            done.result()
-        except KeyboardInterrupt:
-            if pid := _pid(client):
-                os.kill(pid, signal.SIGKILL)
-            raise
+        done = pool.submit(work)
+        while wait([done], POLL_SECONDS).not_done:
+            if stopped and (pid := _pid(client)):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+    if not stopped:
+        done.result()
 
 
 def _pid(client: NotebookClient) -> int | None:

@@ -299,7 +299,7 @@ def sample(
     """
     grid, scale = grid_for(name, steps, spacing, abar), start_scale(name, steps, spacing, abar)
     if set(options) - {"eta"} or (options and name != "ddim"):
-        raise ValueError(f"{', '.join(options)} is not an option of {name}: only ddim has one, eta.")
+        raise ValueError(f"{checking.listed(*options)} is not an option of {name}: only ddim has one, eta.")
     checking.number("eta", options.get("eta", 0), 0, 1)
     if noises is None and (SAMPLERS[name].stochastic or options.get("eta")):
         raise ValueError(f"noises=None, but {name} draws noise in each step: give samplers.draws(x, generator).")

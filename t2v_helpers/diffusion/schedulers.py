@@ -157,7 +157,7 @@ def _check_options(name: str, spacing: str | None, options: dict) -> None:
         raise ValueError(f"{' and '.join(spaced)} exclude each other: give one of them.")
     for option, value in options.items():
         if refusal := _refusal(name, option, bool(spaced)):
-            raise ValueError(f"{option} {refusal}.")
+            raise ValueError(f"{checking.listed(option)} {refusal}.")
         _check_value(option, value, _defaults(name)[option])
 
 

@@ -4,14 +4,18 @@
     add_network(digest, "unet", pipe.unet)
 
 All that a user can change in memory is told, whether or not it changes what comes out, so that two videos of one
-fingerprint were made alike. Of a tensor some 64 values are hashed.
+fingerprint were made alike. Of a tensor all bytes are hashed.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from numbers import Real
+from types import CodeType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -21,8 +25,10 @@ THEIRS = ("transformers.", "diffusers.")  # hooks that keep outputs, attentions 
 
 def add_network(digest: Any, name: str, network: nn.Module) -> None:
     """Hash each tensor of a network, under its name and with its shape, and what no tensor of a layer shows."""
-    for key, tensor in network.state_dict().items():
-        digest.update(f"{name} {key} {tuple(tensor.shape)}".encode() + _some(tensor))
+    tensors = network.state_dict() | dict(network.named_buffers())  # no state_dict has the buffers that are not saved
+    with ThreadPoolExecutor() as pool:  # a large model has gigabytes, and Python's lock is free while they are hashed
+        for key, found in zip(tensors, pool.map(_of_tensor, tensors.values()), strict=True):
+            digest.update(f"{name} {key} {found}".encode())
     for key, layer in network.named_modules():
         digest.update(f"{key} {_of_layer(layer)}".encode())
 
@@ -45,8 +51,10 @@ def told(held: object, depth: int = 4) -> str:
     """
     if held is None or isinstance(held, Real | str | bytes):
         return repr(held)
-    if isinstance(held, Tensor):
-        return f"{tuple(held.shape)} {_some(held).hex()}"
+    if _is_array(held):
+        return _of_tensor(torch.as_tensor(held))
+    if _is_plain(held):
+        return repr(held)
     kind = held if hasattr(held, "__qualname__") else type(held)
     inside = _inside(held)[:100] if depth else ()
     return f"{kind.__module__}.{kind.__qualname__}({', '.join(told(one, depth - 1) for one in inside)})"
@@ -60,17 +68,23 @@ def _inside(held: object) -> Sequence:
     if isinstance(held, list | tuple):
         return held
     if code := getattr(held, "__code__", None):
-        unnamed = [code.co_code, code.co_names] if "<" in held.__qualname__ else []
+        own = _of_code(code) if "<" in held.__qualname__ or held.__module__ == "__main__" else []  # of a notebook
         numbers = [one for one in code.co_consts if isinstance(one, Real)]
         cells = [cell.cell_contents for cell in held.__closure__ or ()]
-        return [*unnamed, *numbers, held.__defaults__, *cells]
+        return [*own, *numbers, held.__defaults__, *cells]
     return [] if isinstance(held, nn.Module) else sorted(getattr(held, "__dict__", {}).items())
+
+
+def _of_code(code: CodeType) -> list:
+    """What a function does, with the functions in it."""
+    constants = [_of_code(one) if isinstance(one, CodeType) else repr(one) for one in code.co_consts]
+    return [code.co_code, code.co_names, constants]
 
 
 def _of_layer(layer: nn.Module) -> list:
     """Its settings, a LoRA that is off, its hooks, and a `forward` or an attention of one's own."""
     settings = {key: value for key, value in vars(layer).items() if key[0] != "_" and key not in SAME}
-    plain = sorted((key, str(value)) for key, value in settings.items() if _is_plain(value))
+    plain = sorted((key, told(value)) for key, value in settings.items() if _is_plain(value) or _is_array(value))
     own, attention = vars(layer).get("forward"), getattr(layer, "processor", None)
     in_pieces = hasattr(getattr(own, "func", None), "changes_nothing")  # by a plan for little memory
     forward = "" if in_pieces or hasattr(layer, "_hf_hook") else _own(own)  # accelerate's moves parts to and fro
@@ -95,5 +109,11 @@ def _own(held: object) -> str:
     return "" if held is None or module.startswith(THEIRS) else told(held)
 
 
-def _some(tensor: Tensor) -> bytes:
-    return tensor.detach().flatten()[:: max(1, tensor.numel() // 64)].float().cpu().numpy().tobytes()
+def _is_array(value: object) -> bool:
+    return isinstance(value, Tensor | np.ndarray)
+
+
+def _of_tensor(tensor: Tensor) -> str:
+    """Its type, its shape and the hash of its bytes, which are the same on every device."""
+    memory = tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
+    return f"{tensor.dtype} {tuple(tensor.shape)} {hashlib.sha256(memory).hexdigest()}"

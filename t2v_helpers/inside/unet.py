@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from t2v_helpers.core import tensors
+from t2v_helpers.core import checking, tensors
 from t2v_helpers.core.layout import fold_frames, unfold_frames
 from t2v_helpers.inside import unet_config
 
@@ -378,6 +378,7 @@ class UNet3D(nn.Module):
             needed = f"[{b} t {d}] is needed, or a multiple of {b} texts"
             raise ValueError(f"encoder_hidden_states has shape {list(text.shape)}, but {needed}.")
         for name in (name for name, value in others.items() if value is not None):
+            name = checking.listed(name)
             raise ValueError(f"{name} is not known to UNet3D: leave it out, or take diffusers' UNet3DConditionModel.")
 
 

@@ -47,7 +47,7 @@ def check_config(config: Mapping) -> None:
     check(config, RULES, OPTIONAL)
     for key in config.keys() - RULES.keys():
         if not key.startswith("_"):
-            given = f"{key}={checking.shown(config[key])}"
+            given = f"{files.named(key)}={checking.shown(config[key])}"
             raise ValueError(f"the configuration has {given}, but it must be left out: known are {', '.join(RULES)}.")
     widths = config["block_out_channels"]
     for key in ("down_block_types", "up_block_types"):
@@ -64,9 +64,14 @@ def whole(most: int = WIDEST, least: int = 1) -> Rule:
     return lambda value: type(value) is int and least <= value <= most, f"a whole number from {least} to {most}"
 
 
+def number(least: float, most: float) -> Rule:
+    """A number from `least` to `most`; neither a bool nor NaN is one."""
+    return lambda value: type(value) in (int, float) and least <= value <= most, f"a number from {least:g} to {most:g}"
+
+
 def positive() -> Rule:
     """A number above 0, by which single precision can multiply and divide."""
-    return lambda value: type(value) in (int, float) and TINY <= value <= HUGE, f"a number from {TINY:g} to {HUGE:g}"
+    return number(TINY, HUGE)
 
 
 def one_of(*allowed: object) -> Rule:

@@ -24,15 +24,17 @@ def pick_device(name: str | torch.device = "auto") -> torch.device:
     """
     import torch
 
+    from t2v_helpers.core.checking import shown
+
     name, found = str(name), probe.look_at_torch()
     if name == "auto":
         name = "cuda" if found.count else "cpu"
-    if not re.fullmatch(r"cpu|cuda(:(0|[1-9][0-9]*))?", name):
+    if not re.fullmatch(r"cpu|cuda(:(0|[1-9][0-9]{0,8}))?", name):
         hint = " (ROCm's GPUs are called cuda, too)" if name.startswith(("rocm", "hip", "amd")) else ""
-        raise ValueError(f'device={name!r} is unknown{hint}: use "auto", "cpu", "cuda" or "cuda:1".')
+        raise ValueError(f'device={shown(name)} is unknown{hint}: use "auto", "cpu", "cuda" or "cuda:1".')
     if name != "cpu" and int(name[5:] or 0) >= found.count:
         seen = f"torch (built for {found.build}) sees {found.count} GPUs"
-        raise ValueError(f'device={name!r} is not there, {seen}: use "auto" or "cpu"; `t2v info` says why.')
+        raise ValueError(f'device={shown(name)} is not there, {seen}: use "auto" or "cpu"; `t2v info` says why.')
     return torch.device(name)
 
 
@@ -43,11 +45,13 @@ def pick_dtype(name: str | torch.dtype = "auto", device: str | torch.device = "c
     """
     import torch
 
+    from t2v_helpers.core.checking import shown
+
     name = str(name).removeprefix("torch.")
     if name == "auto":
         name = "float32" if torch.device(device).type == "cpu" else "float16"
     if name not in DTYPES:
-        raise ValueError(f"dtype={name!r} is not allowed: use auto, {', '.join(DTYPES)}.")
+        raise ValueError(f"dtype={shown(name)} is not allowed: use auto, {', '.join(DTYPES)}.")
     return getattr(torch, name)
 
 

@@ -21,8 +21,10 @@ from transformers import CLIPModel, CLIPProcessor
 
 from t2v_helpers.core import checking, files, paths
 from t2v_helpers.inside import unet_config
-from t2v_helpers.inside.unet_config import list_of, one_of, positive, whole
+from t2v_helpers.inside.unet_config import Rule, list_of, number, one_of, positive, whole
+from t2v_helpers.metrics import reading
 from t2v_helpers.model import folders
+from t2v_helpers.model.folders.rules import LIBRARY_ERRORS
 
 CARTOON = paths.WEIGHTS / "clip"
 
@@ -39,8 +41,9 @@ class Clip:
 
         Most real CLIP processors crop to the central square: the sides of a wide video are not seen.
         """
-        pixels = self.processor.image_processor(list(checking.frames(frames)), return_tensors="pt")
-        with torch.inference_mode():
+        frames = checking.frames(frames)
+        with reading.exactly():
+            pixels = self.processor.image_processor(list(frames), return_tensors="pt")
             return F.normalize(self.model.get_image_features(**pixels).pooler_output)
 
     def of_words(self, texts: Sequence[str]) -> Tensor:
@@ -49,8 +52,8 @@ class Clip:
             raise ValueError(
                 f"texts={checking.shown(texts)} is not allowed: use a list of one or more texts, none of them empty."
             )
-        tokens = self.processor.tokenizer(list(texts), padding="max_length", truncation=True, return_tensors="pt")
-        with torch.inference_mode():
+        with reading.exactly():
+            tokens = self.processor.tokenizer(list(texts), padding="max_length", truncation=True, return_tensors="pt")
             return F.normalize(self.model.get_text_features(**tokens).pooler_output)
 
 
@@ -76,24 +79,36 @@ def _read_clip(folder: Path) -> Clip:
         if len(tokenizer) > text.vocab_size:
             raise ValueError(f"its tokenizer has {len(tokenizer)} tokens, and its network {text.vocab_size}")
         clip = Clip(model, CLIPProcessor(_pixels(folder), tokenizer))
-        clip.of_frames(np.zeros((1, 64, 64, 3), np.uint8))  # pictures of another size than the network's are refused
-    except ValueError as error:
+        _try(clip)
+    except LIBRARY_ERRORS as error:
         why = files.reason(error)
         raise ValueError(f"{folder} does not hold a complete CLIP ({why}): download or save it again.") from error
     return clip
 
 
-def _is_size(x: object) -> bool:
-    sides = x.values() if isinstance(x, dict) and set(x) in ({"shortest_edge"}, {"height", "width"}) else [x]
-    return all(_SIDE[0](side) for side in sides)
+def _try(clip: Clip) -> None:
+    """Read a white frame of each of two shapes, and a word. ValueError: pictures that are not made to fit, NaN."""
+    shapes = (64, 64), (48, 96)
+    vectors = [clip.of_frames(np.full((1, *shape, 3), 255, np.uint8)) for shape in shapes] + [clip.of_words(["a"])]
+    if not torch.cat(vectors).isfinite().all():
+        raise ValueError("what it reads leads to no finite numbers")
 
 
-_SIDE = whole(1024)
-_SHARE = (lambda x: type(x) in (int, float) and 0 <= x <= 1, "from 0 to 1")
+def _size(*keys: str) -> Rule:
+    """Pixels, or a table of pixels whose keys are "height" and "width", or else `keys`."""
+    fits, allowed = whole(1024)
+
+    def is_size(x: object) -> bool:
+        sides = x.values() if isinstance(x, dict) and set(x) in ({"height", "width"}, {*keys}) else [x]
+        return bool(sides) and all(map(fits, sides))
+
+    return is_size, f"{allowed}, or {' or '.join(['height and width', *keys])} with such numbers"
+
+
 _PIXELS = {  # key of an image processor's config -> its rule
-    **dict.fromkeys(("size", "crop_size"), (_is_size, "pixels, or keys with pixels")),
+    "size": _size("shortest_edge"), "crop_size": _size(),
     **{f"do_{what}": one_of(True, False) for what in ("resize", "center_crop", "rescale", "normalize", "convert_rgb")},
-    "image_mean": list_of(_SHARE, 3, 3), "image_std": list_of(positive(), 3, 3),
+    "image_mean": list_of(number(0, 1), 3, 3), "image_std": list_of(positive(), 3, 3),
     "resample": whole(5, 0), "rescale_factor": positive(),
 }  # fmt: skip
 
@@ -123,7 +138,8 @@ def clip_similarity(frames: np.ndarray, text: str, clip: Clip | None = None) -> 
     if not isinstance(text, str) or not text.strip():
         raise ValueError(f"text={checking.shown(text)} is not allowed: say in words what the video should show.")
     clip = _known(clip)
-    return (clip.of_frames(frames) @ clip.of_words([text])[0]).mean().item()  # [f d] with [d]
+    with reading.exactly():
+        return (clip.of_frames(frames) @ clip.of_words([text])[0]).mean().item()  # [f d] with [d]
 
 
 def frame_similarity(frames: np.ndarray, clip: Clip | None = None) -> float:
@@ -132,8 +148,10 @@ def frame_similarity(frames: np.ndarray, clip: Clip | None = None) -> float:
     "Temporal consistency" in Esser et al. 2023 ("Gen-1", arXiv 2302.03011). Blind to slight flicker; a frozen video
     and a reversed one score well. ValueError: frames, fewer than two of them, not a Clip.
     """
-    vectors = _known(clip).of_frames(checking.frames(frames, least=2))  # [f d]
-    return (vectors[1:] * vectors[:-1]).sum(dim=-1).mean().item()
+    clip = _known(clip)
+    with reading.exactly():
+        vectors = clip.of_frames(checking.frames(frames, least=2))  # [f d]
+        return (vectors[1:] * vectors[:-1]).sum(dim=-1).mean().item()
 
 
 def _known(clip: Clip | None) -> Clip:

@@ -181,7 +181,7 @@ def as_numbers(name: str, values: Sequence) -> np.ndarray:
     try:
         numbers = np.asarray(values, float)
     except (RuntimeError, TypeError, ValueError) as error:  # from torch, Python and NumPy
-        why = str(error).split("\n")[0].rstrip(".")
+        why = checking.listed(str(error).split("\n")[0].rstrip("."))
         raise ValueError(f"{name} is not an array of numbers ({why}): use numbers, in rows of one length.") from error
     if not np.isfinite(numbers).all():
         raise ValueError(f"{name} holds NaN or infinity: look at the videos that the numbers come from.")

@@ -12,6 +12,7 @@ Small sets look farther apart than they are, since a fitted covariance is only a
 import numpy as np
 import torch
 
+from t2v_helpers.metrics import reading
 from t2v_helpers.metrics.estimates import as_numbers
 from t2v_helpers.metrics.label_adherence import batches, load_judge
 
@@ -23,7 +24,7 @@ def features(videos: np.ndarray, batch_size: int = 32) -> np.ndarray:
 
     ValueError: other arrays.
     """
-    with torch.inference_mode():
+    with reading.exactly():
         return torch.cat([load_judge().features(x) for x in batches(videos, batch_size)]).double().numpy()
 
 

@@ -11,6 +11,7 @@ import torch
 from t2v_helpers import cartoon
 from t2v_helpers.cartoon import judge as judges
 from t2v_helpers.core import checking, layout, tensors
+from t2v_helpers.metrics import reading
 from t2v_helpers.metrics.estimates import Share
 
 LABELS = ("subject", "action", "place", "style")
@@ -69,7 +70,7 @@ def _judge_counts() -> dict[str, dict]:
 def read(videos: np.ndarray, judge: judges.Judge | None = None, batch_size: int = 32) -> list[cartoon.Labels]:
     """What the judge reads in `videos`, uint8 [b f 64 64 3]: the labels of each. ValueError: other arrays."""
     judge = judge or load_judge()
-    with torch.inference_mode():
+    with reading.exactly():
         return [labels for x in batches(videos, batch_size) for labels in judges.decide(judge(x))]
 
 

@@ -17,6 +17,7 @@ import torch
 from t2v_helpers import cartoon
 from t2v_helpers.cartoon import segmenter as segmenters
 from t2v_helpers.core import layout
+from t2v_helpers.metrics import reading
 from t2v_helpers.metrics.estimates import Share
 from t2v_helpers.metrics.label_adherence import check_labels, check_videos
 
@@ -54,7 +55,7 @@ def marked(videos: np.ndarray, segmenter: segmenters.Segmenter | None = None) ->
     check_videos(videos)
     segmenter = segmenter or load_segmenter()
     x = layout.fold_frames(layout.to_float(torch.from_numpy(np.ascontiguousarray(videos))))  # [(b f) c h w]
-    with torch.inference_mode():
+    with reading.exactly():
         seen = torch.cat([segmenter(part) > 0 for part in x.split(BATCH)])
     return seen.numpy().reshape(videos.shape[:4])
 

@@ -77,7 +77,7 @@ def generate_batch(
 def _generate_part(
     pipe: CoursePipeline, specs: list[GenerationSpec], progress, latents: Tensor | None = None
 ) -> list[Generation]:
-    began, device, weights = time.perf_counter(), pipe.execution_device, fingerprint(pipe, latents)
+    device, weights, began = pipe.execution_device, fingerprint(pipe, latents), time.perf_counter()
     with peak_memory(device) as peak:
         videos = _frames(pipe, specs, progress, latents)  # [b f h w c]
     facts = {

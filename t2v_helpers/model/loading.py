@@ -162,7 +162,7 @@ def outline(name: str | Path) -> SimpleNamespace:
     """
     folder, parts = find(name).folder, skeleton(name)
     if folder:
-        others, words = _texts(folder, parts["text_encoder"].config), pipeline.words(folder)
+        others, words = pipeline.texts(folder, parts["text_encoder"].config), pipeline.words(folder)
     else:
         scheduler = folders.scheduler(MODELSCOPE_SHAPES / "scheduler.json")
         others, words = {"tokenizer": None, "scheduler": scheduler}, ()
@@ -313,7 +313,7 @@ def _open(folder: Path, dtype: torch.dtype) -> CoursePipeline:
         files.check_manifest(folder)
     configs, stored = folders.configs(folder, kinds), folders.variant(folder, dtype, kinds)
     empty = {part: folders.bare(kind, configs[part], folder / part) for part, kind in kinds.items()}
-    others, words = _texts(folder, empty["text_encoder"].config), pipeline.words(folder)
+    others, words = pipeline.texts(folder, empty["text_encoder"].config), pipeline.words(folder)
     for part, kind in kinds.items():
         folders.check_weights(folder / part, kind, stored, empty[part])
     parts = {
@@ -325,16 +325,6 @@ def _open(folder: Path, dtype: torch.dtype) -> CoursePipeline:
     pipe.trained, pipe.new_words = schedulers.trained(pipe.scheduler.config), words
     pipe.student = schedulers.of_student(pipe.scheduler)
     return pipe
-
-
-def _texts(folder: Path, encoder: transformers.CLIPTextConfig) -> dict:
-    """The tokenizer and the scheduler. ValueError: the text encoder knows other tokens; those of folders/."""
-    tokenizer = folders.tokenizer(folder / "tokenizer", encoder.max_position_embeddings)
-    if len(tokenizer) != encoder.vocab_size:
-        what = f"{folder / 'tokenizer'} has {len(tokenizer)} tokens, but the text encoder knows {encoder.vocab_size}"
-        raise folders.damaged(what)
-    scheduler = folders.scheduler(folder / "scheduler" / "scheduler_config.json")
-    return {"tokenizer": tokenizer, "scheduler": scheduler}
 
 
 def _place(pipe: CoursePipeline, options: planning.MemoryOptions, device: torch.device) -> CoursePipeline:

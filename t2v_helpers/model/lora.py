@@ -31,7 +31,9 @@ from t2v_helpers import cartoon
 from t2v_helpers.core import checking, files, seeding
 from t2v_helpers.core import tensors as stored_tensors
 from t2v_helpers.inside import learned_rows
+from t2v_helpers.inside.unet_config import HUGE, TINY, WIDEST, Rule, number
 from t2v_helpers.model import folders
+from t2v_helpers.model.folders import lora_config
 from t2v_helpers.model.pipeline import course_pipeline, known_words
 
 SPATIAL = r".*\.attentions\..*\.(to_q|to_k|to_v|to_out\.0|proj|net\.2|proj_in|proj_out)"
@@ -39,12 +41,8 @@ NAME, PREFIX = "lora", "base_model.model."  # of the adapter in peft; of the nam
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PIECES = "learned_pieces.safetensors"  # piece -> the change of its embedding [d]; missing where none was learned
 LAYERS = (nn.Linear, nn.Conv2d, nn.Conv3d)  # to which a LoRA from elsewhere may belong; `add` takes the first alone
-DEFAULTS = LoraConfig().to_dict()
-READ = (  # settings of peft that `load` reads, and those that do not matter once the tensors are there
-    "peft_type", "r", "lora_alpha", "use_rslora", "target_modules", "exclude_modules", "layers_to_transform",
-    "layers_pattern", "base_model_name_or_path", "revision", "inference_mode", "lora_dropout", "task_type",
-    "auto_mapping", "peft_version", "megatron_core", "qalora_group_size",
-)  # fmt: skip
+NORM = number(0, torch.finfo(torch.float32).max)  # of a layer's weights, in a header
+TEXT: Rule = (lambda value: isinstance(value, str), "a text")
 SAME = 1e-3  # relative difference of a layer's norm: half precision changes it by less, another training by more
 AGAIN = "give a folder that lora.save has written (notebook 07)"
 
@@ -91,7 +89,7 @@ def add(
     alpha: None means the rank, so that alpha / r is 1. A is drawn from `seed`, B is zero; both are float32.
     pieces: tokens whose embeddings learn, too; their change [n d] is zero, and the last of the parameters.
     ValueError: not a pipeline, or it has a LoRA already; a rank below 1 or above a layer's size; alpha is not a number
-    above 0; no layer matches; the seed (see seeding.check_seed); a piece that is no token, or one of every sentence.
+    from 1e-12 to 1e6; no layer matches; the seed (see seeding.check_seed); a piece that is no token of a word.
     """
     check(pipe, rank, alpha, layers)
     seeding.check_seed(seed)
@@ -128,7 +126,8 @@ def check(pipe, rank: int, alpha: float | None = None, layers: str = SPATIAL) ->
     """Validate the arguments of `add` before anything is changed. ValueError: see there."""
     pipe = course_pipeline(pipe)
     _check_alone(pipe)
-    _check_numbers(rank=rank, alpha=rank if alpha is None else alpha)
+    checking.whole("rank", rank, most=WIDEST)
+    checking.number("alpha", rank if alpha is None else alpha, TINY, HUGE)
     name, layer = min(matching(pipe.unet, layers).items(), key=lambda pair: min(pair[1].weight.shape))
     if rank > (size := min(layer.weight.shape)):
         raise ValueError(f"rank={rank} is above {size}, the smaller side of {name}: use 1 to {size}.")
@@ -137,14 +136,6 @@ def check(pipe, rank: int, alpha: float | None = None, layers: str = SPATIAL) ->
 def _check_alone(pipe) -> None:
     if added(pipe.unet):
         raise ValueError("pipe has a LoRA already: remove it with lora.remove(pipe), or load the model again.")
-
-
-def _check_numbers(**given) -> None:
-    """The rank and alpha, under the names that they have where they were given."""
-    (rank, r), (name, alpha) = given.items()
-    checking.whole(rank, r)
-    if checking.number(name, alpha) <= 0:
-        raise ValueError(f"{name}={alpha!r} is not allowed: use a number above 0, such as the rank.")
 
 
 def added(unet: nn.Module) -> dict[str, LoraLayer]:
@@ -174,9 +165,9 @@ def merge(pipe) -> None:
 def scaled(pipe, scale: float) -> Iterator[None]:
     """Multiply all that was learned by `scale` inside the `with`: 0 is the model without it, 1 the LoRA as trained.
 
-    ValueError: scale is not a finite number, or there is no LoRA.
+    ValueError: scale is not a number from -1e6 to 1e6, or there is no LoRA.
     """
-    scale = checking.number("scale", scale)
+    scale = checking.number("scale", scale, -HUGE, HUGE)
     _of(pipe)
     pipe = course_pipeline(pipe)
     rows = learned_rows.find(pipe.text_encoder)
@@ -252,22 +243,17 @@ def load(pipe, folder: str | Path) -> tuple[str, ...]:
     words = _words(folder, header)
     layers = _found(pipe.unet, pipe.name, header, stored)
     if "base_norms" in header:
-        _check_base(pipe, header, config, _listed(folder / WEIGHTS, header, "base_norms", Real))
+        _check_base(pipe, header, config, _listed(folder / WEIGHTS, header, "base_norms", NORM))
     _check_alone(pipe)
     _check_tensors(folder, stored, config["r"], layers)
     learned = _read_pieces(pipe, folder, header)
-    _inject(pipe, config["r"], _alpha(config), layers)
+    _inject(pipe, config["r"], lora_config.alpha(config), layers)
     set_peft_model_state_dict(pipe.unet, {key.removeprefix(PREFIX): x for key, x in stored.items()}, NAME)
     if learned:
         rows = _learn(pipe, learned)
         rows.change.data = torch.stack([*learned.values()]).to(rows.change)
     pipe.new_words, pipe.added = words, f" with {folder.resolve().name}"
     return pipe.new_words
-
-
-def _alpha(config: dict) -> float:
-    """Alpha of alpha / r. With use_rslora peft divides by sqrt(r) instead (Kalajdzievski 2023, arXiv 2312.03732)."""
-    return config["lora_alpha"] * (math.sqrt(config["r"]) if config.get("use_rslora") else 1)
 
 
 def words_for(unet: nn.Module, name: str, folder: str | Path) -> tuple[str, ...]:
@@ -290,21 +276,10 @@ def _read(folder: Path) -> tuple[dict, dict[str, str], dict[str, Tensor]]:
         files.check_manifest(folder)
     config = folders.read(folder / CONFIG)
     try:
-        _check_config(config)
+        lora_config.check(config)
         return config, stored_tensors.about(folder / WEIGHTS), stored_tensors.read([folder / WEIGHTS])
     except ValueError as error:
         raise ValueError(f"{folder / CONFIG}: {str(error)[:-1]}: {AGAIN}.") from error
-
-
-def _check_config(config: dict) -> None:
-    """ValueError for a setting of peft that would change what a LoRA computes, and is not read here."""
-    checking.one_of("peft_type", config.get("peft_type"), ("LORA",))
-    for key in config.keys() - set(READ):
-        if config[key] and config[key] != DEFAULTS.get(key):
-            raise ValueError(f"{key}={checking.shown(config[key])} is not read here, so its scale would be wrong.")
-    if missing := [key for key in ("r", "lora_alpha") if key not in config]:
-        raise ValueError(f"{missing[0]} is missing.")
-    _check_numbers(r=config["r"], lora_alpha=config["lora_alpha"])
 
 
 def _found(unet: nn.Module, model: str, header: dict[str, str], stored: dict[str, Tensor]) -> dict[str, nn.Module]:
@@ -329,19 +304,20 @@ def _other(model: str, header: dict[str, str], why: str) -> ValueError:
     )
 
 
-def _listed(path: Path, header: dict[str, str], key: str, kind: type) -> list:
-    """The list under `key` in a file's header, empty without the key. ValueError: not a list of `kind`."""
+def _listed(path: Path, header: dict[str, str], key: str, rule: Rule) -> list:
+    """The list under `key` in a file's header, empty without the key. ValueError: not a list of what `rule` allows."""
     try:
         values = files.parse_json(header.get(key, "[]"), list)
     except ValueError:
         values = [None]
-    if not all(isinstance(value, kind) for value in values):
-        raise ValueError(f"{path} has no list under {key} in its header: {AGAIN}.")
+    fits, allowed = rule
+    if not all(map(fits, values)):
+        raise ValueError(f"{path}: {key} in its header must be a list, each entry {allowed}: {AGAIN}.")
     return values
 
 
 def _words(folder: Path, header: dict[str, str]) -> tuple[str, ...]:
-    found = _listed(folder / WEIGHTS, header, "words", str)
+    found = _listed(folder / WEIGHTS, header, "words", TEXT)
     try:
         return known_words(folder / WEIGHTS, found)
     except ValueError as error:
@@ -383,7 +359,7 @@ def _read_pieces(pipe, folder: Path, header: dict[str, str]) -> dict[str, Tensor
         return {}
     about, learned = stored_tensors.about(folder / PIECES), stored_tensors.read([folder / PIECES])
     table = pipe.text_encoder.get_input_embeddings()
-    norms = _listed(folder / PIECES, about, "base_norms", Real)
+    norms = _listed(folder / PIECES, about, "base_norms", NORM)
     known = pipe.tokenizer.get_vocab().keys() - set(pipe.tokenizer.all_special_tokens)
     fits = all(name in known and x.shape == table.weight.shape[1:] for name, x in learned.items())
     if not fits or len(norms) != 1 or not math.isclose(_norm(table), norms[0], rel_tol=SAME):

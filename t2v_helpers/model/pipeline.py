@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,6 +22,7 @@ from t2v_helpers.diffusion import schedulers
 from t2v_helpers.diffusion.guidance import Predictor, guided
 from t2v_helpers.inside import identity
 from t2v_helpers.inside.unet import UNet3D
+from t2v_helpers.model import folders
 from t2v_helpers.model.folders import AGAIN, PARTS
 from t2v_helpers.model.memory_plan import Plan
 
@@ -33,6 +35,7 @@ UNSEEN = (  # what a config decides, and no shape shows
     "scaling_factor",
 )  # fmt: skip
 MOST_WORDS, LONGEST_WORD = 100, 40  # of a LoRA
+INDEX = "model_index.json"
 WORDS = "words.json"  # in a model's folder: what a LoRA taught it before it was merged
 
 
@@ -105,19 +108,63 @@ class CoursePipeline(Base):
                 else:
                     vars(self).pop(name, None)
 
-    def save_pretrained(self, folder: str | Path, *args, **kwargs) -> None:
-        """Write an ordinary folder, which diffusers opens without the course: see diffusers.DiffusionPipeline.
+    def save_pretrained(
+        self, folder: str | Path, safe_serialization: bool = True, variant: str | None = None, **others
+    ) -> None:
+        """Write an ordinary folder, which diffusers opens without the course; it replaces a model that is there, whole.
 
-        ValueError: a LoRA is not merged; a part cannot be saved.
+        variant: None or "fp16". `others` are those of diffusers.DiffusionPipeline. ValueError: a LoRA is not merged; a
+        part cannot be saved, or not be loaded again; no safetensors; the folder holds more than a model.
         """
-        parts = {name: getattr(part, "_orig_mod", part) for name, part in self.components.items()}  # of compiled ones
-        parts["unet"] = _plain(parts["unet"])
-        for name, part in parts.items():
-            if not hasattr(part, "save_pretrained"):
-                raise ValueError(f"{name} is a {type(part).__name__}, which no folder holds: swap the old part back.")
-        Base(**parts).save_pretrained(folder, *args, **kwargs)
-        if self.new_words:
-            files.write_text(Path(folder, WORDS), json.dumps(self.new_words) + "\n")
+        checking.one_of("safe_serialization", safe_serialization, (True,))
+        checking.one_of("variant", variant, (None, "fp16"))
+        folder = checking.path("folder", folder)
+        parts = {name: _published(name, part) for name, part in self.components.items()}
+        _check_replaced(folder, {*parts, INDEX, WORDS, files.MANIFEST, files.WRITING})
+
+        def write(new: Path) -> None:
+            Base(**parts).save_pretrained(str(new), variant=variant, **others)
+            if self.new_words:
+                files.write_text(new / WORDS, json.dumps(self.new_words) + "\n")
+            _check_saved(new, variant)
+
+        files.replace_folder(folder, write)
+
+
+def _check_replaced(folder: Path, known: set[str]) -> None:
+    """ValueError: something in the folder is no part of a model, and would be gone."""
+    checking.replaceable(folder, INDEX, "the model")
+    if more := sorted(path.name for path in folder.glob("*") if path.name not in known):
+        what = f"{files.named(folder)} has {files.named(more[0])} beside the model, which would be gone"
+        raise ValueError(f"{what}: choose a new folder.")
+
+
+def _check_saved(folder: Path, variant: str | None) -> None:
+    """ValueError: `loading.load` would refuse what was written."""
+    try:
+        kinds = folders.kinds(folder)
+        configs = folders.configs(folder, kinds)
+        empty = {part: folders.bare(kind, configs[part], folder / part) for part, kind in kinds.items()}
+        for part, kind in kinds.items():
+            folders.check_weights(folder / part, kind, variant, empty[part])
+        texts(folder, empty["text_encoder"].config)
+        words(folder)
+    except ValueError as error:
+        why = str(error).partition(f": {AGAIN}")[0].replace(f"{folder}/", "").rstrip(".")
+        raise ValueError(f"the model is not saved, since it could not be loaded again: {why}.") from error
+
+
+def texts(folder: Path, encoder: Any) -> dict:
+    """The tokenizer and the scheduler; `encoder` is the config of the text encoder.
+
+    ValueError: the text encoder knows other tokens; those of folders/.
+    """
+    tokenizer = folders.tokenizer(folder / "tokenizer", encoder.max_position_embeddings)
+    if len(tokenizer) != encoder.vocab_size:
+        what = f"{folder / 'tokenizer'} has {len(tokenizer)} tokens, but the text encoder knows {encoder.vocab_size}"
+        raise folders.damaged(what)
+    scheduler = folders.scheduler(folder / "scheduler" / "scheduler_config.json")
+    return {"tokenizer": tokenizer, "scheduler": scheduler}
 
 
 def words(folder: Path) -> tuple[str, ...]:
@@ -138,6 +185,19 @@ def known_words(path: object, found: list) -> tuple[str, ...]:
         if not isinstance(word, str) or not word.isprintable() or not 0 < len(word) <= LONGEST_WORD:
             raise ValueError(f"{path} lists {checking.shown(word)}, which is no word of 1 to {LONGEST_WORD} letters.")
     return tuple(found)
+
+
+def _published(name: str, part: Any) -> Any:
+    """A part in its published class, a compiled one as it was. ValueError: no folder holds it; a layer is compiled."""
+    part = getattr(part, "_orig_mod", part)
+    layers = dict(part.named_modules()) if isinstance(part, torch.nn.Module) else {}
+    if compiled := [key for key in layers if key.endswith("._orig_mod")]:
+        where = f"{name}.{compiled[0]}"
+        raise ValueError(f"{where.rpartition('.')[0]} is compiled: put {where} in its place, and save again.")
+    part = _plain(part) if name == "unet" else part
+    if not hasattr(part, "save_pretrained"):
+        raise ValueError(f"{name} is a {type(part).__name__}, which no folder holds: swap the old part back.")
+    return part
 
 
 def _plain(unet: torch.nn.Module) -> torch.nn.Module:

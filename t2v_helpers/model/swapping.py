@@ -115,7 +115,7 @@ def check_parts(pipe: CoursePipeline, **parts: nn.Module) -> None:
 def _check_kind(name: str, part: object) -> None:
     if name not in PARTS:
         choice = 'use swapped_scheduler(pipe, "dpm++")' if name == "scheduler" else f"name one of {', '.join(PARTS)}"
-        raise ValueError(f"{name} is no part that can be swapped: {choice}.")
+        raise ValueError(f"{checking.listed(name)} is no part that can be swapped: {choice}.")
     if name in _CLASSES and not isinstance(part, _CLASSES[name]):
         allowed = " or ".join(cls.__name__ for cls in _CLASSES[name])
         raise ValueError(f"{name} is a {type(part).__name__}, but must be {allowed}.")

@@ -233,6 +233,7 @@ def _checked(pipe, specs: Sequence[GenerationSpec]) -> list[GenerationSpec]:
 
 
 def _check_folder(out: Path, manifest: dict) -> None:
+    files.tidy(out)
     path = out / MANIFEST
     files.check_target(path)
     if path.exists():
@@ -251,10 +252,15 @@ def _check_folder(out: Path, manifest: dict) -> None:
 
 
 def _check_done(out: Path, specs: list[GenerationSpec], manifest: dict) -> None:
-    """ValueError: a finished video is damaged, or not the one asked for. IsADirectoryError: a folder is in the way."""
-    for path in out.glob("*.*"):
-        if path.is_dir() and path.suffix in (*SUFFIXES, Path(TABLE).suffix):
+    """ValueError: a finished video is damaged, or not the one asked for.
+
+    IsADirectoryError, FileExistsError: a folder, or a device or a pipe, has the name of a file of the sweep.
+    """
+    for path in (path for path in out.glob("*.*") if path.suffix in (*SUFFIXES, Path(TABLE).suffix)):
+        if path.is_dir():
             raise IsADirectoryError(f"{path} is a folder, but a sweep writes a file of that kind: move it away.")
+        if path.exists() and not path.is_file():
+            raise FileExistsError(f"{path} is a device or a pipe, which a file would replace: move it away.")
     for i in filter(lambda i: _done(out, i), range(len(specs))):
         again = "delete it, and it is made again"
         path, *pictures = (_path(out, i).with_suffix(suffix) for suffix in reversed(SUFFIXES))

@@ -6,7 +6,7 @@ spec = check(pipe, GenerationSpec("a dog is dancing"))     # the same spec, with
 import re
 import unicodedata
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -23,7 +23,11 @@ from t2v_helpers.model.folders import PARTS
 from t2v_helpers.model.pipeline import CoursePipeline, course_pipeline
 
 MAX_GUIDANCE, MAX_STEPS = 100.0, 1000
-_WEIGHT = re.compile(r"\([^()]*:\s*\d+(\.\d+)?\s*\)")  # (dog:1.3)
+_NUMBER = r"[+-]?(\d+([.,]\d*)?|[.,]\d+)"
+_WEIGHT = re.compile(  # (dog:1.3), [dog:cat:.5], dog:-1, (dog)1.3; not 10:30
+    rf"[(\[][^()\[\]]*[^()\[\]\d\s]\s*:\s*{_NUMBER}\s*[)\]]|[^\W\d]\w*:{_NUMBER}(?![.,]?\w)|\([^()]*\)\d[.,]\d+"
+)
+_WHITE, _FILLERS = "\t\n\v\f\r", "\u115f\u1160\u2800\u3164\uffa0"  # as a space; letters and signs that print nothing
 
 
 def check(pipe: CoursePipeline, spec: GenerationSpec) -> GenerationSpec:
@@ -137,7 +141,7 @@ def _check_alike(spec: GenerationSpec, first: GenerationSpec) -> None:
     for name, value in spec.to_dict().items():
         if value != alike[name]:
             raise ValueError(
-                f"specs of one batch differ in {name} ({alike[name]} and {value}): "
+                f"specs of one batch differ in {name} ({alike[name]} and {checking.shown(value)}): "
                 "only prompt, negative_prompt and seed may; make one batch for each."
             )
 
@@ -174,7 +178,7 @@ def _check_memory(pipe: CoursePipeline, spec: GenerationSpec, batch: int) -> Non
 def check_prompt(pipe: CoursePipeline, prompt: str, argument: str = "prompt") -> None:
     """Validate a prompt for the text encoder. Only the negative prompt may be empty.
 
-    ValueError: no text, half a character, nothing to read, or more tokens than fit (names the words that fall off).
+    ValueError: those of `check_text`; nothing to read, or more tokens than fit (names the words that fall off).
     UserWarning: words that the cartoon world has never heard; they are spelt out, and mean nothing to it. A LoRA may
     have taught some: `pipe.new_words`, see model/lora.py.
     """
@@ -230,13 +234,22 @@ _NO_WEIGHTS = "weights of words are no part of this model, which would read the 
 
 
 def _unseen(prompt: str) -> str:
-    """Characters without a picture of their own (zero width, direction, accents that join no letter), as U+200B."""
-    kinds = {c: unicodedata.category(c) for c in unicodedata.normalize("NFC", prompt) if not c.isspace()}
-    return ", ".join([f"U+{ord(c):04X}" for c, kind in kinds.items() if kind in ("Cc", "Cf", "Mn", "Me", "Co")][:5])
+    """Characters without a picture of their own (fillers, accents that join no letter), as U+3164."""
+    text = unicodedata.normalize("NFC", prompt)
+    return _points(c for c in text if unicodedata.category(c) in ("Mn", "Me") or c in _FILLERS)
+
+
+def _points(characters: Iterable[str]) -> str:
+    """The first five of them, each once, by their code points: U+200B, U+0378."""
+    return ", ".join([f"U+{ord(c):04X}" for c in dict.fromkeys(characters)][:5])
 
 
 def check_text(prompt: str, argument: str) -> None:
-    """ValueError: no text, half a character, or an empty prompt (only the negative prompt may be empty)."""
+    """ValueError: no text, an empty prompt (only the negative one may be), half a character, or one that is no sign.
+
+    Of a control, a mark of direction or zero width, or a code point without a character nothing is seen in print, and
+    yet it would make another video: Unicode's categories Cc, Cf, Cn and Co, without white space.
+    """
     if not isinstance(prompt, str):
         raise ValueError(f"{argument}={checking.shown(prompt)} is a {type(prompt).__name__}, but a text is needed.")
     if argument == "prompt" and not prompt.strip():
@@ -246,6 +259,8 @@ def check_text(prompt: str, argument: str) -> None:
     except UnicodeEncodeError as error:
         strange = ascii(prompt[error.start])
         raise ValueError(f"{argument} holds {strange}, half of a character: type the character again.") from error
+    if unseen := _points(c for c in prompt if unicodedata.category(c)[0] == "C" and c not in _WHITE):
+        raise ValueError(f"{argument} holds {unseen}, unseen in print, which would change the video: remove it.")
 
 
 def _words_from(prompt: str, start: int) -> str:

@@ -153,7 +153,8 @@ def block(trace: Trace, name: str = "down_blocks.0", layer: int = 0) -> Figure:
     """
     parts = next((layer_ for i, layer_ in enumerate(_sequence(trace, name)) if i == layer), [])
     if len(parts) != len(LAYER):
-        raise ValueError(f"{name!r} has no layer {layer} with all of {', '.join(LAYER)}: take another block or layer.")
+        asked = f"{checking.shown(name)} has no layer {checking.shown(layer)}"
+        raise ValueError(f"{asked} with all of {', '.join(LAYER)}: take another block or layer.")
     figure, ax = _canvas(14, 7.0)
     shape, whole = trace[parts[0]].output, sum(trace.part(part).total.flops for part in parts)
     title = f"layer {layer} of {name}:  c = {shape[1]},  {_times(shape[2:])}.  Each part adds to what goes in."

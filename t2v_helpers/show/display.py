@@ -137,7 +137,9 @@ def show_maps(clip, maps: Mapping[str, np.ndarray], title: str) -> None:
 
     frames = _frames(clip)
     if wrong := [name for name, one in maps.items() if np.ndim(one) != 3 or len(one) != len(frames)]:
-        raise ValueError(f"the map of {wrong[0]!r} must be [f h w] with f = {len(frames)}, as the clip has frames.")
+        raise ValueError(
+            f"the map of {checking.shown(wrong[0])} must be [f h w] with f = {len(frames)}, as the clip has frames."
+        )
     named = {f"{name}\nmean {float(one.mean()):.2f}": np.asarray(one) for name, one in maps.items()}
     size = (len(frames), 0.9 * (len(maps) + 1))  # inches
     figure, rows = plt.subplots(len(maps) + 1, len(frames), figsize=size, layout="constrained", squeeze=False)

@@ -15,6 +15,7 @@ from IPython.display import display as show_in_page
 
 from t2v_helpers import cartoon
 from t2v_helpers.cartoon.judge import CLASSES
+from t2v_helpers.core import checking
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.diffusion import schedulers
 from t2v_helpers.model import loading, validation
@@ -42,7 +43,9 @@ def is_live() -> bool:
     """
     said = os.environ.get("T2V_HEADLESS", "")
     if said not in ("", "0", "1"):
-        raise ValueError(f"T2V_HEADLESS={said!r}, but 1 (no page), 0 (a page) or nothing (find out) is needed.")
+        raise ValueError(
+            f"T2V_HEADLESS={checking.shown(said)}, but 1 (no page), 0 (a page) or nothing (find out) is needed."
+        )
     shell = get_ipython()
     if said or shell is None:
         return said == "0"

@@ -226,7 +226,8 @@ def digits(frames: np.ndarray, asked: Sequence[cartoon.Labels]) -> list[str]:
 
 
 def line(pipe, k: int) -> dict:
-    """Training k: one of RUNS with one seed, all of RUNS for a seed before the next seed."""
+    """Training k: one of RUNS with one seed, all of RUNS for a seed before the next seed. OSError, first: no ffmpeg."""
+    video.check_encoder()
     run, seed = RUNS[k % len(RUNS)], k // len(RUNS)
     material = clips(pipe, run.get("wrong", 0.0), run.get("clips"), run.get("combinations"), seed)
     options = {name: value for name, value in run.items() if name in ("images", "empty", "most")}

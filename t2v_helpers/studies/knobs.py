@@ -120,7 +120,8 @@ def numbers(lines: list[dict], knob: str, value: float, name: str) -> list[float
     """One of NUMBERS for each seed. ValueError: it was not measured there."""
     found = [cell.get(name) for cell in cells(lines, "found", knob, value)]
     if None in found:
-        raise ValueError(f"{name!r} of {knob}={value} was not measured: there are {', '.join(NUMBERS)}.")
+        asked = f"{checking.shown(name)} of {knob}={checking.shown(value)}"
+        raise ValueError(f"{asked} was not measured: there are {', '.join(NUMBERS)}.")
     return found
 
 

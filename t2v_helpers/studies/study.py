@@ -125,8 +125,8 @@ def cells(rows: Iterable[dict], *place: Any) -> list:
     if not found:
         *above, last = place
         known = cells(rows, *above)[0] if rows else ["no rows"]
-        where = f" in {' '.join(map(str, above))}" if above else ""
-        raise ValueError(f"the table has no {last!r}{where}: it has {', '.join(known)}.")
+        where = f" in {' '.join(map(checking.listed, above))}" if above else ""
+        raise ValueError(f"the table has no {checking.shown(last)}{where}: it has {', '.join(known)}.")
     return found
 
 
@@ -134,7 +134,9 @@ def cartoon_pipeline(model: str, device: str = "auto"):
     """A pipeline whose videos the judge can read. ValueError: another world's, refused before any download."""
     pipe = None if loading.find(model).folder is None else loading.load(model, device, quiet=True)
     if pipe is None or not loading.is_cartoon(pipe):
-        raise ValueError(f"model={model!r} is not of the cartoon world, so the judge cannot read it: use 'cartoon'.")
+        raise ValueError(
+            f"model={checking.shown(model)} is not of the cartoon world, so the judge cannot read it: use 'cartoon'."
+        )
     return pipe
 
 

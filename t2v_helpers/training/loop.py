@@ -24,6 +24,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from t2v_helpers.core import checking
 from t2v_helpers.core.files import parse_json, tidy, write_whole
 from t2v_helpers.core.tensors import check as check_weights
 from t2v_helpers.training.muon import Muon
@@ -276,7 +277,7 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
 def _done(about: dict[str, str], task: Task) -> int:
     """The steps that a checkpoint's header says are done. ValueError: no number, or more than the task has."""
     if not about["done"].isdecimal() or int(about["done"]) > task.steps:
-        raise ValueError(f"done={about['done']!r} is not from 0 to {task.steps}")
+        raise ValueError(f"done={checking.shown(about['done'])} is not from 0 to {task.steps}")
     return int(about["done"])
 
 

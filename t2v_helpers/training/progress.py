@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from t2v_helpers import cartoon, metrics
 from t2v_helpers.cartoon import segmenter as segmenters
+from t2v_helpers.core import checking, files
 from t2v_helpers.core.seeding import generator
 from t2v_helpers.metrics.estimates import of_ratios
 from t2v_helpers.model.pipeline import Base
@@ -63,7 +64,8 @@ def _line(found: list[loop.Step]) -> dict:
 def logged(runs: Path, stages: Iterable[str]) -> Iterator[dict]:
     """The lines of all logs below `runs`, stage by stage; a step that was repeated counts as it went last.
 
-    A line that a full disk cut short is left out: the step was repeated, or the figures are of the one after.
+    A line that a full disk cut short, or that is no line of ours, is left out: the step was repeated, or the figures
+    are of the one after.
     """
     for stage in stages:
         for log in sorted(runs.glob(f"{stage}*/log.jsonl")):  # a halving has a folder of its own
@@ -72,9 +74,11 @@ def logged(runs: Path, stages: Iterable[str]) -> Iterator[dict]:
 
 
 def _whole(log: Path) -> Iterator[dict]:
-    for line in log.read_text(encoding="utf-8").splitlines():
-        with suppress(json.JSONDecodeError):
-            yield json.loads(line)
+    for text in log.read_text(encoding="utf-8", errors="replace").splitlines():
+        with suppress(ValueError):
+            line = files.parse_json(text)
+            checking.whole("step", line.get("step"))
+            yield line
 
 
 def _rounded(thing: Any) -> Any:

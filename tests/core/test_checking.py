@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from t2v_helpers.core import checking
 
@@ -102,24 +103,60 @@ def test_the_working_folder_and_what_is_kept_are_never_replaced(tmp_path, monkey
         checking.replaceable(tmp_path.parent, "model_index.json", "the model")
 
 
-@pytest.mark.parametrize("frames", [
-    np.random.default_rng(0).random((1, 2, 4, 6, 3), np.float32), np.zeros((1, 2, 4, 6, 3), np.uint8),
-    np.zeros((2, 4, 6, 4), np.uint8), np.zeros((2, 4, 6), np.uint8), np.zeros((2, 4, 6, 1), np.uint8),
-    np.ones((2, 4, 6, 3), np.float32), np.ones((1, 2, 4, 6, 4), np.float64),
-])  # fmt: skip
-def test_the_advice_about_frames_gives_frames(frames):
+def the_advice_about(frames) -> str:
     with pytest.raises(ValueError, match="use uint8") as caught:
         checking.frames(frames)
-    made = eval(str(caught.value).rpartition(" such as ")[2][:-1], {"np": np, "frames": frames})
-    assert checking.frames(made).shape == (2, 4, 6, 3)
-    assert frames.dtype.kind != "f" or made.max() > 200, "fractions are not cut to 0 and 1"
+    return str(caught.value).partition(" such as ")[2][:-1]
 
 
-@pytest.mark.parametrize("value", ["x" * 10_000, ["x" * 10_000] * 99, 10**5000, b"x" * 10_000], ids=range(4))
+PIXELS = np.random.default_rng(0).integers(0, 256, (2, 4, 6, 3), np.uint8)
+FRACTIONS, ALPHA = PIXELS / np.float32(255), np.concatenate([PIXELS, PIXELS[..., :1]], -1)
+
+
+@pytest.mark.parametrize("frames", [
+    FRACTIONS, FRACTIONS[None], 2 * FRACTIONS - 1, PIXELS[None], PIXELS.astype(float), PIXELS.astype(np.int64),
+    PIXELS.astype(np.uint16) * 257, ALPHA, ALPHA[None] / 255, list(FRACTIONS), torch.from_numpy(FRACTIONS)[None],
+    torch.from_numpy(FRACTIONS).permute(0, 3, 1, 2)[None], PIXELS.transpose(0, 3, 1, 2), PIXELS.transpose(3, 0, 1, 2),
+    2 * torch.from_numpy(FRACTIONS).permute(3, 0, 1, 2)[None] - 1,
+])  # fmt: skip
+def test_the_advice_about_frames_gives_the_same_frames(frames):
+    made = eval(the_advice_about(frames), {"np": np, "frames": frames})
+    np.testing.assert_array_equal(checking.frames(made), PIXELS)
+
+
+def test_the_advice_about_what_is_no_variable_calls_it_so():
+    with pytest.raises(ValueError, match=r"^clip 1 is uint8 .* such as it\[0\]\.$"):
+        checking.frames(PIXELS[None], "clip 1")
+
+
+@pytest.mark.parametrize("frames", [PIXELS[..., 0], PIXELS[..., :1]])
+def test_grey_frames_become_grey(frames):
+    made = eval(the_advice_about(frames), {"np": np, "frames": frames})
+    np.testing.assert_array_equal(checking.frames(made), np.repeat(PIXELS[..., :1], 3, axis=-1))
+
+
+@pytest.mark.parametrize("frames", [
+    np.zeros((1, 3, 3, 8, 8)), np.zeros((3, 8, 8), np.uint8), np.zeros((2, 8, 8, 5)), np.full((2, 4, 6, 3), 300),
+    np.full((2, 4, 6, 3), np.nan), np.full((2, 4, 6, 3), -9.0), np.zeros((0, 4, 6, 3)), np.zeros((2, 4, 6, 3), bool),
+])  # fmt: skip
+def test_without_certainty_about_frames_no_advice_is_given(frames):
+    assert not the_advice_about(frames)
+
+
+@pytest.mark.parametrize("value", [
+    "x" * 10_000, ["x" * 10_000] * 99, 10**5000, b"x" * 10_000, [[[["x" * 10_000] * 9] * 9] * 9] * 9,
+    {"x" * 10_000: ["y" * 10_000] * 9}, np.zeros((99, 99)),
+], ids=range(7))  # fmt: skip
 def test_a_long_value_is_shown_in_short(value):
     with pytest.raises(ValueError) as caught:
         checking.whole("steps", value, 1, 1000)
-    assert len(str(caught.value)) < 1000
+    assert len(str(caught.value)) < 1000 and "\n" not in str(caught.value)
+
+
+def test_names_are_listed_in_short():
+    assert checking.listed("steps", "seed") == "steps, seed"
+    assert checking.listed(*"abcdefghij") == "a, b, c, d, e, f, g, h and 2 more"
+    assert len(checking.listed(*["x" * 10_000] * 99)) < 1100 and "\n" not in checking.listed("a\nb")
 
 
 def test_a_number_without_end_is_refused():

@@ -27,10 +27,10 @@ def test_the_file_has_the_rights_of_any_new_file(tmp_path):
     assert written.stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
-def test_the_temporary_file_is_in_the_same_folder_and_has_the_same_name(tmp_path):
+def test_the_temporary_file_is_below_the_same_folder_and_has_the_same_name(tmp_path):
     seen = []
     files.write_whole(tmp_path / "clip.mp4", lambda path: (seen.append(path), path.write_bytes(b"x")))
-    assert seen[0].parent.parent == tmp_path and seen[0].name == "clip.mp4"
+    assert seen[0].parents[2] == tmp_path and seen[0].name == "clip.mp4"
 
 
 @pytest.mark.parametrize("error", [RuntimeError("no"), KeyboardInterrupt(), OSError(errno.EIO, "broken")])
@@ -154,6 +154,12 @@ def test_a_folder_that_takes_no_files_whoever_asks(name):
         files.check_target(f"/proc/{name}")
 
 
+def test_a_place_that_keeps_no_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(files.Path, "mkdir", lambda *_, **__: None)
+    with pytest.raises(PermissionError, match="keeps no folder that is made in it: choose another"):
+        files.write_text(tmp_path / "note.txt", "")
+
+
 def test_looking_at_a_place_leaves_nothing_there(tmp_path):
     files.check_target(tmp_path / "deep" / "note.json")
     assert not list(tmp_path.iterdir())
@@ -244,7 +250,6 @@ def test_who_reads_a_file_of_three_finds_the_one_of_the_others(tmp_path):
         place = tmp_path / f"{k}"
         write_three(place, "old")
         killed = kill_at(k, lambda place=place: write_three(place, "new"))
-        files.tidy_once.cache_clear()  # as in the next process
         k, mixed = k + 1, mixed + (len(set(found(place).values())) > 1)
         assert files.existing(place / "dog.json", "look").read_text() == (place / "dog.mp4").read_text(), k
     assert mixed
@@ -264,6 +269,37 @@ def test_the_next_to_write_in_a_folder_cleans_up(tmp_path):
     code = "import sys; from t2v_helpers.core import files; files.write_text(sys.argv[1], '')"
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "other")], check=True)
     assert not list(tmp_path.glob(".*"))
+
+
+def test_whose_lock_is_free_is_dead_wherever_it_ran_and_whose_is_held_lives(tmp_path):
+    """No name of a machine and no number of a process is asked: in containers both come again."""
+    for name in ("old", "old.ready"):
+        (tmp_path / files.WRITING / name).mkdir(parents=True)
+        (tmp_path / files.WRITING / name / f"{name}.txt").write_text("left")
+    stage, lock = files._new_stage(tmp_path)
+    files.tidy(tmp_path)
+    assert found(tmp_path) == {"old.ready.txt": "left", f"{files.WRITING}/{stage.name}/{files.LOCK}": ""}
+    lock.close()
+    files.tidy(tmp_path)
+    assert os.listdir(tmp_path) == ["old.ready.txt"]
+
+
+def test_processes_that_write_and_tidy_at_once_lose_nothing(tmp_path):
+    code = "import sys; from t2v_helpers.core import files; [files.write_text(f'{sys.argv[1]}/{sys.argv[2]}-{i}', '')"
+    code = f"{code} for i in range(200)]"
+    running = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path), str(k)]) for k in range(3)]
+    assert [process.wait() for process in running] == [0, 0, 0]
+    assert len(os.listdir(tmp_path)) == 600
+
+
+def test_without_locks_in_the_file_system_files_are_written_and_nothing_is_deleted(tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    (tmp_path / files.WRITING / "another's").mkdir(parents=True)
+    monkeypatch.setattr(files.fcntl, "flock", fail)
+    files.write_text(tmp_path / "note.txt", "new")
+    assert (tmp_path / files.WRITING / "another's").exists() and (tmp_path / "note.txt").read_text() == "new"
 
 
 @pytest.fixture

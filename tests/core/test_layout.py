@@ -64,6 +64,13 @@ def test_to_uint8_refuses_what_is_not_finite(value):
         layout.to_uint8(torch.full((1, 3, 1, 2, 2), value))
 
 
+def test_to_uint8_refuses_what_it_would_scramble():
+    with pytest.raises(ValueError, match="use x.transpose"):
+        layout.to_uint8(torch.zeros(1, 16, 3, 8, 8))  # of a pipeline with output_type="pt"
+    with pytest.raises(ValueError, match="x is torch.int64, but floats from -1 to 1"):
+        layout.to_uint8(torch.full((1, 3, 1, 2, 2), 128))
+
+
 def test_to_float_refuses_floats():
     with pytest.raises(ValueError, match=r"frames are torch.float32, but uint8"):
         layout.to_float(torch.zeros(1, 2, 8, 8, 3))

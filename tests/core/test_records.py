@@ -48,6 +48,15 @@ def test_unknown_fields_are_named_with_the_known_ones():
         GenerationSpec.from_dict({"prompt": "x", "cfg": 3})
 
 
+@pytest.mark.parametrize("kind", [GenerationSpec, GenerationRecord])
+def test_many_and_long_unknown_fields_are_told_in_short(kind):
+    fields = {"x" * 10_000: 1} | dict.fromkeys(map(str, range(999)), 1)
+    read = kind.from_dict if kind is GenerationSpec else lambda fields: kind.from_json(json.dumps(fields))
+    with pytest.raises(ValueError, match="and 992 more: it has") as caught:
+        read(fields)
+    assert len(str(caught.value)) < 500
+
+
 @pytest.mark.parametrize("values", [None, [], "prompt"])
 def test_a_spec_is_read_from_a_table(values):
     with pytest.raises(ValueError, match="GenerationSpec .*fields"):

@@ -258,6 +258,47 @@ def test_ended_by_a_signal_it_says_one_word_and_leaves_no_kernel(tmp_path, name)
         os.kill(int(mark.read_text()), 0)
 
 
+SLOW_START = """
+import os, sys, time
+if "ipykernel_launcher" in sys.orig_argv:
+    open({mark!r}, "w").write(str(os.getpid()))
+    time.sleep(99)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there are no such signals")
+def test_ended_while_the_kernel_starts_it_stops_at_once_and_leaves_no_kernel(tmp_path):
+    mark, code_path = tmp_path / "pid", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    (tmp_path / "sitecustomize.py").write_text(SLOW_START.format(mark=str(mark)))
+    one_notebook(tmp_path, "open('ran', 'w')")
+    ctrl_c = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}
+    running = started(tmp_path, env=os.environ | {"PYTHONPATH": code_path, "TQDM_DISABLE": "1"}, **ctrl_c)
+    while not (mark.exists() and mark.read_text()):
+        assert running.poll() is None
+        time.sleep(0.1)
+    running.send_signal(signal.SIGINT)
+    assert running.communicate(timeout=30)[0] == "t2v: stopped.\n"
+    assert running.returncode == 130 and not (tmp_path / "ran").exists()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(mark.read_text()), 0)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there are no such signals")
+def test_a_signal_is_held_until_the_block_ends_and_one_that_is_ignored_stays_so():
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with run._held() as stopped:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+            assert stopped == [signal.SIGINT] * 2
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        with run._held():
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_a_foreign_kernel_of_the_same_name_is_not_taken(tmp_path):
     spec = tmp_path / "share" / "kernels" / "python3" / "kernel.json"
     spec.parent.mkdir(parents=True)

@@ -246,6 +246,7 @@ def test_the_schedulers_of_cogvideox_leave_the_noise_schedule():
         ("euler", {"sigma_min": 0.1}, "sigma_min would be ignored by euler: leave it out, or add use_karras_sigmas"),
         ("euler", {"solver_order": 3}, "solver_order would be ignored by euler: .* one of dpm\\+\\+, unipc"),
         ("euler", {"karras": True}, "karras would be ignored by euler: .* no scheduler here has it"),
+        ("euler", {"k" * 10_000: True}, "^k{50,60}[.]{3}k{50,60} would be ignored by euler"),
         ("dpm++", {"prediction_type": "sample"}, "prediction_type belongs to the trained model and is kept"),
         ("dpm++", {"beta_start": 0.1}, "beta_start belongs to the trained model and is kept"),
         ("dpm++", {"timestep_spacing": "leading"}, "timestep_spacing is called spacing here"),

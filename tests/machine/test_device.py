@@ -43,6 +43,14 @@ def test_unknown_devices(name, monkeypatch):
         pick_on(monkeypatch, name, 2)
 
 
+@pytest.mark.parametrize("pick", [pick_device, pick_dtype])
+@pytest.mark.parametrize("name", ["x" * 10_000, "cuda:" + "9" * 5000], ids=["long", "far"])
+def test_a_long_name_is_told_in_short(pick, name):
+    with pytest.raises(ValueError) as caught:
+        pick(name)
+    assert len(str(caught.value)) < 400
+
+
 def test_rocm_is_called_cuda(monkeypatch):
     with pytest.raises(ValueError, match="ROCm's GPUs are called cuda, too"):
         pick_on(monkeypatch, "rocm", 1)

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from diffusers import TextToVideoSDPipeline
+from diffusers import DDIMScheduler, TextToVideoSDPipeline
 
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.inside import unet
@@ -171,3 +171,86 @@ def test_a_part_that_no_folder_holds_is_named(own, tmp_path):
     with pytest.raises(ValueError, match="text_encoder is a Adapted"):
         own.save_pretrained(tmp_path / "a")
     assert not (tmp_path / "a").exists()
+
+
+def saved(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def merged(own, tmp_path):
+    """A folder with the words of a merged LoRA."""
+    with own.using(new_words=("sepia",)):
+        own.save_pretrained(tmp_path / "a")
+    return tmp_path / "a"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
+def test_a_save_that_stops_half_way_leaves_the_model_that_was_there(own, merged, monkeypatch, error):
+    def fail(*_, **__):
+        raise error
+
+    before = saved(merged)
+    own.unet.half(), own.text_encoder.half()
+    monkeypatch.setattr(type(own.vae), "save_pretrained", fail)
+    with pytest.raises(error):
+        own.save_pretrained(merged)
+    assert saved(merged) == before and [path.name for path in merged.parent.iterdir()] == ["a"]
+
+
+def test_a_saved_model_keeps_nothing_of_the_one_before_and_tells_no_place(own, merged):
+    own.save_pretrained(merged)
+    assert loading.load(merged, device="cpu").new_words == ()
+    assert not [name for name, data in saved(merged).items() if b"being-written" in data]
+
+
+def test_a_folder_with_more_than_a_model_is_not_replaced(own, merged):
+    (merged / "README.md").write_text("mine")
+    before = saved(merged)
+    for folder, said in ((merged, "a has README.md beside the model"), (merged.parent, "holds files, but no model_in")):
+        with pytest.raises(ValueError, match=said):
+            own.save_pretrained(folder)
+    assert saved(merged) == before
+
+
+@pytest.mark.parametrize("options", [{"safe_serialization": False}, {"variant": "bf16"}])
+def test_what_is_not_read_is_not_written(own, tmp_path, options):
+    with pytest.raises(ValueError, match=next(iter(options))):
+        own.save_pretrained(tmp_path / "a", **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_written_can_be_loaded(own, tmp_path):
+    for options in ({"variant": "fp16"}, {"max_shard_size": "100KB"}):
+        own.save_pretrained(tmp_path / "a", **options)
+        found = weights_of(loading.load(tmp_path / "a", device="cpu", dtype="float32"))
+        assert all(torch.equal(x, found[name]) for name, x in weights_of(own).items())
+
+
+def compiled_inside(pipe):
+    pipe.unet.mid_block = torch.compile(pipe.unet.mid_block)
+
+
+def parametrized(pipe):
+    torch.nn.utils.parametrizations.weight_norm(pipe.unet.conv_out)
+
+
+def predicting_otherwise(pipe):
+    pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config, prediction_type="sample")
+
+
+def doubtful_word(pipe):
+    pipe.new_words = ("a\nb",)
+
+
+@pytest.mark.parametrize("change, said", [
+    (compiled_inside, r"unet\.mid_block is compiled: put unet\.mid_block\._orig_mod in its place"),
+    (parametrized, r"is not saved, since it could not be loaded again: unet does not fit its config .*conv_out"),
+    (predicting_otherwise, "loaded again: scheduler/.*prediction_type"),
+    (doubtful_word, "loaded again: words.json lists"),
+])  # fmt: skip
+def test_a_model_that_could_not_be_loaded_is_not_saved(own, tmp_path, change, said):
+    change(own)
+    with pytest.raises(ValueError, match=said):
+        own.save_pretrained(tmp_path / "a")
+    assert not list(tmp_path.iterdir())

@@ -127,6 +127,7 @@ def test_an_adapter_may_read_several_layers(toy_pipe):
     ("parts", "word"),
     [
         (lambda pipe: {}, "no part is given"),
+        (lambda pipe: {"d" * 10_000: tiny()}, "^d{50,60}[.]{3}d{50,60} is no part .*text_encoder, unet, vae"),
         (lambda pipe: {"decoder": tiny()}, "decoder is no part .*text_encoder, unet, vae"),
         (lambda pipe: {"scheduler": pipe.scheduler}, "scheduler is no part .*swapped_scheduler"),
         (lambda pipe: {"vae": pipe.unet}, "vae is a UNet3DConditionModel, .* AutoencoderKL or AutoencoderTiny"),

@@ -413,11 +413,12 @@ def test_a_video_that_was_damaged_is_named(no_computing, reference, tmp_path, na
 
 
 @pytest.mark.parametrize("name", ["table.jsonl", "00001.mp4", "00001.png", "00001.json", "sweep.json"])
-def test_a_folder_where_a_file_should_be(no_computing, reference, tmp_path, name):
+@pytest.mark.parametrize("make, what", [(Path.mkdir, "a folder"), (os.mkfifo, "a device or a pipe")])
+def test_a_folder_or_a_pipe_where_a_file_should_be(no_computing, reference, tmp_path, name, make, what):
     folder = shutil.copytree(reference.parent, tmp_path / "grid")
     (folder / name).unlink()
-    (folder / name).mkdir()
-    with pytest.raises(IsADirectoryError, match=f"{name} is a folder"):
+    make(folder / name)
+    with pytest.raises(OSError, match=f"{name} is {what}"):
         sweep.run_sweep(no_computing, SPECS, folder)
 
 

@@ -121,15 +121,53 @@ def test_every_sentence_of_the_grammar_fits(toy_pipe):
 @pytest.mark.parametrize(
     ("prompt", "said"),
     [
-        ("a do\u200bg is dancing", r"U\+200B, unseen"),
-        ("a \u202edog is dancing", r"U\+202E, unseen"),
         ("a dog\u20dd is dancing", r"U\+20DD, unseen"),
+        ("a dog\u3164 is dancing", r"U\+3164, unseen"),
         ("a (dog:1.3) is dancing", r"'\(dog:1.3\)': weights of words"),
     ],
 )
 def test_what_is_not_seen_or_not_read_is_warned_of(hub_pipe, prompt, said):
     with pytest.warns(UserWarning, match=said):
         check(hub_pipe, replace(SPEC, prompt=prompt))
+
+
+UNSEEN = ["\0", "\x1c", "\x1d", "\x1e", "\x1f", "\x7f", "\x85", "\xad", "\u200b", "\u202e", "\ufeff", "\U000e0041"]
+
+
+@pytest.mark.parametrize("sign", [*UNSEEN, "\u0378", "\uffff", "\ue000"], ids=ascii)
+@pytest.mark.parametrize("argument", ["prompt", "negative_prompt"])
+def test_a_character_that_is_no_sign_is_refused_by_its_code_point(argument, sign):
+    with pytest.raises(ValueError, match=rf"^{argument} holds U\+{ord(sign):04X}, unseen"):
+        validation.check_text(f"a dog{sign} is dancing", argument)
+
+
+def test_ordinary_white_space_and_letters_of_any_language_are_no_such_characters():
+    for prompt in (
+        "a dog\tis\r\ndancing",
+        "a\xa0dog\u3000",
+        "\u0939\u093f\u0928\u094d\u0926\u0940",
+        "e\u0301",
+        "\U0001f436",
+    ):
+        validation.check_text(prompt, "prompt")
+
+
+@pytest.mark.parametrize("weight", [
+    "(dog:1.3)", "(dog:.5)", "(dog:-1)", "(dog :1,3)", "(a big dog: 2.)", "[dog:cat:0.5]", "dog:1.3", "dog:-1",
+    "(dog)1.3",
+])  # fmt: skip
+def test_a_weight_of_a_word_is_called_so_however_it_is_written(weight):
+    with pytest.raises(ValueError) as caught:
+        validation.refuse_unknown_words(f"a {weight} is dancing")
+    assert str(caught.value).startswith(f"{weight!r} is not allowed: weights of words")
+
+
+@pytest.mark.parametrize(
+    "prompt", ["at 10:30", "a film in 16:9", "(it is 10:30)", "cast: 2 dogs", "a scene:3d", "a dog (1.5)"]
+)
+def test_a_time_or_a_ratio_is_no_weight(prompt):
+    with pytest.raises(ValueError, match="the cartoon model does not know"):
+        validation.refuse_unknown_words(prompt)
 
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=120)  # lone surrogates and unassigned points, too

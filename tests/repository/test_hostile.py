@@ -30,14 +30,16 @@ from t2v_helpers.core import checking, files, seeding, tensors, video
 from t2v_helpers.core.records import GenerationRecord, GenerationSpec
 from t2v_helpers.course import run
 from t2v_helpers.inside import unet_config
+from t2v_helpers.metrics import clip_scores
 from t2v_helpers.model import folders, loading, lora, pipeline, swapping, sweep, validation
-from t2v_helpers.model.folders import KINDS
+from t2v_helpers.model.folders import KINDS, lora_config
 from t2v_helpers.model.generate import generate
 from t2v_helpers.model.later import wan_folder
 
 CASES = {  # of each test below
     "texts": 2500, "configs": 2500, "headers": 1500, "tokenizers": 700, "parts": 150, "loras": 500, "specs": 1000,
     "arguments": 800, "paths": 400, "pixels": 300, "lines": 200, "commands": 150, "loads": 100, "pipelines": 20,
+    "clips": 40, "sizes": 60,
 }  # fmt: skip
 REFUSALS = (ValueError, MemoryError, OSError, FileNotFoundError, FileExistsError, IsADirectoryError,
             NotADirectoryError, PermissionError)  # fmt: skip
@@ -71,8 +73,9 @@ def ends_well(call):
 
 
 NUMBERS = st.sampled_from(
-    [0, -1, 1, 2, 7, 10**9, 2**63, -(2**70), 10**4000, 0.5, -0.0, 1e308, math.inf, math.nan, True]
-)
+    [0, -1, 1, 2, 7, 10**9, 2**62, 2**63, -(2**70), 10**30, 10**400, 10**4000, 0.5, -0.0, 1e308, math.inf, math.nan,
+     True]
+)  # fmt: skip
 SCALARS = st.one_of(
     NUMBERS, st.none(), st.booleans(), st.text(max_size=8), st.sampled_from(["../x", "a" * 10_000, "\ud800"])
 )
@@ -207,18 +210,50 @@ def depths(config):
     return [depth for key, value in config.items() if "layers" in key or "blocks" in key for depth in sizes([value])]
 
 
+SIDES = st.lists(st.sampled_from([8, 16, 24]), min_size=4, max_size=4)
+
+
+@hostile("sizes")
+@given(encoder=SIDES, decoder=SIDES, side=st.sampled_from([1, 2, 8, 9]), patch=st.sampled_from([1, 2, 8, 9]))
+def test_sizes(encoder, decoder, side, patch):
+    """Each size is allowed, but they may not fit one another: a part that is built can compute."""
+    widths = {"encoder_block_out_channels": encoder, "decoder_block_out_channels": decoder}
+    coder = ends_well(lambda: folders.bare(KINDS["AutoencoderTiny"], {"latent_channels": 8} | widths))
+    assert (coder is None) == (len({*encoder}) > 1 or len({*decoder}) > 1)
+    config = changed(CONFIGS["CLIPModel"], ("vision_config",), CONFIGS["CLIPModel"]["vision_config"]
+                     | {"image_size": side, "patch_size": patch})  # fmt: skip
+    assert (ends_well(lambda: folders.bare(KINDS["CLIPModel"], config)) is None) == (patch > side)
+
+
+@hostile("clips")
+@given(text=texts(json.loads((metrics.CARTOON / "processor_config.json").read_text())))
+def test_clips(tmp_path_factory, text):
+    place = text_place(tmp_path_factory) / "clip"
+    if not place.exists():
+        shutil.copytree(metrics.CARTOON, place)
+    (place / "processor_config.json").write_bytes(text.encode(errors="surrogatepass"))
+    clip = ends_well(lambda: clip_scores._read_clip.__wrapped__(place))
+    assert clip is None or clip.of_frames(np.zeros((1, 20, 30, 3), np.uint8)).isfinite().all()
+
+
 # --- headers of weights
 
 
 WEIGHTS = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.ones(4, dtype=torch.float16)}
 BYTES = save(WEIGHTS, {"format": "pt"})
 HEADER = json.loads(BYTES[8 : 8 + struct.unpack("<Q", BYTES[:8])[0]])
+SHAPES = st.lists(NUMBERS, max_size=4) | st.sampled_from([[0, 2**63], [2**62, 0, 2**62], [0] * 5000])
 DTYPES = ["F32", "F16", "I8", "F8_E4M3", "F64", "BOOL", "Q4", 3]
 
 
 def with_header(text):
     header = text.encode(errors="replace")
     return struct.pack("<Q", len(header)) + header + BYTES[-32:]
+
+
+def with_a_shape(sides):
+    """A tensor without a byte of data, of which a header may say anything."""
+    return with_header(json.dumps({"c": {"dtype": "F32", "shape": sides, "data_offsets": [0, 0]}} | HEADER))
 
 
 def with_a_tensor(name):
@@ -236,12 +271,14 @@ def with_a_tensor(name):
     )
     | st.integers(0, len(BYTES)).map(lambda cut: BYTES[:cut])
     | NAMES.map(with_a_tensor)
+    | SHAPES.map(with_a_shape)
     | st.binary(max_size=40)
 )
 def test_headers(tmp_path_factory, data):
     path = text_place(tmp_path_factory) / "w.safetensors"
     path.unlink(missing_ok=True)  # a file that is mapped into memory is never written over
     path.write_bytes(data)
+    ends_well(lambda: tensors.read([path]))
     found = ends_well(lambda: tensors.read([path], WEIGHTS, torch.float32))
     if found is not None:
         assert found.keys() == WEIGHTS.keys() and all(x.isfinite().all() for x in found.values())
@@ -395,12 +432,18 @@ def taught(toy_folder, tmp_path_factory):
 PEFT = ("use_dora", "alpha_pattern", "rank_pattern", "layer_replication", "lora_bias", "modules_to_save", "new_setting")
 RESCALED = st.sampled_from([{"use_rslora": True}, {"alpha_pattern": {"to_q": 9}}, {"rank_pattern": {"to_q": 1}},
                             {"r": 2, "lora_alpha": 5}])  # fmt: skip
+RESCALED |= st.tuples(st.sampled_from(["r", "lora_alpha"]), NUMBERS).map(lambda both: dict([both]))
 
 
 SPOILED = {
     "in int8": lambda x: x.to(torch.int8), "in float8": lambda x: x.to(torch.float8_e4m3fn), "flat": torch.flatten,
     "with NaN": lambda x: x * math.nan, "of another rank": lambda x: x[:1],
 }  # fmt: skip
+
+
+def norms(taught, number):
+    """A header's list with the same norm for every layer."""
+    return json.dumps([number] * len(json.loads(taught.about["base_norms"])))
 
 
 @hostile("loras")
@@ -414,8 +457,9 @@ def test_loras(taught, tmp_path_factory, data, spoiled):
     (place / lora.CONFIG).write_bytes(text.encode(errors="surrogatepass"))
     first = data.draw(st.sampled_from(sorted(taught.tensors)))
     changed_one = {first: SPOILED[spoiled](taught.tensors[first]).contiguous()} if spoiled else {}
+    about = taught.about | data.draw(st.just({}) | NUMBERS.map(lambda x: {"base_norms": norms(taught, x)}))
     (place / lora.WEIGHTS).unlink()
-    save_file(taught.tensors | changed_one, place / lora.WEIGHTS, taught.about)
+    save_file(taught.tensors | changed_one, place / lora.WEIGHTS, about)
     words = ends_well(lambda: lora.load(taught.pipe, place))
     if words is not None:
         read, scales = json.loads(text), {layer.scaling["lora"] for layer in lora.added(taught.pipe.unet).values()}
@@ -658,6 +702,8 @@ def by_python_alone(path):
 
 LIBRARY = folders, "read_alone", by_the_library
 CLASSES = st.sampled_from(sorted(CONFIGS))
+UNUSED = lora_config.UNUSED
+LIMITLESS = lora_config.RULES | {"r": (lambda x: type(x) is int and x > 0, "a whole number")}
 DEEP, LONG = {"text": texts(MANIFEST), "which": st.just(4)}, {"text": NAMES.map(listing), "which": st.just(2)}
 FAULTS = {  # what goes wrong: what is put back, the test that finds it, and what it is given
     "an index leads to a pickle": (LIBRARY, "test_parts", "index to a pickle"),
@@ -671,13 +717,17 @@ FAULTS = {  # what goes wrong: what is put back, the test that finds it, and wha
     "half of the tensors are missing": ((tensors, "check", nothing), "test_parts", "half"),
     "whole numbers pass for weights": ((tensors, "FLOATS", ("F32", "I8")), "test_parts", "int8"),
     "JSON is deep": ((files, "parse_json", by_json_alone), "test_texts", DEEP),
-    "use_rslora is not read": ((lora, "_alpha", lambda config: config["lora_alpha"]), "test_loras", None),
-    "alpha_pattern is passed over": ((lora, "READ", (*lora.READ, "alpha_pattern")), "test_loras", None),
+    "use_rslora is not read": ((lora_config, "alpha", lambda config: config["lora_alpha"]), "test_loras", None),
+    "alpha_pattern is passed over": ((lora_config, "UNUSED", ("alpha_pattern", *UNUSED)), "test_loras", None),
+    "a LoRA's rank has no limit": ((lora_config, "RULES", LIMITLESS), "test_loras", None),
+    "a norm has no limit": ((lora, "NORM", (lambda x: isinstance(x, int | float), "a number")), "test_loras", None),
     "a LoRA is in float8": ((tensors, "FLOATS", (*tensors.FLOATS, "F8_E4M3")), "test_loras", "in float8"),
     "a config's numbers have no limits": ((unet_config, "check", nothing), "test_configs", None),
     "a name is too long": ((files, "is_file", Path.is_file), "test_texts", LONG),
     "a link leads to itself": ((files, "real", Path.resolve), "test_parts", "a circle of links"),
-    "a tensor's name breaks the line": ((tensors, "named", str), "test_headers", None),
+    "a tensor's name breaks the line": ((tensors, "named", str), "test_headers", NAMES.map(with_a_tensor)),
+    "a tensor of no bytes has any size": ((tensors, "_check_kind", nothing), "test_headers", SHAPES.map(with_a_shape)),
+    "a part is built that cannot compute": ((folders.weights, "_try", nothing), "test_sizes", None),
     "a model is loaded first": ((validation, "check_early", nothing), "test_commands", None),
 }
 
@@ -691,8 +741,9 @@ def test_a_fault_that_is_put_back_is_found(tiny, taught, idle, toy_folder, tmp_p
         "test_parts": (there | {"tiny": tiny}, {"data": st.data(), "damage": st.just(damage)}),
         "test_loras": (there | {"taught": taught}, {"data": st.data(), "spoiled": st.just(damage or "")}),
         "test_texts": (there, damage),
-        "test_headers": (there, {"data": NAMES.map(with_a_tensor)}),
+        "test_headers": (there, {"data": damage}),
         "test_configs": ({}, {"data": st.data(), "name": CLASSES}),
+        "test_sizes": ({}, {"encoder": SIDES, "decoder": SIDES, "side": st.just(8), "patch": st.just(8)}),
         "test_commands": (there | {"idle": idle, "toy_folder": toy_folder, "monkeypatch": monkeypatch},
                           {"data": st.data(), "command": st.just("generate")}),
     }[test]  # fmt: skip
@@ -700,7 +751,7 @@ def test_a_fault_that_is_put_back_is_found(tiny, taught, idle, toy_folder, tmp_p
     once = given(**drawn)(lambda **one: body(**given_to, **one))
     monkeypatch.setattr(*put_back)
     with pytest.raises(
-        (AssertionError, PickleOpened, OSError, LookupError, RuntimeError, AttributeError, TypeError)
+        (AssertionError, PickleOpened, OSError, LookupError, RuntimeError, AttributeError, TypeError, OverflowError)
     ) as caught:
         settings(HOSTILE, max_examples=100, phases=[Phase.generate])(once)()
     assert (caught.type is PickleOpened) == ("pickle" in fault)

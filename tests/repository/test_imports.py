@@ -35,7 +35,7 @@ GUESTS = {  # a library -> the only rooms it may enter
     "nbformat": {"course"},
     "packaging": {"machine"},
     "peft": {"model"},
-    "psutil": {"core", "machine"},
+    "psutil": {"machine"},
     "safetensors": {"cartoon", "core", "model", "training"},
     "scipy": {"checks", "metrics", "studies"},
     "tokenizers": {"cartoon"},

@@ -105,6 +105,15 @@ def test_a_row_has_what_the_notebook_reads(small, pipe):
     assert len(study.summary([one, other]).splitlines()) == 3
 
 
+def test_an_ffmpeg_that_is_not_there_is_told_before_a_training(monkeypatch):
+    def missing():
+        raise OSError("ffmpeg cannot be started")
+
+    monkeypatch.setattr(study.video, "check_encoder", missing)
+    with pytest.raises(OSError, match="ffmpeg"):
+        study.line(None, 0)
+
+
 def test_shares_are_of_the_combinations_that_are_asked_for():
     found = ["1111" if labels in study.HELD_OUT else "1110" for labels in study.CORNER]
     rows = [row([], {"9": found})] * 2

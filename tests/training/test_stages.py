@@ -19,7 +19,7 @@ from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.model import loading
 from t2v_helpers.model.generate import generate
 from t2v_helpers.model.later import dit_file
-from t2v_helpers.training import export, loop, progress, stages
+from t2v_helpers.training import export, loop, stages
 
 pytestmark = pytest.mark.usefixtures("toy_sizes")
 
@@ -45,19 +45,6 @@ def test_all_logs_are_gathered_in_one_file(runs):
     trained[-1:] = ["halving_2", "halving_4", "consistency"]
     assert list(dict.fromkeys(line["stage"] for line in lines)) == trained
     assert all(line["steps_per_second"] > 0 and line["seconds"] > 0 for line in lines)
-
-
-def test_a_repeated_step_is_logged_once(tmp_path):
-    (tmp_path / "unet").mkdir()
-    lines = [{"step": 200, "loss": 1.0}, {"step": 300, "loss": 2.0}, {"step": 300, "loss": 0.123456789}]
-    (tmp_path / "unet" / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert list(progress.logged(tmp_path, stages.STAGES)) == [lines[0], {"step": 300, "loss": 0.12346}]
-
-
-def test_a_line_of_a_log_that_was_cut_short_costs_no_other(tmp_path):
-    (tmp_path / "unet").mkdir()
-    (tmp_path / "unet" / "log.jsonl").write_text('{"step": 100}\n{"step": 2{"step": 200}\n{"step": 300}\n{"st')
-    assert [line["step"] for line in progress.logged(tmp_path, stages.STAGES)] == [100, 300]
 
 
 def test_the_model_opens_and_makes_a_video(runs):

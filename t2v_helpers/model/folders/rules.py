@@ -37,7 +37,7 @@ _CLASSES = {  # part -> what model_index.json may say of it; a student's autoenc
 _OLD_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}  # in the VAE's attention
 _PICTURES = ("vision_model.", "visual_projection.", "text_projection.", "logit_scale")  # CLIP's half for pictures
 LIBRARY_ERRORS = (OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError, ArithmeticError,
-                  StrictDataclassError)  # what sizes that do not fit one another lead to  # fmt: skip
+                  AssertionError, StrictDataclassError)  # what sizes that do not fit one another lead to  # fmt: skip
 
 
 def damaged(what: str) -> ValueError:
@@ -99,6 +99,7 @@ class Kind:
     """A class of parts: how it is built from what RULES let pass, the stem of its files of weights, and its tensors.
 
     today: the name of a stored tensor in today's libraries, which still read the names of 2023; None: not needed.
+    trial: computes shapes alone, with a part on the meta device; sizes that do not fit one another lead to an error.
     """
 
     name: str
@@ -107,6 +108,7 @@ class Kind:
     rules: Mapping[str, Rule]
     today: Callable[[str], str | None]
     required: tuple[str, ...] = ()
+    trial: Callable[[torch.nn.Module], object] | None = None
 
 
 def _text_name(name: str) -> str | None:
@@ -134,16 +136,30 @@ def _clip(text_config: dict, vision_config: dict, **others) -> CLIPModel:
     return CLIPModel(CLIPConfig(text_config=halves[0].to_dict(), vision_config=halves[1].to_dict(), **others))
 
 
+def _code(coder: torch.nn.Module) -> None:
+    """A picture [1 3 16 16], encoded and decoded."""
+    (latents,) = coder.encode(torch.empty(1, 3, 2 * LATENT_SCALE, 2 * LATENT_SCALE), return_dict=False)
+    coder.decode(latents if isinstance(latents, torch.Tensor) else latents.mode())
+
+
+def _see_and_read(clip: CLIPModel) -> None:
+    """A picture of the network's own size, and a text of one token."""
+    side = clip.config.vision_config.image_size
+    clip.get_image_features(pixel_values=torch.empty(1, 3, side, side))
+    clip.get_text_features(input_ids=torch.zeros(1, 1, dtype=torch.long))
+
+
 _UNET = getattr(diffusers, "UNet3DConditionModel", lambda **config: UNet3D(config))
 KINDS = {
     kind.name: kind
     for kind in (
         Kind("CLIPTextModel", lambda **c: CLIPTextModel(CLIPTextConfig(**c)), "model", _TEXT, _text_name),
         Kind("UNet3DConditionModel", _UNET, "diffusion_pytorch_model", unet_config.RULES, str),
-        Kind("AutoencoderKL", AutoencoderKL, "diffusion_pytorch_model", _VAE, _vae_name, ("scaling_factor",)),
-        Kind("AutoencoderTiny", AutoencoderTiny, "diffusion_pytorch_model", _TINY, str),
+        Kind("AutoencoderKL", AutoencoderKL, "diffusion_pytorch_model", _VAE, _vae_name, ("scaling_factor",), _code),
+        Kind("AutoencoderTiny", AutoencoderTiny, "diffusion_pytorch_model", _TINY, str, trial=_code),
         Kind("CLIPModel", _clip, "model", {"text_config": _TABLE, "vision_config": _TABLE, "projection_dim": whole()},
-             lambda name: None if name.endswith("position_ids") else name, ("text_config", "vision_config")),
+             lambda name: None if name.endswith("position_ids") else name, ("text_config", "vision_config"),
+             _see_and_read),
     )
 }  # fmt: skip
 KIND_OF = {part: KINDS[_CLASSES[part][0][1]] for part in PARTS}  # of a model that is no student
@@ -206,7 +222,7 @@ def configs(folder: Path, of: Mapping[str, Kind]) -> dict[str, dict]:
         ("text_encoder", "hidden_size", text.get("hidden_size"), unet["cross_attention_dim"]),
     ):
         if given != needed:
-            raise damaged(f"{folder / part / 'config.json'} has {key}={given!r}, but it must be {needed}")
+            raise damaged(f"{folder / part / 'config.json'} has {key}={checking.shown(given)}, but it must be {needed}")
     return found
 
 

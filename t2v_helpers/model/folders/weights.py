@@ -41,10 +41,18 @@ def variant(folder: Path, dtype: torch.dtype, parts: Mapping[str, Kind]) -> str 
 def bare(kind: Kind, config: dict, where: object = "") -> torch.nn.Module:
     """The part without weights, on the meta device. ValueError: sizes that do not fit one another."""
     try:
-        with torch.device("meta"):
-            return kind.build(**config).eval()
+        with torch.device("meta"), torch.no_grad():
+            made = kind.build(**config).eval()
+            _try(kind, made)
+            return made
     except LIBRARY_ERRORS as error:
         raise damaged(f"{where or kind.name} has a config that does not work ({reason(error)})") from error
+
+
+def _try(kind: Kind, empty: torch.nn.Module) -> None:
+    """Compute the shapes of a part on the meta device, where its kind says how: some libraries check none before."""
+    if kind.trial:
+        kind.trial(empty)
 
 
 def check_weights(folder: Path, kind: Kind, variant: str | None, empty: torch.nn.Module) -> None:

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import torch
 from diffusers import WanPipeline
 
-from t2v_helpers.core import checking, files, layout, paths, seeding
+from t2v_helpers.core import checking, files, layout, paths, seeding, video
 from t2v_helpers.core.model_names import WAN
 from t2v_helpers.core.records import GenerationRecord, GenerationSpec, frames_hash
 from t2v_helpers.inside import identity
@@ -121,7 +121,12 @@ def _check_room(needed: int) -> None:
 
 
 def check_early(spec: GenerationSpec) -> None:
-    """ValueError for a spec that Wan cannot make, whatever its words: which value is wrong, what is allowed."""
+    """ValueError for a spec that Wan cannot make: which value is wrong, what is allowed. OSError: no ffmpeg."""
+    video.check_encoder()
+    _check_spec(spec)
+
+
+def _check_spec(spec: GenerationSpec) -> None:
     seeding.check_seed(spec.seed)
     validation.check_text(spec.prompt, "prompt")
     validation.check_text(spec.negative_prompt, "negative_prompt")
@@ -132,9 +137,9 @@ def check_early(spec: GenerationSpec) -> None:
 
 
 def check(pipe: WanPipeline, spec: GenerationSpec) -> None:
-    """ValueError: see `check_early` and validation.check_torch; or more tokens than the text encoder reads."""
+    """ValueError: a spec that Wan cannot make, more tokens than it reads; those of validation.check_torch."""
     validation.check_torch()
-    check_early(spec)
+    _check_spec(spec)
     for argument in ("prompt", "negative_prompt"):
         count = len(pipe.tokenizer(getattr(spec, argument), verbose=False).input_ids)
         if count > wan_folder.ROOM:
@@ -168,8 +173,8 @@ def _frames(pipe: WanPipeline, spec: GenerationSpec, progress: Callable | None):
     made = pipe(prompt=spec.prompt, negative_prompt=spec.negative_prompt, height=spec.height, width=spec.width,
                 num_frames=spec.frames, num_inference_steps=spec.steps, guidance_scale=spec.guidance,
                 latents=noise.to(pipe._execution_device), output_type="pt", callback_on_step_end=done)  # fmt: skip
-    video = made.frames.transpose(1, 2)  # [b c f h w], from 0 to 1
-    return layout.to_uint8(2 * video.float().cpu() - 1)[0].numpy()
+    x = made.frames.transpose(1, 2)  # [b c f h w], from 0 to 1
+    return layout.to_uint8(2 * x.float().cpu() - 1)[0].numpy()
 
 
 def fingerprint(pipe: WanPipeline) -> str:

@@ -10,9 +10,9 @@ import torch
 from diffusers import AutoencoderKLWan, UniPCMultistepScheduler, WanPipeline, WanTransformer3DModel
 from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
 
-from t2v_helpers.core import files
+from t2v_helpers.core import checking, files
 from t2v_helpers.inside import unet_config
-from t2v_helpers.inside.unet_config import HUGE, list_of, one_of, positive, whole
+from t2v_helpers.inside.unet_config import HUGE, list_of, number, one_of, positive, whole
 from t2v_helpers.model import folders
 from t2v_helpers.model.folders import Kind, damaged
 
@@ -20,7 +20,6 @@ ROOM = 512  # tokens of a prompt, of which the last one ends it
 SINGLE = {"time_embedder", "scale_shift_table", "norm1", "norm2", "norm3"}  # layers that stay in float32
 MARKS = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
 _FLAG = one_of(True, False)
-_NUMBER = (lambda x: type(x) in (int, float) and -HUGE <= x <= HUGE, f"a number from {-HUGE:g} to {HUGE:g}")
 _DENOISER = {
     **dict.fromkeys(("num_attention_heads", "attention_head_dim", "in_channels", "out_channels", "text_dim",
                      "freq_dim", "ffn_dim", "rope_max_seq_len"), whole()),
@@ -38,7 +37,7 @@ _VAE = {
     **dict.fromkeys(("base_dim", "z_dim"), whole()), "num_res_blocks": whole(16),
     "dim_mult": list_of(whole(64), 4, 4), "attn_scales": list_of(positive(), 0, 0),
     "temperal_downsample": (lambda x: x == [False, True, True], "[false, true, true]"), "dropout": one_of(0.0),
-    "latents_mean": list_of(_NUMBER, 1, 2**10), "latents_std": list_of(positive(), 1, 2**10),
+    "latents_mean": list_of(number(-HUGE, HUGE), 1, 2**10), "latents_std": list_of(positive(), 1, 2**10),
     "is_residual": one_of(False),
     **dict.fromkeys(("in_channels", "out_channels"), one_of(3)), "decoder_base_dim": one_of(None),
     "patch_size": one_of(None), "scale_factor_temporal": one_of(4), "scale_factor_spatial": one_of(8),
@@ -139,7 +138,7 @@ def _scheduler(folder: Path) -> UniPCMultistepScheduler:
         made = UniPCMultistepScheduler(**{key: found[key] for key in _SCHEDULER if key != "_class_name"})
     for key in made.config.keys() & found.keys():
         if not key.startswith("_") and made.config[key] != found[key]:
-            raise damaged(f"{path} has {key}={found[key]!r}, but it must be {made.config[key]!r}")
+            raise damaged(f"{path} has {key}={checking.shown(found[key])}, but it must be {made.config[key]!r}")
     return made
 
 

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from t2v_helpers import metrics
 from t2v_helpers.core import seeding
 from t2v_helpers.model import folders
+from t2v_helpers.model.later import wan_folder
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +144,28 @@ def test_a_value_that_its_rule_does_not_allow_is_named(part, key, value):
     path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
     with pytest.raises(ValueError, match=f"config.json.* {key}="):
         read(part)
+
+
+@pytest.mark.parametrize("coder", ["encoder", "decoder"])
+def test_widths_that_do_not_fit_one_another_are_refused(tmp_path, coder):
+    blocks = {f"{half}_block_out_channels": (8,) * 4 for half in ("encoder", "decoder")}
+    blocks |= {f"{coder}_block_out_channels": (24, 16, 24, 24)}
+    AutoencoderTiny(**blocks, latent_channels=8).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="has a config that does not work .*channel dimensions.*: copy or download"):
+        read(tmp_path)
+
+
+def test_a_patch_above_the_picture_is_refused():
+    config = folders.config_of(metrics.CARTOON, folders.KINDS["CLIPModel"])
+    config["vision_config"] |= {"image_size": 32, "patch_size": 64}
+    with pytest.raises(ValueError, match="CLIPModel has a config that does not work"):
+        folders.bare(folders.KINDS["CLIPModel"], config)
+
+
+def test_sizes_that_a_library_only_asserts_are_refused():
+    config = {"attention_head_dim": 7, "in_channels": 4, "out_channels": 4, "text_dim": 8, "num_layers": 1}
+    with pytest.raises(ValueError, match="WanTransformer3DModel has a config that does not work"):
+        folders.bare(wan_folder.KIND_OF["transformer"], config)
 
 
 def test_what_has_no_rule_reaches_no_library(tmp_path):

@@ -230,6 +230,17 @@ def test_little_memory_is_told_before_anything_is_fetched(monkeypatch):
         wan.load(None, "cpu", "bfloat16")
 
 
+def test_an_ffmpeg_that_is_not_there_is_told_before_memory_or_a_download(monkeypatch):
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", "/no/such/ffmpeg")
+    monkeypatch.setattr(wan, "free_memory_bytes", lambda: 0)
+    video.check_encoder.cache_clear()
+    try:
+        with pytest.raises(OSError, match="ffmpeg cannot be started"):
+            wan.maker(wan.spec(PROMPT), "cpu")
+    finally:
+        video.check_encoder.cache_clear()
+
+
 def test_a_processor_that_nobody_asked_for_is_called_slow(wan_folder, capsys):
     wan.load(wan_folder)
     found = capsys.readouterr().err

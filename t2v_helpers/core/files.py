@@ -86,7 +86,9 @@ def _staged(folder: Path, named: Path) -> Iterator[Path]:
 
 
 def _new_stage(folder: Path) -> tuple[Path, IO]:
-    """A new folder in WRITING, and its lock."""
+    """A new folder in WRITING, and its lock. FileExistsError: WRITING is a link or no folder."""
+    if (writing := folder / WRITING).is_symlink() or (writing.exists() and not writing.is_dir()):
+        raise FileExistsError(f"{named(writing)} is no folder of the course's: remove it.")
     for _ in range(100):  # before it is locked, another process may take it for left over
         stage = folder / WRITING / uuid.uuid4().hex
         with suppress(FileNotFoundError):
@@ -141,16 +143,22 @@ def _remove(stage: Path) -> None:
 
 def tidy(folder: str | Path) -> None:
     """Put right what killed processes left in `folder`: what was ready takes its place, the rest is deleted."""
-    for stage in Path(folder, WRITING).glob("*"):
-        try:
-            lock = open(stage / LOCK, "ab")
-        except OSError:  # it is gone, or of another user
-            continue
-        with lock:
+    for stage in _left(Path(folder, WRITING)):
+        with suppress(OSError), open(stage / LOCK, "ab") as lock:  # it may be gone, or of another user
             if _take(lock) and stage.exists():
                 _take_places(stage) if stage.suffix == READY else _remove(stage)
     with suppress(OSError):
         Path(folder, WRITING).rmdir()
+
+
+def _left(writing: Path) -> list[Path]:
+    """The folders in WRITING. A link there, or a pipe for a lock, was sent by somebody: it is left alone."""
+    stages = [] if writing.is_symlink() or not writing.is_dir() else writing.glob("*")
+    return [one for one in stages if one.is_dir() and not one.is_symlink() and _is_plain(one / LOCK)]
+
+
+def _is_plain(path: Path) -> bool:
+    return not path.is_symlink() and (path.is_file() or not path.exists())
 
 
 def _exchanged(one: Path, two: Path) -> bool:
@@ -188,9 +196,8 @@ def check_target(path: str | Path) -> None:
         with TemporaryFile(dir=above):  # /proc says of itself that the super-user may write there
             pass
     except OSError as error:
-        raise PermissionError(
-            f"{above} may not be written to, so neither may {path}: choose another folder."
-        ) from error
+        why = f"{above} may not be written to, so neither may {path}"
+        raise PermissionError(f"{why}: choose another folder.") from error
 
 
 def write_text(path: str | Path, text: str) -> Path:

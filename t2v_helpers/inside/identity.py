@@ -89,7 +89,8 @@ def _of_layer(layer: nn.Module) -> list:
     in_pieces = hasattr(getattr(own, "func", None), "changes_nothing")  # by a plan for little memory
     forward = "" if in_pieces or hasattr(layer, "_hf_hook") else _own(own)  # accelerate's moves parts to and fro
     hooks = _of_hooks(layer._forward_hooks, layer._forward_pre_hooks)
-    return [plain, getattr(layer, "_disable_adapters", False), hooks, forward, _own(attention)]
+    kind, off = type(layer).__qualname__, getattr(layer, "_disable_adapters", False)
+    return [kind, plain, off, hooks, forward, _own(attention)]
 
 
 def _is_plain(value: object) -> bool:

@@ -386,3 +386,26 @@ def test_a_large_text_is_refused_unread(tmp_path):
 def test_a_number_that_is_not_finite_is_refused(number):
     with pytest.raises(ValueError, match=f"{number}, which is no finite number"):
         files.parse_json(f'{{"scaling_factor": {number}}}')
+
+
+@pytest.mark.parametrize("sent", [".being-written", ".being-written/x", ".being-written/x.ready"])
+def test_a_link_among_what_was_left_over_leads_nowhere(tmp_path, sent):
+    victim, folder = tmp_path / "victim", tmp_path / "sent"
+    for name in ("mine/deep.txt", "x.ready/deep.txt", "film.mp4"):
+        files.write_text(victim / name, "mine")
+    before = sorted(victim.rglob("*"))
+    (folder / sent).parent.mkdir(parents=True)
+    (folder / sent).symlink_to(victim, target_is_directory=True)
+    files.tidy(folder)
+    assert sorted(victim.rglob("*")) == before and not (folder / "film.mp4").exists()
+    if sent == ".being-written":
+        with pytest.raises(FileExistsError, match="remove it"):
+            files.write_text(folder / "a.txt", "new")
+        assert sorted(victim.rglob("*")) == before
+
+
+def test_a_pipe_for_a_lock_keeps_nobody_waiting(tmp_path):
+    (tmp_path / ".being-written" / "x").mkdir(parents=True)
+    os.mkfifo(tmp_path / ".being-written" / "x" / ".writers-lock")
+    files.tidy(tmp_path)
+    assert files.write_text(tmp_path / "a.txt", "new").read_text() == "new"

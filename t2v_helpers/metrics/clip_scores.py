@@ -137,7 +137,7 @@ def clip_similarity(frames: np.ndarray, text: str, clip: Clip | None = None) -> 
     """
     if not isinstance(text, str) or not text.strip():
         raise ValueError(f"text={checking.shown(text)} is not allowed: say in words what the video should show.")
-    clip = _known(clip)
+    clip, frames = _known(clip), checking.frames(frames)
     with reading.exactly():
         return (clip.of_frames(frames) @ clip.of_words([text])[0]).mean().item()  # [f d] with [d]
 
@@ -148,9 +148,9 @@ def frame_similarity(frames: np.ndarray, clip: Clip | None = None) -> float:
     "Temporal consistency" in Esser et al. 2023 ("Gen-1", arXiv 2302.03011). Blind to slight flicker; a frozen video
     and a reversed one score well. ValueError: frames, fewer than two of them, not a Clip.
     """
-    clip = _known(clip)
+    clip, frames = _known(clip), checking.frames(frames, least=2)
     with reading.exactly():
-        vectors = clip.of_frames(checking.frames(frames, least=2))  # [f d]
+        vectors = clip.of_frames(frames)  # [f d]
         return (vectors[1:] * vectors[:-1]).sum(dim=-1).mean().item()
 
 

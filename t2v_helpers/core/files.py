@@ -8,6 +8,7 @@ import json
 import math
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -87,12 +88,14 @@ def _staged(folder: Path, named: Path) -> Iterator[Path]:
 
 def _new_stage(folder: Path) -> tuple[Path, IO]:
     """A new folder in WRITING, and its lock. FileExistsError: WRITING is a link or no folder."""
-    if (writing := folder / WRITING).is_symlink() or (writing.exists() and not writing.is_dir()):
-        raise FileExistsError(f"{named(writing)} is no folder of the course's: remove it.")
     for _ in range(100):  # before it is locked, another process may take it for left over
         stage = folder / WRITING / uuid.uuid4().hex
+        with suppress(FileExistsError):
+            os.mkdir(folder / WRITING)
         with suppress(FileNotFoundError):
-            stage.mkdir(parents=True)
+            if not stat.S_ISDIR((folder / WRITING).lstat().st_mode):
+                raise FileExistsError(f"{named(folder / WRITING)} is no folder: remove it.")
+            stage.mkdir()
             lock = open(stage / LOCK, "ab")
             if _take(lock) is not False and stage.exists():
                 return stage, lock
@@ -153,7 +156,9 @@ def tidy(folder: str | Path) -> None:
 
 def _left(writing: Path) -> list[Path]:
     """The folders in WRITING. A link there, or a pipe for a lock, was sent by somebody: it is left alone."""
-    stages = [] if writing.is_symlink() or not writing.is_dir() else writing.glob("*")
+    stages = []
+    with suppress(OSError):  # it is gone
+        stages = list(writing.iterdir()) if stat.S_ISDIR(writing.lstat().st_mode) else []
     return [one for one in stages if one.is_dir() and not one.is_symlink() and _is_plain(one / LOCK)]
 
 

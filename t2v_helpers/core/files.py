@@ -147,7 +147,11 @@ def _remove(stage: Path) -> None:
 def tidy(folder: str | Path) -> None:
     """Put right what killed processes left in `folder`: what was ready takes its place, the rest is deleted."""
     for stage in _left(Path(folder, WRITING)):
-        with suppress(OSError), open(stage / LOCK, "ab") as lock:  # it may be gone, or of another user
+        try:
+            lock = open(stage / LOCK, "ab")
+        except OSError:  # it is gone, or of another user
+            continue
+        with lock:
             if _take(lock) and stage.exists():
                 _take_places(stage) if stage.suffix == READY else _remove(stage)
     with suppress(OSError):
@@ -159,11 +163,8 @@ def _left(writing: Path) -> list[Path]:
     stages = []
     with suppress(OSError):  # it is gone
         stages = list(writing.iterdir()) if stat.S_ISDIR(writing.lstat().st_mode) else []
-    return [one for one in stages if one.is_dir() and not one.is_symlink() and _is_plain(one / LOCK)]
-
-
-def _is_plain(path: Path) -> bool:
-    return not path.is_symlink() and (path.is_file() or not path.exists())
+    folders = [(one, one / LOCK) for one in stages if one.is_dir() and not one.is_symlink()]
+    return [one for one, lock in folders if not lock.is_symlink() and (lock.is_file() or not lock.exists())]
 
 
 def _exchanged(one: Path, two: Path) -> bool:

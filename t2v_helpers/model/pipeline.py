@@ -95,6 +95,9 @@ class CoursePipeline(Base):
 
         AttributeError: the pipeline has no such part or field.
         """
+        if unknown := [name for name in changes if not hasattr(self, name)]:
+            which = f"no part or field {checking.listed(unknown[0])}"
+            raise AttributeError(f"pipe has {which}: use one that it has, such as vae=, scheduler= or predictor=.")
         before = {name: getattr(self, name) for name in changes}
         own = {name for name in changes if name in vars(self)}
         try:

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 SAME = ("training", "use_slicing", "gradient_checkpointing")  # settings of a layer that change nothing (no dropout)
 THEIRS = ("transformers.", "diffusers.")  # hooks that keep outputs, attentions that compute the same in another order
 CUTTING = ("model_max_length", "pad_token", "padding_side", "truncation_side", "split_special_tokens")
+INNER = vars(nn.Module()).keys()  # what torch keeps in each layer, none of it in place of a method
 Names = dict[int, str]  # id of a layer -> its name, for those that are told of already
 
 
@@ -68,9 +69,9 @@ def of_tokenizer(tokenizer: Any) -> list:
 def patches(held: object, known: Names) -> list[tuple[str, str]]:
     """What stands in an object in place of a method of its class: pipe.decode_latents = ..., pipe.vae.decode = ..."""
     found = []
-    for name, value in sorted(vars(held).items()):
+    for name in sorted(vars(held).keys() - INNER):
         if callable(method := getattr(type(held), name, None)):
-            own = _beneath(held, value)
+            own = _beneath(held, vars(held)[name])
             if own not in (method, MethodType(method, held)):  # which a `with` may have put back
                 found.append((name, told(own, known=known)))
     return found

@@ -139,7 +139,7 @@ def _of_object(held: object) -> list:
     """What its class does and what it holds; of a pipeline its networks alone, as the rest has paths and changes."""
     slots = [name for kind in type(held).__mro__ for name in vars(kind).get("__slots__", ())]
     values = {name: getattr(held, name) for name in slots if hasattr(held, name)} | getattr(held, "__dict__", {})
-    if hasattr(held, "components"):
+    if hasattr(type(held), "components"):
         values = {name: value for name, value in values.items() if isinstance(value, nn.Module)}
     return _of_class(type(held)) + sorted(values.items())
 

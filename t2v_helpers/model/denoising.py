@@ -157,8 +157,9 @@ def _check_finite(pipe: CoursePipeline, what: str, values: Tensor) -> None:
     if pipe.unet.dtype != torch.float32:
         ways.append("take another dtype, float32 is the surest, and see what `t2v info` says of them")
     if pipe.added:
-        less = "try less of it with lora.scaled, or " if "peft_config" in vars(pipe.unet) else ""
-        ways.append(f"the model is {checking.shown(pipe.name)}: {less}load it without that")
+        which, there = f"the LoRA of {checking.shown(pipe.name)}", "peft_config" in vars(pipe.unet)  # or it is merged
+        less = f"scale {which} down with lora.scaled, or remove it with lora.remove"
+        ways.append(less if there else f"load the model without {which}")
     way = "; or ".join(ways) or "ask for less guidance, or load the model again if it was changed"
     raise ValueError(f"{what} in {run} has NaN or infinite values: {way}.")
 

@@ -110,9 +110,12 @@ def test_where_values_are_not_finite_the_advice_names_the_lora(toy_folder, dtype
     for p in lora.add(pipe, rank=2)[1::2]:
         p.data += 1e30
     asked = GenerationSpec("a robot is dancing", steps=1, frames=2, height=32, width=32)
-    with pytest.raises(ValueError, match=f"first step in {dtype} .*: {said}the model is .*with a LoRA.*scaled") as told:
+    with pytest.raises(ValueError, match=f"first step in {dtype} .*: {said}scale .* 'toy with a LoRA' down") as told:
         generate(pipe, asked)
     assert said or "float32 is" not in str(told.value)
+    lora.merge(pipe)
+    with pytest.raises(ValueError, match="load the model without the LoRA of 'toy with a LoRA'"):
+        generate(pipe, asked)
 
 
 def test_a_sum_that_is_not_finite_is_not_merged(toy_folder):

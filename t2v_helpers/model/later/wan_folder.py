@@ -138,7 +138,8 @@ def _scheduler(folder: Path) -> UniPCMultistepScheduler:
         made = UniPCMultistepScheduler(**{key: found[key] for key in _SCHEDULER if key != "_class_name"})
     for key in made.config.keys() & found.keys():
         if not key.startswith("_") and made.config[key] != found[key]:
-            raise damaged(f"{path} has {key}={checking.shown(found[key])}, but it must be {made.config[key]!r}")
+            needed = checking.shown(made.config[key])
+            raise damaged(f"{path} has {key}={checking.shown(found[key])}, but it must be {needed}")
     return made
 
 

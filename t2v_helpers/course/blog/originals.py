@@ -31,7 +31,7 @@ def given_folder(value: str | None, fetched: str | Path) -> Path | None:
     if not folder.exists():
         raise FileNotFoundError(f"{where} does not exist: {HOW}.")
     if not folder.is_dir():
-        raise NotADirectoryError(f"{where} is {files.what_is(folder)}, and not a folder: {HOW}.")
+        raise NotADirectoryError(f"{where} is {files.what_is(folder)}: {HOW}.")
     if missing := [run.file for run in RUNS if not (folder / run.file).is_file()]:
         raise FileNotFoundError(f"{where} lacks {', '.join(missing)}: the blog's files are at {WHERE}.")
     return folder

@@ -179,7 +179,7 @@ def room_on_disk(path: str | Path, needed: int, what: str) -> None:
     free = shutil.disk_usage(next(folder for folder in (path, *path.parents) if folder.exists())).free
     if free < needed:
         raise OSError(
-            f"{what} needs {needed / 2**30:.1f} GiB in {path}, but {free / 2**30:.1f} are free: "
+            f"{what} needs {needed / 2**30:.1f} GiB in {files.named(path)}, but {free / 2**30:.1f} are free: "
             "delete something there, or choose another folder."
         )
 
@@ -195,7 +195,7 @@ def replaceable(folder: str | Path, mark: str, what: str, *kept: Path) -> None:
     if Path.cwd().is_relative_to(place):
         why = "you are working in it"
     elif lost:
-        why = f"{lost[0]} would be lost with it"
+        why = f"{files.named(lost[0])} would be lost with it"
     elif place.exists() and any(place.iterdir()) and not (place / mark).is_file():
         why = f"it holds files, but no {mark}"
     else:

@@ -142,8 +142,9 @@ def _check_state(pipe: CoursePipeline) -> None:
     for key, value in pipe.trained.items():
         if (found := pipe.scheduler.config.get(key, value)) != value:
             raise ValueError(
-                f"pipe.scheduler has {key}={checking.shown(found)}, but the model was trained with {value!r}: make it "
-                "from the pipeline's own, EulerDiscreteScheduler.from_config(pipe.scheduler.config) for example."
+                f"pipe.scheduler has {key}={checking.shown(found)}, but the model was trained with "
+                f"{checking.shown(value)}: make it from the pipeline's own, "
+                "EulerDiscreteScheduler.from_config(pipe.scheduler.config) for example."
             )
 
 
@@ -152,7 +153,7 @@ def _check_alike(spec: GenerationSpec, first: GenerationSpec) -> None:
     for name, value in spec.to_dict().items():
         if value != alike[name]:
             raise ValueError(
-                f"specs of one batch differ in {name} ({alike[name]} and {checking.shown(value)}): "
+                f"specs of one batch differ in {name} ({checking.shown(alike[name])} and {checking.shown(value)}): "
                 "only prompt, negative_prompt and seed may; make one batch for each."
             )
 

@@ -247,7 +247,7 @@ def averaged(task: Task, folder: Path, finished: bool = True) -> nn.Module:
     state = restore(task.to("cpu"), folder)
     if finished and state.done < task.steps:
         raise ValueError(
-            f"stage {task.name} is not finished ({state.done} of {task.steps} steps in {folder}): "
+            f"stage {task.name} is not finished ({state.done} of {task.steps} steps in {named(folder)}): "
             f"run `t2v train {task.name}` first, with the same --runs and --quick."
         )
     task.modules.load_state_dict(state.average)

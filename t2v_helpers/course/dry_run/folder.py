@@ -81,7 +81,8 @@ def prepare(cache: Cache, variants: Iterable[str | None]) -> list[Weights]:
     """
     checking.replaceable(cache.root, MARK, "a dry run")
     if (cache.root / MARK).is_file() and folders.read(cache.root / MARK) != _mark(cache):
-        raise ValueError(f"{cache.root} holds weights of another shape or seed: delete it, or name a new folder.")
+        where = files.named(cache.root)
+        raise ValueError(f"{where} holds weights of another shape or seed: delete it, or name a new folder.")
     write_texts(cache)
     planned = [file for variant in variants for file in plan(cache, variant)]
     lacking = [file for file in planned if file.missing]

@@ -99,9 +99,9 @@ def test_a_folder_of_weights(tmp_path):
 
 @pytest.mark.parametrize("kind", folders.KINDS.values(), ids=list(folders.KINDS))
 def test_the_config_of_a_part(tmp_path, kind):
-    rules = {key: LONG for key in kind.rules}
-    tables = [{key: value} for key in rules for value in VALUES]
-    check_all([lambda table=table: folders.known(table, kind, tmp_path / LONG) for table in [*tables, {LONG: LONG}]])
+    tables = [{key: value} for key in kind.rules for value in VALUES]
+    check_all([lambda table=table: unet_config.check(table, kind.rules, kind.rules) for table in tables])
+    check_all([lambda: folders.known({LONG: LONG}, kind, tmp_path / LONG)])
     check_all([lambda: unet_config.check_config({LONG: LONG})])
 
 

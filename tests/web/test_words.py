@@ -44,6 +44,8 @@ def test_sentences_are_captions_and_their_parts_are_found_again(js, known):
     ("dog " * 30, "30 words, and 22 fit"), ("x" * 10_000, "“xxxxxxxxxxxxxxxxxxxxxxxx…”"),
     (" ".join(f"word{i}" for i in range(1500)), "and 1495 more"), ("a dog \ud800", "half a character"),
     ("a dog\u0301 is dancing", "“do\u01f5”"), ("a dog\u20dd is dancing", "“U+20DD”"), ("a do\u200bg", "“U+200B”"),
+    ("a (dog:1.3) is dancing", "weights of words, as in “(dog:1.3)”"), ("a dog++ is dancing", "as in “dog++”"),
+    ("a [dog] is dancing", "as in “[dog]”"), ("a dog :1.3", "as in “dog :1.3”"), ("a dog at 10:30", "know “10”, “30”"),
     ("a dog\u3164 is dancing", "“U+3164”"), ("a dog is dancing\0", "“U+0000”"), ("a dog\ufeff", "“U+FEFF”"),
 ])  # fmt: skip
 def test_what_cannot_be_made_is_named_shortly(complaint, text, said):

@@ -196,7 +196,7 @@ def check_target(path: str | Path) -> None:
     if not above.is_dir():
         found = f"{named(above)} is {what_is(above)}"
         raise NotADirectoryError(f"{found}, so {where} cannot be written below it: choose another name.")
-    _check_writing(above)
+    _check_writing(path.absolute().parent)
     try:
         with TemporaryFile(dir=above):  # /proc says of itself that the super-user may write there
             pass

@@ -126,7 +126,7 @@ def _generate_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--model", default="cartoon", help=f"{CHOICES}, or {WAN} (%(default)s)")
     arguments.add(p, "device", "dtype", "offline")
     p.add_argument("--memory", help="such as 8GiB: choose options so that the video fits, and print them")
-    p.add_argument("--fast", action="store_true", help="several times faster, but another video: see 10_speed")
+    p.add_argument("--fast", action="store_true", help="with the student of few steps: see 13_few_steps")
     p.add_argument("--lora", type=arguments.path, help="a folder with a LoRA that has learned words: see notebook 07")
     p.add_argument("--seed", type=int, default=0, help="another seed, another video: from 0 to 4294967295 (0)")
     arguments.add_spec(p, SCHEDULERS)
@@ -184,7 +184,7 @@ def _by_unet(options: argparse.Namespace, given: dict) -> tuple[Path, Callable, 
     from t2v_helpers.diffusion import schedulers
     from t2v_helpers.model import generate, loading, validation
 
-    bare = loading.outline(options.model)
+    bare = loading.outline(_where(options))
     spec = GenerationSpec(**loading.sampling(bare) | given)
     path = _out(options, spec)
     validation.check_early(bare, [spec], _taught(options, bare.unet))
@@ -192,6 +192,13 @@ def _by_unet(options: argparse.Namespace, given: dict) -> tuple[Path, Callable, 
     validation.check(pipe, spec)
     calls = schedulers.unet_calls(spec.scheduler, spec.steps)
     return path, partial(generate.generate, pipe, spec), calls, loading.defaults(pipe).fps
+
+
+def _where(options: argparse.Namespace) -> str | Path:
+    """The model's name, or the folder of its student. ValueError: it has none."""
+    from t2v_helpers.model import loading
+
+    return loading.student_of(options.model) if options.fast else options.model
 
 
 def _by_wan(options: argparse.Namespace, given: dict) -> tuple[Path, Callable, int, int]:
@@ -227,7 +234,7 @@ def _load(options: argparse.Namespace, spec):
 
     where, plan = (options.device, options.dtype), None
     if options.memory is not None:
-        plan = loading.plan(options.model, options.memory, *where, spec.frames, spec.height, spec.width)
+        plan = loading.plan(_where(options), options.memory, *where, spec.frames, spec.height, spec.width)
     pipe = loading.load(options.model, *where, options.offline, memory=plan, fast=options.fast)
     if options.lora is not None:
         from t2v_helpers.model import lora

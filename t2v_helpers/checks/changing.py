@@ -192,25 +192,50 @@ def _error_advice(borrowed: Callable, pipe: SimpleNamespace) -> str | None:
     return "You swallow the error of the block: nobody would learn of it. `try ... finally` lets it through."
 
 
-def check_06_2(scaling_factor: Callable) -> Advice:
-    """`scaling_factor(latents)`: the number that brings latents [b c h w] to standard deviation 1."""
-    (z,) = advice.noises((64, 4, 8, 8))  # [b c h w]
-    z = z * torch.tensor([1.0, 2, 3, 4])[:, None, None] + 1.5  # the channels differ in size
-    std = z.std().item()
-    mistakes = {
-        "std": std,
-        "variance": 1 / std**2,
-        "mean_kept": 1 / z.square().mean().sqrt().item(),
-        "mean_size": 1 / z.abs().mean().item(),
-        "mean_of_channels": 1 / z.std(dim=(0, 2, 3)).mean().item(),
+def check_06_2(least_squares: Callable) -> Advice:
+    """`least_squares(x, y, ridge)` -> weight [d e], bias [e]: x @ weight + bias is nearest to y."""
+    x, y = advice.noises((40, 3), (40, 2))
+    y = y + x @ torch.tensor([[1.0, 0.0], [-2.0, 3.0], [0.0, 1.0]]) + 4
+    for ridge in (1e-6, 0.1):
+        given = least_squares(x.clone(), y.clone(), ridge)
+        yield _pair_advice(given)
+        weight, bias = (one.float() if isinstance(one, torch.Tensor) else one for one in given)
+        mistakes = _fits(x, y, ridge)
+        wanted = mistakes.pop("right")
+        yield advice.tensor("weight", weight, wanted[:-1], {name: w[:-1] for name, w in mistakes.items()})
+        yield advice.tensor("bias", bias, wanted[-1], {name: w[-1] for name, w in mistakes.items()})
+
+
+def _pair_advice(given: object) -> str | None:
+    """None where an answer is a weight and a bias."""
+    if advice.is_missing(given):
+        return advice.nothing("least_squares", given) + " Two tensors are wanted: weight, bias."
+    if not isinstance(given, tuple | list) or len(given) != 2:
+        return f"least_squares gave back a {type(given).__name__}; two tensors are wanted: `return weight, bias`."
+    return None
+
+
+def _fits(x: torch.Tensor, y: torch.Tensor, ridge: float) -> dict[str, torch.Tensor]:
+    """The weights [d+1 e], the bias last, of the right fit and of each mistake."""
+    ones = torch.ones_like(x[:, :1])
+    ends, begins = torch.cat([x, ones], 1), torch.cat([ones, x], 1)
+    all_alike, n = torch.eye(4), len(x)
+    no_bias = torch.diag(torch.tensor([1.0, 1, 1, 0]))
+
+    def solve(rows: torch.Tensor, penalty: torch.Tensor) -> torch.Tensor:
+        return torch.linalg.solve(rows.T @ rows + penalty, rows.T @ y)
+
+    seen = {  # a tiny ridge hides them
+        "no_ridge": solve(ends, 0 * all_alike),
+        "no_n": solve(ends, ridge * all_alike),
+        "free_bias": solve(ends, n * ridge * no_bias),
     }
-    given = scaling_factor(z)
-    if isinstance(given, torch.Tensor) and given.shape == z.shape:
-        yield "scaling_factor gave the scaled latents. Give the factor alone, one number."
-    if isinstance(given, torch.Tensor) and given.numel() > 1:
-        yield f"scaling_factor gave {given.numel()} numbers; one number for all channels is wanted."
-    # the tolerance: equal, whether the spread was divided by n or by n - 1
-    yield advice.number("scaling_factor", given, 1 / std, mistakes, rtol=1e-3)
+    return {
+        "right": solve(ends, n * ridge * all_alike),
+        "through_origin": torch.cat([solve(x, n * ridge * torch.eye(3)), torch.zeros(1, y.shape[1])]),
+        "ones_first": solve(begins, n * ridge * all_alike),
+        **(seen if ridge > 1e-3 else {}),
+    }
 
 
 def check_06_3(find_order: Callable) -> Advice:
@@ -248,30 +273,6 @@ def _no_order(given: object) -> str | None:
     if list(given) == list(range(6, 12)):
         return "Each channel of other found itself. Take only the part that sets z against other: [:c, c:]."
     return None if sorted(given) == list(range(6)) else otherwise
-
-
-def check_07_1(merged: Callable) -> Advice:
-    """merged(w [out in], a [r in], b [out r], alpha) is the one matrix that does the work of all three."""
-    for rank, alpha in ((6, 5.0), (2, 5.0), (3, 5.0)):  # first a square, for which A B has a shape that fits, too
-        w, a, b = advice.noises((6, 6), (rank, 6), (6, rank))
-        frozen = w.clone()
-        given = merged(frozen, a.clone(), b.clone(), alpha)
-        change, scale = b @ a, alpha / rank
-        if not advice.close(frozen, w):
-            yield "overwritten"
-        mistakes = {
-            "no_scale": w + change,
-            "no_rank": w + alpha * change,
-            "upside_down": w + change / scale,
-            "change_alone": scale * change,
-            "turned": w + scale * change.T,
-            **({"exchanged": w + scale * (a @ b)} if rank == 6 else {}),
-            "side_of_w": w + alpha / 6 * change,
-            "w_scaled": scale * (w + change),
-            "fixed_rank": w + alpha / 2 * change,
-        }
-        otherwise = f"For rank {rank} it is W + (alpha / r) B A, with r the number of rows of A."
-        yield advice.tensor("merged", given, w + scale * change, mistakes, otherwise)
 
 
 def check_07_2(read_with: Callable) -> Advice:

@@ -54,6 +54,18 @@ def fair_grid(name: str, calls: int, abar: Tensor, halt: float | None = None) ->
     return grid[:1] + grid if name == "pndm" else grid  # pndm takes its first step twice
 
 
+def grid_through(times: Sequence[int], abar: Tensor) -> grids.Grid:
+    """A grid of your own: from each time to the next, and from the last to x_0. abar: alphas_cumprod [train].
+
+    ValueError: the times do not begin at the last training step, where the noise does, or do not fall.
+    """
+    last = len(abar) - 1
+    asked = [checking.whole("time", t, 1, last) for t in times]
+    if asked[:1] != [last] or asked != sorted(set(asked), reverse=True):
+        raise ValueError(f"times={list(times)} are not allowed: begin at {last}, and let each be below the one before.")
+    return grids.to_next(asked, abar)
+
+
 def trajectory(name: str, predict: Predict, eps: Tensor, grid: grids.Grid, seed: int = 0) -> Iterator[Tensor]:
     """The sampler's x after every call, from x_t = eps; predict(x_t, t) -> eps. `seed`: of the noise it adds."""
     recipe, noises = samplers.SAMPLERS[name], samplers.draws(eps, seeding.generator(seed))
@@ -81,11 +93,11 @@ def prompt_of(seed: int) -> cartoon.Item:
 def line(pipe, seed: int, calls: Sequence[int] = CALLS, converged: int = CONVERGED) -> dict:
     """Each sampler for one seed: {"seed", "prompt", "found": {name: {calls: [distance, metrics.digits]}}}."""
     item = prompt_of(seed)
-    predict, eps, abar = start(pipe, seed)
-    target = arrive("dpm++", predict, eps, fair_grid("dpm++", converged, abar))
+    predict, eps, target = problem(pipe, seed, converged)
     found = {name: {} for name in NAMES}
     for name, n in product(NAMES, calls):
-        x = arrive(name, predict, eps, fair_grid(name, n, abar), seed=DRAWS + seed)
+        grid = fair_grid(name, n, pipe.scheduler.alphas_cumprod)
+        x = arrive(name, predict, eps, grid, seed=DRAWS + seed)
         (video,) = denoising.decode_latents(pipe, x)
         found[name][str(n)] = [round(distance(x, target), 6), metrics.digits(video, item.labels)]
     return {"seed": seed, "prompt": item.caption, "found": found}
@@ -109,6 +121,12 @@ def start(pipe, seed: int) -> tuple[Predict, Tensor, Tensor]:
     return denoising.guided(pipe, spec), denoising.initial_latents(pipe, [spec]), pipe.scheduler.alphas_cumprod
 
 
+def problem(pipe, seed: int, converged: int = CONVERGED) -> tuple[Predict, Tensor, Tensor]:
+    """The guided network of a seed, its noise, and where that leads in `converged` calls of dpm++: both [1 c f h w]."""
+    predict, eps, abar = start(pipe, seed)
+    return predict, eps, arrive("dpm++", predict, eps, fair_grid("dpm++", converged, abar))
+
+
 def whole_line(pipe, seed: int) -> dict:
     """All measurements of a seed: the first ones have more."""
     more = {"order": order_line(pipe, seed)} if seed < FIRST else {}
@@ -119,6 +137,11 @@ def adherence(lines: list[dict], name: str, calls: int, label: str = metrics.ALL
     """The share of seeds whose video shows what was asked, with Wilson's interval. ValueError: not in the table."""
     found = cells(lines, "found", name, calls)
     return of_share(metrics.digits_share([labels for _, labels in found], label))
+
+
+def as_asked(lines: list[dict], name: str, calls: int) -> list[bool]:
+    """For each seed, whether the judge reads all four labels as asked. ValueError: not in the table."""
+    return [labels == "1" * len(metrics.LABELS) for _, labels in cells(lines, "found", name, calls)]
 
 
 def error(lines: list[dict], name: str, calls: int) -> Measure:

@@ -11,10 +11,10 @@ import copy
 import math
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import product
 from pathlib import Path
 
@@ -46,6 +46,8 @@ LR, WARM_UP, DECAY, EMPTY = 7e-3, 50, 0.99, 0.1  # highest rate, steps to it, of
 STEPS_A_MINUTE, MINUTES = 240, (1, 2, 3, 5)
 WINDOW = 20  # steps, of a point of the loss curve
 ASKED = {"steps": 6, "guidance": 3.0}
+Way = Callable[[Callable, Tensor, int], Iterator[Tensor]]  # way(predict, start, steps): a sampler, such as DPM
+DPM: Way = partial(samplers.sample, "dpm++")
 RUNS = (
     {"name": "as it should be"},
     {"name": "every error of the noise counted alike", "most": None},
@@ -84,25 +86,28 @@ class Net(nn.Module):
     """The small network: eps = net(x_t, t, words), x_t [b c f h w], t [b], words [b t] as tokens.
 
     Its layers give v, from which eps follows: where x_t is nearly all noise, eps must be known to a hundredth, v not.
-    A single frame has no time, so there the layers along time are left out.
+    A single frame has no time, so there the layers along time are left out. unet: another denoiser for its layers.
     """
 
-    def __init__(self, tokenizer, channels: int):
+    def __init__(self, tokenizer, channels: int, unet: nn.Module | None = None):
         super().__init__()
-        self.unet = new_course_unet(channels, WIDTHS, TEXT_WIDTH)
+        self.unet = unet or new_course_unet(channels, WIDTHS, TEXT_WIDTH)
         self.text_encoder = new_text_encoder(tokenizer, TEXT_WIDTH, layers=1)
 
     def forward(self, x_t: Tensor, t: Tensor, words: Tensor) -> Tensor:
         """The noise in x_t [b c f h w]."""
+        return noise.eps_from_v(x_t, self.answer(x_t, t, words), ABAR[t.long()])
+
+    def answer(self, x_t: Tensor, t: Tensor, words: Tensor) -> Tensor:
+        """What the layers give [b c f h w]."""
         text = self.text_encoder(words)[0]  # [b t d]
         with frames_alone(self.unet) if x_t.shape[2] == 1 else nullcontext():
-            v = self.unet(x_t, t, text)[0]  # [b c f h w]
-        return noise.eps_from_v(x_t, v, ABAR[t.long()])
+            return self.unet(x_t, t, text)[0]
 
 
-def new_net(pipe, seed: int = 0) -> Net:
+def new_net(pipe, seed: int = 0, kind: type[Net] = Net) -> Net:
     """An untrained network for the latents of this pipeline's VAE."""
-    return seeding.seeded(seed, lambda: Net(pipe.tokenizer, pipe.vae.config.latent_channels))
+    return seeding.seeded(seed, lambda: kind(pipe.tokenizer, pipe.vae.config.latent_channels))
 
 
 @cache
@@ -149,25 +154,33 @@ def weight(abar: Tensor, most: float = 5.0) -> Tensor:
     return (snr + 1).clamp(max=most) / snr
 
 
+def noise_error(net: nn.Module, x_0: Tensor, eps: Tensor, u: Tensor, words: Tensor, most: float | None = 5.0) -> Tensor:
+    """The weighted squared error of the noise [b] at times u [b], from 0 (clean) to 1."""
+    t = (u * len(ABAR)).long()  # [b]
+    error = (net(noise.add_noise(x_0, eps, ABAR[t]), t, words) - eps).square().mean((1, 2, 3, 4))  # [b]
+    return error * (weight(ABAR[t], most) if most else 1)
+
+
 def train(
     net: nn.Module, clips: Clips, steps: int, lr: float = LR, images: bool = True, empty: float = EMPTY,
-    most: float | None = 5.0, decay: float = DECAY, seed: int = 0,
+    most: float | None = 5.0, decay: float = DECAY, seed: int = 0, error_of: Callable[..., Tensor] | None = None,
 ) -> Iterator[tuple[float, nn.Module]]:  # fmt: skip
     """Train the network; after each step, yield its loss, and the network with averaged weights.
 
-    This is the loop of notebook 08, which explains it line by line; a test holds the two equal.
+    This is the loop of notebook 08, which explains it line by line; a test holds the two equal. error_of: another
+    objective than `noise_error`, with the arguments of that.
     """
+    error_of = error_of or partial(noise_error, most=most)
     dice, average, scale = seeding.generator(seed), copy.deepcopy(net), 1 / clips.latents.std()
     optimizer = torch.optim.AdamW(net.parameters(), lr, betas=(0.9, 0.99), weight_decay=0.0, fused=True)
     for k in range(steps):
         i, x_0 = clips.draw(k, dice, images)  # [b], [b c f h w]
         b, x_0 = len(i), x_0 * scale
-        t = ((torch.arange(b) + torch.rand(b, generator=dice)) / b * len(ABAR)).long()  # [b]
+        u = (torch.arange(b) + torch.rand(b, generator=dice)) / b  # [b]
         eps = torch.randn(x_0.shape, generator=dice)
         silent = torch.rand(b, generator=dice) < empty
         words = torch.where(silent[:, None], clips.no_words, clips.words[i])  # [b t]
-        error = (net(noise.add_noise(x_0, eps, ABAR[t]), t, words) - eps).square().mean((1, 2, 3, 4))  # [b]
-        loss = (error * (weight(ABAR[t], most) if most else 1)).mean()
+        loss = error_of(net, x_0, eps, u, words).mean()
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
@@ -181,8 +194,10 @@ def train(
 
 
 @torch.no_grad()
-def latents(net: nn.Module, words: Tensor, no_words: Tensor, start: Tensor, steps: int, guidance: float) -> Tensor:
-    """From noise to latents of unit variance [b c f h w] by DPM-Solver++, with classifier-free guidance."""
+def latents(
+    net: nn.Module, words: Tensor, no_words: Tensor, start: Tensor, steps: int, guidance: float, way: Way = DPM
+) -> Tensor:
+    """From noise to latents of unit variance [b c f h w], by DPM-Solver++ or another way, with guidance."""
 
     def predict(x_t: Tensor, t: float) -> Tensor:
         times = torch.full((len(x_t),), t)
@@ -192,7 +207,7 @@ def latents(net: nn.Module, words: Tensor, no_words: Tensor, start: Tensor, step
         without = net(x_t, times, no_words.expand_as(words))
         return without + guidance * (with_words - without)
 
-    *_, x_0 = samplers.sample("dpm++", predict, start, steps)
+    *_, x_0 = way(predict, start, steps)
     return x_0
 
 

@@ -13,7 +13,7 @@ and its memory: see `alone`.
 import copy
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cache
@@ -25,7 +25,7 @@ from t2v_helpers import cartoon, metrics
 from t2v_helpers.core import tables
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.diffusion import guidance
-from t2v_helpers.inside import feature_reuse, temporal, unet
+from t2v_helpers.inside import feature_reuse, temporal, tracing, unet
 from t2v_helpers.inside.feature_reuse import Shortcuts
 from t2v_helpers.machine import doctor
 from t2v_helpers.machine.device import peak_memory
@@ -37,7 +37,9 @@ from t2v_helpers.studies.study import Study, cells, in_new_python
 
 PLAIN = "as it is"
 SEEDS, TIMED = 24, 12
+STEPS = 25
 BATCH = 4
+ENDS = ("conv_in", "transformer_in", "time_embedding", "conv_norm_out", "conv_out")  # of the UNet, outside its levels
 SENTENCES = 20_510  # the seed of the prompts, used nowhere else
 Way = Callable[[object, GenerationSpec], object]  # way(pipe, spec): a context in which it is in force
 
@@ -46,15 +48,29 @@ Way = Callable[[object, GenerationSpec], object]  # way(pipe, spec): a context i
 class Option:
     """One way: its name, the context in which a video of `steps` is made, and how many are made at once.
 
-    exact: only rounding may differ. shortcuts: what loading.load(fast=True) would set; None: not for `load`.
+    exact: only rounding may differ. shortcuts: what it leaves out of a step; None: it is no such way.
     """
 
     what: str
     way: Way = lambda pipe, spec: nullcontext()
     exact: bool = False
-    steps: int = 25
+    steps: int = STEPS
     batch: int = 1
     shortcuts: Shortcuts | None = None
+
+    @property
+    def family(self) -> str:
+        """What it does less of: "deep features", "guidance", "both" or "steps"; its name where it is of no family."""
+        ways = self.shortcuts or Shortcuts()
+        names = {(True, True): "both", (True, False): "deep features", (False, True): "guidance"}
+        return names.get((ways.reuse > 1, ways.guided_above > 0), self.what if self.steps == STEPS else "steps")
+
+    @property
+    def numbers(self) -> str:
+        """Its numbers alone, for a figure: "5, 500" of interval and timestep, "10" of steps; "" where it has none."""
+        ways = self.shortcuts or Shortcuts()
+        asked = {ways.reuse: 1, ways.guided_above: 0, self.steps: STEPS}
+        return ", ".join(str(value) for value, usual in asked.items() if value != usual)
 
 
 @contextmanager
@@ -114,7 +130,7 @@ def item_of(seed: int) -> cartoon.Item:
     return cartoon.item(SENTENCES, seed, split="all")
 
 
-def spec_of(seed: int, steps: int = 25) -> GenerationSpec:
+def spec_of(seed: int, steps: int = STEPS) -> GenerationSpec:
     """The spec of a seed: 16 frames of the model's own size."""
     return GenerationSpec(item_of(seed).caption, seed=seed, steps=steps)
 
@@ -243,15 +259,16 @@ def largest(lines: list[dict], name: str) -> int:
 
 
 def fastest(lines: list[dict]) -> str:
-    """The fastest option for loading.load that is not `worse` than PLAIN. ValueError: not judged."""
+    """The fastest option with shortcuts that is not `worse` than PLAIN. ValueError: not judged."""
     good = [name for name, option in OPTIONS.items() if option.shortcuts and not worse(lines, name)]
     return min(good, key=lambda name: seconds(lines, name).value)
 
 
-def text(lines: list[dict]) -> str:
-    """The whole table, in Markdown."""
-    head = "option, s a video, times faster, first video, peak memory, largest difference, PSNR, as asked".split(", ")
-    return tables.markdown(head, (_row(lines, name) for name in lines[0]["found"]))
+def text(lines: list[dict], names: Sequence[str] | None = None) -> str:
+    """The table in Markdown, of all options or of these. ValueError: an option that the table lacks."""
+    head = "option, s a video, times faster, first video, peak memory, largest difference, PSNR, as asked, in pairs"
+    chosen = lines[0]["found"] if names is None else names
+    return tables.markdown(head.split(", "), (_row(lines, name) for name in chosen))
 
 
 def _row(lines: list[dict], name: str) -> list[str]:
@@ -265,8 +282,23 @@ def _row(lines: list[dict], name: str) -> list[str]:
         f"{first['peak_mib']:.0f} MiB",
         f"{largest(lines, name)}",
         f"{noise.value:.1f} dB" if noise else "equal",
-        f"{share.value:.0%} ({share.low:.0%}-{share.high:.0%}), n = {share.n}" if share else "-",
+        f"{share.value:.0%} ({share.low:.0%}-{share.high:.0%})" if share else "-",
+        pairs(lines, name).summary if share else "-",
     ]
+
+
+def last_layer_share(parts: Mapping, frames: int, count: str = "flops") -> float:
+    """The share of a guided step that is left where the last layer alone is computed, in "flops" or "bytes".
+
+    parts: a pipeline's, or those of loading.skeleton: shapes alone are read. What stands before and after the levels is
+    computed in every step.
+    """
+    blocks, work = parts["unet"].up_blocks, tracing.trace_parts(parts, frames)["unet"]
+    kinds = ("resnets", "temp_convs", "attentions", "temp_attentions")
+    last = (f"up_blocks.{len(blocks) - 1}.{kind}.{len(blocks[-1].resnets) - 1}." for kind in kinds)
+    left = (*ENDS, *last)
+    alone = sum(getattr(row.work, count) for row in work.rows if row.name.startswith(left))
+    return alone / getattr(work.total, count)
 
 
 STUDY = Study(

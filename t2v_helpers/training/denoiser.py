@@ -157,12 +157,13 @@ class UnetSettings:
 
 
 class UnetTask(Task):
-    """Learn to predict the noise in a clip, given its caption."""
+    """Learn to predict the noise in a clip, given its caption. new_network: what learns to, untrained."""
 
     name, ema = "unet", 0.9995
+    new_network = staticmethod(new_course_unet)
 
     def __init__(self, settings: UnetSettings, encoded: data.Clips, tokenizer: CLIPTokenizer):
-        parts = {"unet": new_course_unet, "text_encoder": lambda: new_text_encoder(tokenizer)}
+        parts = {"unet": self.new_network, "text_encoder": lambda: new_text_encoder(tokenizer)}
         modules = nn.ModuleDict({name: seeded(settings.seed, build) for name, build in parts.items()})
         super().__init__(settings, modules)
         self.clips, self.tokenizer = encoded, tokenizer

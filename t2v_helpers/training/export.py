@@ -3,11 +3,12 @@
 import json
 from pathlib import Path
 
-from t2v_helpers.core import checking, files, paths
+from t2v_helpers.core import checking, files
+from t2v_helpers.core.model_names import MODELS
 from t2v_helpers.model.pipeline import Base
 from t2v_helpers.training.denoiser import SCHEDULE, new_scheduler
 
-MODEL, STUDENT = paths.WEIGHTS / "model", paths.WEIGHTS / "student"
+MODEL, STUDENT = MODELS["cartoon"].folder, MODELS["cartoon"].student
 MOST_BYTES = 20 * 2**20
 
 

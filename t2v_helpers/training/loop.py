@@ -224,8 +224,18 @@ def restore(task: Task, folder: Path) -> State:
         why = str(error).rstrip(".")
         raise ValueError(f"{path} is damaged ({why}): delete it and train {task.name} again.") from error
     if not same:
-        raise ValueError(f"{path} is of other settings: {about['settings']}; use these, or another folder.")
+        raise ValueError(f"{path} is of other settings: {_differing(settings, task)}; use these, or another folder.")
     return state
+
+
+def _differing(settings: dict[str, Any], task: Task) -> str:
+    """Which settings of a checkpoint are not the task's, both as JSON."""
+    own = task.fingerprint()
+    return ", ".join(
+        f"{name} is {json.dumps(settings.get(name))}, not {json.dumps(own.get(name))}"
+        for name in own | settings
+        if settings.get(name) != own.get(name)
+    )
 
 
 def save(task: Task, state: State, folder: Path) -> None:

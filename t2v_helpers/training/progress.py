@@ -24,12 +24,15 @@ LOG_EVERY, MEASURE_EVERY = 100, 1000
 
 
 def follow(task: loop.Task, runs: Path, device: torch.device, measure: Callable[[], dict] | None = None) -> nn.Module:
-    """Train to the end in a folder of `runs`, with a progress bar and a log; the averaged modules, on the CPU."""
+    """Train to the end in a folder of `runs`, with a progress bar and a log; the averaged modules, on the CPU.
+
+    measure: what else a line of the log holds, every MEASURE_EVERY steps and at the end.
+    """
     folder = runs / task.name
     folder.mkdir(parents=True, exist_ok=True)
     with tqdm(total=task.steps, desc=task.name, unit="step") as bar:
         for line in _lines(loop.train(task.to(device), folder), bar):
-            if measure and line["step"] % MEASURE_EVERY == 0:
+            if measure and (line["step"] % MEASURE_EVERY == 0 or line["step"] == task.steps):
                 line |= measure()
             with open(folder / "log.jsonl", "a", encoding="utf-8") as log:
                 log.write(json.dumps({"stage": task.name} | line) + "\n")

@@ -12,7 +12,7 @@ from t2v_helpers.core import layout
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.inside import attention_maps
 from t2v_helpers.metrics import power
-from t2v_helpers.model import denoising, generate, loading, swapping, validation
+from t2v_helpers.model import denoising, generate, loading, validation
 from t2v_helpers.studies import knowledge
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "04_prompt_knowledge.ipynb"
@@ -22,7 +22,6 @@ PROMPT = "a dog is dancing in times square"
 def namespace(**names) -> dict:
     """The notebook's functions, and the names that they look up."""
     here = {"np": np, "torch": torch, "GenerationSpec": GenerationSpec, "STEPS": 8, "FRAMES": 8, "IS_CARTOON": True}
-    here["swapped_scheduler"] = swapping.swapped_scheduler
     for module in (
         attention_maps,
         cartoon,
@@ -48,13 +47,6 @@ def test_it_asks_for_what_the_table_was_asked_for(toy_pipe):
     s = knowledge.sentence(2)
     asked = validation.resolve(toy_pipe, HERE["ask"](s.prompt, s.seed, "a cat"))
     assert asked == validation.resolve(toy_pipe, knowledge.spec_of(s, s.prompt, "a cat"))
-
-
-def test_its_video_of_text_vectors_is_the_packages(toy_pipe):
-    s, here = knowledge.sentence(0), namespace(pipe=toy_pipe)
-    text = denoising.encode_prompt(toy_pipe, knowledge.spec_of(s, s.prompt))
-    wanted = knowledge.from_text(toy_pipe, text, knowledge.spec_of(s, "a video"))
-    assert np.array_equal(here["from_text"](text, s.seed), wanted)
 
 
 def test_its_mixture_is_a_straight_line():

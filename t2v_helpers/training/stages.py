@@ -29,7 +29,7 @@ from t2v_helpers.model.generate import generate_batch
 from t2v_helpers.model.later import dit_file
 from t2v_helpers.model.pipeline import Base
 from t2v_helpers.training import data, export, loop, progress, tiny_autoencoder
-from t2v_helpers.training.autoencoder import DecoderSettings, DecoderTask, VaeSettings, VaeTask
+from t2v_helpers.training.autoencoder import VaeSettings, VaeTask
 from t2v_helpers.training.denoiser import Phase, UnetSettings, UnetTask, for_diffusers
 from t2v_helpers.training.later.dit import DitSettings, DitTask
 from t2v_helpers.training.readers import judge, segmenter, small_clip
@@ -59,7 +59,6 @@ class Plan:
     clip: ClipSettings = ClipSettings()
     segmenter: SegmenterSettings = SegmenterSettings()
     vae: VaeSettings = VaeSettings()
-    decoder: DecoderSettings = DecoderSettings()
     tiny: TinySettings = TinySettings()
     unet: UnetSettings = UnetSettings()
     dit: DitSettings = DitSettings()
@@ -83,7 +82,6 @@ class Plan:
             clip=ClipSettings(steps=2, batch=4, pool=8),
             segmenter=SegmenterSettings(steps=2, batch=4),
             vae=VaeSettings(steps=4, batch=2),
-            decoder=DecoderSettings(steps=2, batch=2),
             tiny=TinySettings(steps=2, batch=2),
             unet=UnetSettings(phases=(Phase(4, 1, 4), Phase(4, 4, 2)), images=4),
             dit=DitSettings(phases=(Phase(2, 1, 4), Phase(2, 4, 2)), images=4),
@@ -130,17 +128,12 @@ def train_vae(plan: Plan) -> None:
     progress.follow(VaeTask(plan.vae), plan.runs, plan.device)
 
 
-def train_decoder(plan: Plan) -> None:
-    """Train the autoencoder's decoder for longer."""
-    progress.follow(_decoder_task(plan), plan.runs, plan.device)
-
-
 def encode(plan: Plan) -> None:
     """Encode the training clips, unless their file is there; a damaged one is refused."""
     if plan.latents.exists():
         data.Clips.load(plan.latents)
         return
-    done = data.encode(_encoder(plan).to(plan.device), plan.unet.seed, plan.clips, plan.latents)
+    done = data.encode(_vae(plan).to(plan.device), plan.unet.seed, plan.clips, plan.latents)
     for _ in tqdm(done, total=plan.clips, desc="latents", unit="clip"):
         pass
 
@@ -155,13 +148,13 @@ def train_tiny(plan: Plan) -> None:
 
 def train_unet(plan: Plan) -> None:
     """Train UNet and text encoder, and judge a few videos now and then."""
-    _encoder(plan)  # fail now if it is missing, not at the first probe
+    _vae(plan)  # fail now if it is missing, not at the first probe
     progress.follow(_unet_task(plan), plan.runs, plan.device, lambda: probe(plan))
 
 
 def train_dit(plan: Plan) -> None:
     """Train and write the DiT with its text encoder, and judge a few videos now and then."""
-    _encoder(plan)  # fail now if it is missing, not at the first probe
+    _vae(plan)  # fail now if it is missing, not at the first probe
     trained = progress.follow(_dit_task(plan), plan.runs, plan.device, lambda: probe(plan, _dit_task))
     dit_file.save(trained, plan.weights / dit_file.WEIGHTS.name)
 
@@ -202,7 +195,6 @@ STAGES = {  # in the order in which they run
     "clip": Stage(train_clip, "the small CLIP in the package"),
     "segmenter": Stage(train_segmenter, "the segmenter in the package"),
     "vae": Stage(train_vae, "the autoencoder's checkpoint"),
-    "decoder": Stage(train_decoder, "the decoder's checkpoint"),
     "latents": Stage(encode, "the encoded clips"),
     "tiny": Stage(train_tiny, "the tiny autoencoder in the package"),
     "unet": Stage(train_unet, "the checkpoint of UNet and text encoder"),
@@ -259,9 +251,9 @@ def assemble(plan: Plan, finished: bool = True, task_of: Callable[[Plan], UnetTa
     """The pipeline of the checkpoints in the plan's runs, with the averaged weights, in float32.
 
     task_of: whose denoiser and text encoder (None: the UNet's). Errors: a stage is not finished (with `finished=False`
-    denoiser and decoder need not be), or its file is damaged.
+    the denoiser need not be), or its file is damaged.
     """
-    vae, task = _vae(plan, finished), (task_of or _unet_task)(plan)
+    vae, task = _vae(plan), (task_of or _unet_task)(plan)
     parts = loop.averaged(task, plan.runs / task.name, finished)
     unet = for_diffusers(parts["unet"]) if task.name == UnetTask.name else parts["unet"]
     pipe = export.as_pipeline(vae, unet, parts["text_encoder"], task.tokenizer, task.clips.scaling_factor)
@@ -337,17 +329,6 @@ def _dit_task(plan: Plan) -> DitTask:
     return DitTask(plan.dit, data.Clips.load(plan.latents), new_tokenizer())
 
 
-def _decoder_task(plan: Plan) -> DecoderTask:
-    return DecoderTask(plan.decoder, plan.vae, _encoder(plan))
-
-
-def _encoder(plan: Plan) -> AutoencoderKL:
-    """The autoencoder before its decoder's own training: all that latents need."""
-    return loop.averaged(VaeTask(plan.vae), plan.runs / "vae")
-
-
-def _vae(plan: Plan, finished: bool = True) -> AutoencoderKL:
-    """The autoencoder. Its decoder may be half trained if `finished` is False."""
-    task = _decoder_task(plan)
-    loop.averaged(task, plan.runs / "decoder", finished)
-    return task.vae
+def _vae(plan: Plan) -> AutoencoderKL:
+    """The trained autoencoder."""
+    return loop.averaged(VaeTask(plan.vae), plan.runs / VaeTask.name)

@@ -116,8 +116,9 @@ def test_a_line_has_a_distance_and_the_judged_labels_of_each_sampler(toy_pipe):
 def test_only_the_first_seeds_have_many_calls_and_orders(toy_pipe, monkeypatch):
     monkeypatch.setattr(comparison, "line", lambda pipe, seed, calls=comparison.CALLS: {"calls": calls})
     monkeypatch.setattr(comparison, "order_line", lambda pipe, seed: {})
-    assert comparison.whole_line(toy_pipe, 15) == {"calls": comparison.CALLS + comparison.MANY, "order": {}}
-    assert comparison.whole_line(toy_pipe, 16) == {"calls": comparison.CALLS}
+    last = comparison.FIRST - 1
+    assert comparison.whole_line(toy_pipe, last) == {"calls": comparison.CALLS + comparison.MANY, "order": {}}
+    assert comparison.whole_line(toy_pipe, last + 1) == {"calls": comparison.CALLS}
 
 
 def row(seed, distance, labels, orders):

@@ -128,7 +128,7 @@ def test_the_flops_of_a_video_are_those_that_are_counted_while_it_is_made(toy_pi
 
 
 def answers(wrong):
-    return [False] * wrong + [True] * (32 - wrong)
+    return [False] * wrong + [True] * (knobs.SEEDS - wrong)
 
 
 def test_enough_is_the_first_that_a_paired_test_does_not_distinguish_from_the_best():

@@ -26,7 +26,9 @@ def small(monkeypatch):
     for name, value in FEW.items():
         monkeypatch.setattr(corner, name, value)
     monkeypatch.setattr(corner, "SHOWN", corner.CORNER[:4])
-    monkeypatch.setattr(study, "STEPS", (2,))
+    monkeypatch.setattr(corner, "SAMPLED", ((corner.FIRST, 2), (corner.SECOND, 2)))
+    monkeypatch.setattr(corner, "FILMED", (2,))
+    monkeypatch.setattr(study, "TRAININGS", ((study.FLOW, 0), (study.MIDDLE, 1), (study.DIT, 0)))
 
 
 def row(run, found, seed=0):
@@ -67,22 +69,37 @@ def test_flops_count_images_and_videos_as_they_are_drawn(pipe):
     assert study.flops(net, clips, 107) == sum(b * (image if f == 1 else video) for b, f, _ in drawn)
 
 
-@pytest.mark.parametrize("k", range(len(study.RUNS)))
-def test_each_run_makes_a_row(k, small, pipe):
+@pytest.mark.parametrize("k", range(3))
+def test_each_training_makes_a_row_and_the_first_has_films(k, small, pipe):
     found = study.line(pipe, k)
-    assert found["prompt"] == study.RUNS[k].name and found["seed"] == k and len(found["losses"]) == 2
-    assert set(found["found"]) == {"1", "2", "first order, 2 steps", "second order, 2 steps"}
-    assert all(len(digits) == 5 for digits in found["found"].values()) and len(found["films"]) == 2
-    assert study.summary([found]).splitlines()[1].split()[-2].endswith("%")
+    assert found["prompt"] == study.TRAININGS[k][0].name and found["seed"] == k and len(found["losses"]) == 2
+    assert set(found["found"]) == {"1", "2", "again", "first order, 2 steps", "second order, 2 steps"}
+    assert all(len(digits) == 5 for digits in found["found"].values())
+    assert set(found.get("films", ())) == ({"first order, 2 steps"} if k == 0 else set())
+    assert study.summary([found]).splitlines()[1].split()[-1].endswith("%")
 
 
-def test_later_seeds_have_no_films_and_the_dit_is_one(small, pipe):
-    assert "films" not in study.line(pipe, len(study.RUNS))
+def test_the_noise_is_what_the_sound_trainings_learn(small, pipe):
+    clips = corner.clips(pipe)
+    (ours, mine), (theirs, other) = (
+        next(study.NOISE.train(pipe, clips, 1)),
+        next(corner.train(corner.new_net(pipe), clips, 1)),
+    )
+    assert ours == theirs and torch.equal(mine.unet.conv_in.weight, other.unet.conv_in.weight)
+
+
+def test_the_rows_of_the_noise_are_those_of_the_sound_trainings(monkeypatch):
+    sound, changed = ({"seed": k, "prompt": corner.RUNS[k]["name"], "found": {}} for k in range(2))
+    monkeypatch.setattr(type(study.STUDY), "load", lambda one: [sound, changed] if one is corner.STUDY else [])
+    assert study.load() == [sound | {"prompt": study.NOISE.name}]
+
+
+def test_the_dit_is_one(pipe):
     assert isinstance(corner.new_net(pipe, 0, study.ByDit).unet, DiT)
 
 
 def test_a_run_that_is_not_trained_yet_has_no_share():
-    at = study.place(study.FIRST, 4)
+    at = corner.place(corner.FIRST, 4)
     all_right = ["1111"] * len(corner.CORNER)
     assert study.share([], study.FLOW, at) is None
     found = study.share([row(study.FLOW, {at: all_right})], study.FLOW, at)
@@ -101,4 +118,4 @@ def test_two_runs_are_compared_video_by_video_of_the_seeds_that_both_have():
 
 def test_the_corner_is_that_of_notebook_08():
     assert len(corner.CORNER) == 16 and all(isinstance(one, cartoon.Labels) for one in corner.CORNER)
-    assert all(1000 % steps == 0 for steps in study.STEPS) and set(study.FILMED) <= set(study.STEPS)
+    assert all(1000 % steps == 0 for steps in corner.FEW) and set(corner.FILMED) <= set(corner.FEW)

@@ -13,15 +13,14 @@ CALLS = 4
 @pytest.fixture(scope="module")
 def line(toy_pipe):
     """The line of seed 2, with few calls."""
-    return study.line(toy_pipe, 2, calls=(CALLS,))
+    return study.line(toy_pipe, 2, settings=((9, CALLS),))
 
 
 def test_the_settings_hold_the_blogs_own():
-    assert 9 in study.GUIDANCE and 50 in study.CALLS and study.FRAMES == 20
+    assert (9, 50) in study.SETTINGS
 
 
-def test_a_video_is_that_of_the_comparison_at_this_guidance(toy_pipe, monkeypatch):
-    monkeypatch.setattr(study, "FRAMES", comparison.FRAMES)
+def test_a_video_is_that_of_the_comparison_at_this_guidance(toy_pipe):
     prompt = comparison.prompt_of(3).caption
     made = study.video(toy_pipe, prompt, 3, 4, "lms", CALLS)
     predict, eps, abar = comparison.start(toy_pipe, 3)
@@ -48,8 +47,7 @@ def rows(*levels):
     """A row for each pair of (another seed, ddim), in grey levels."""
     cell = [{study.SEED: [seed, "1111"], "ddim": [ddim, "1011"], "lms": [1.0, "1111"], "pndm": [9.0, "1111"]}
             for seed, ddim in levels]  # fmt: skip
-    found = [{p: {str(g): {str(n): one for n in study.CALLS} for g in study.GUIDANCE} for p in study.PROMPTS}
-             for one in cell]  # fmt: skip
+    found = [{p: {str(g): {str(n): one} for g, n in study.SETTINGS} for p in study.PROMPTS} for one in cell]
     return [{"seed": i, "prompt": "", "found": one} for i, one in enumerate(found)]
 
 
@@ -64,10 +62,10 @@ def test_the_table_is_read_in_pairs():
 
 def test_the_summary_has_a_row_for_each_sentence_and_setting():
     text = study.summary(rows((20, 5), (30, 15)))
-    assert len(text.splitlines()) == 1 + len(study.PROMPTS) * len(study.GUIDANCE) * len(study.CALLS)
+    assert len(text.splitlines()) == 1 + len(study.PROMPTS) * len(study.SETTINGS)
     assert "guidance 9, 50 calls" in text and "25.0" in text
 
 
 def test_what_the_table_lacks_is_named():
-    with pytest.raises(ValueError, match="no 11 in found dog 9: it has 12, 50"):
+    with pytest.raises(ValueError, match="no 11 in found dog 9: it has 50"):
         study.change(rows((20, 5), (30, 15)), "dog", 9, 11, "ddim")

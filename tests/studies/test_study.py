@@ -93,6 +93,10 @@ def test_the_committed_table_is_whole_and_of_the_shipped_weights(name, toy_pipe)
     assert seeds == list(range(len(seeds) if name in GROWING else one.seeds)) and seeds
 
 
+def test_all_tables_can_be_made_in_a_sitting():
+    assert sum(one.minutes for one in STUDIES.values()) <= 90
+
+
 # --- what studies need
 
 

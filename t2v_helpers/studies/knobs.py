@@ -8,9 +8,9 @@ It learned from clips of 8 to 24 frames. `drawn` says what it reads in a drawing
 frames or as few pixels: what it misses there is not the model's fault.
 
 Cost: 22 CPU minutes, 55 seconds a seed, of which the 32 and 64 frames take 17 and the sizes above 64 take 9. Notebooks
-05, 11 and 13 compare values in pairs: McNemar's test needs 6 lost of 24, which a true loss of 30 % reaches in 77 % of
-tables. In the first edition's table, 24 of the 32 seeds told the same values from the best but guidance 12 (5 lost:
-p = 0.06), and 16 were enough for flicker.
+05 and 11 compare values in pairs: McNemar's test needs 6 lost of 24, which a true loss of 30 % reaches in 77 % of
+tables. In the first edition's table, 24 of the 32 seeds found the same values worse in adherence, but for guidance 12
+(5 lost: p = 0.06), and 16 seeds were enough for the flicker of guidance and frames.
 """
 
 from collections.abc import Mapping, Sequence

@@ -117,7 +117,7 @@ async function both() {
   await page.click("#words .row:nth-child(2) button >> nth=1");
   seen.teachersWordDims = (await frames(page, 1)) !== seen.both[1];
   seen.offered = {};
-  for (const model of ["student", "teacher"]) {
+  for (const model of ["teacher", "student"]) {
     await page.selectOption("#first-numbers [name=model]", model);
     seen.offered[model] = await page.evaluate(() => {
       const [slider] = document.querySelectorAll("#first-numbers [name=steps]");

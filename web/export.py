@@ -99,6 +99,7 @@ class Decoder(nn.Module):
     def __init__(self, vae: nn.Module):
         super().__init__()
         self.vae = vae
+        vae.disable_slicing()  # which would put one decoder into the graph for each frame
 
     def forward(self, latents: Tensor) -> Tensor:
         images = latents[0].transpose(0, 1) / self.vae.config.scaling_factor  # [f c h w]

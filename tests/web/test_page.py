@@ -159,6 +159,8 @@ def test_what_cannot_be_made_is_said(seen):
     assert "steps=99" in seen["wrongLink"]
 
 
-@pytest.mark.parametrize("kind, word", [("flipped", "damaged"), ("cut", "damaged"), ("noSimd", "SIMD")])
+@pytest.mark.parametrize(
+    "kind, word", [("flipped", "damaged"), ("cut", "damaged"), ("known", "This page stopped"), ("noSimd", "SIMD")]
+)
 def test_a_page_that_cannot_work_says_why(seen, kind, word):
     assert word in seen["broken"][kind]

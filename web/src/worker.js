@@ -52,7 +52,7 @@ async function make({ id, settings }) {
 /** A sentence about an error, for the reader. */
 function sentence(error) {
   const text = error?.message ?? String(error);
-  if (error instanceof RangeError || /memory|allocat/i.test(text)) {
+  if (error instanceof RangeError || /memory|alloc|oom/i.test(text)) {
     return "The browser has too little memory for the model: close other tabs, then load the page again.";
   }
   return error?.cause ? text : `The model stopped (${text.slice(0, 200)}): load the page again.`;

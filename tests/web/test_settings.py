@@ -65,6 +65,11 @@ def test_an_unknown_model_is_named_and_the_student_taken(read, model):
     assert found["problems"] == [f"The link says model={model}. model = {model} is not known: use student or teacher."]
 
 
+def test_of_a_long_value_only_the_beginning_is_repeated(read):
+    (problem,) = read(f"#sampler={'x' * 10_000}")["problems"]
+    assert "sampler = xxx" in problem and len(problem) < 200
+
+
 def test_the_student_says_what_it_takes(wrong):
     assert wrong(STUDENT) == wrong(STUDENT | {"steps": 1}) == wrong(STUDENT | {"steps": 4}) == ""
     assert wrong(STUDENT | {"steps": 3}) == "steps = 3 is not allowed: the student takes 1, 2 or 4."

@@ -46,7 +46,7 @@ export function wrongSetting(settings, known) {
   const { model, steps, sampler } = settings;
   if (!Object.hasOwn(known.models, model)) return unknown("model", model, Object.keys(known.models));
   const own = known.models[model];
-  const wrong = Object.keys(LIMITS).map((name) => wrongNumber(name, settings[name])).find(Boolean);
+  const wrong = wrongNumber("seed", settings.seed) || wrongNumber("guidance", settings.guidance);
   if (wrong) return wrong;
   if (!own.counts.includes(steps)) return `${given("steps", steps)}: the ${model} takes ${listed(own.counts)}.`;
   if (!guided(own) && settings.guidance !== 1) {
@@ -56,7 +56,7 @@ export function wrongSetting(settings, known) {
 }
 
 const given = (name, value) => (Number.isNaN(value) ? `${name} is no number` : `${name} = ${value} is not allowed`);
-const unknown = (name, value, all) => `${name} = ${value} is not known: use ${all.join(" or ")}.`;
+const unknown = (name, value, all) => `${name} = ${value.slice(0, 40)} is not known: use ${all.join(" or ")}.`;
 
 function wrongNumber(name, value) {
   const { min, max, step } = LIMITS[name];

@@ -9,7 +9,7 @@ import { sample } from "./sampler.js";
 import { Tokenizer } from "./tokens.js";
 
 export class Model {
-  /** ort: onnxruntime; known: model.json; part(name): a promise of the bytes of a network, asked for once, when needed. */
+  /** ort: onnxruntime; known: model.json; part(name): a promise of the bytes of a network, asked for once. */
   constructor(ort, known, part) {
     Object.assign(this, { ort, known, part, sessions: {} });
     this.tokenizer = new Tokenizer(known.tokenizer, known.tokens);

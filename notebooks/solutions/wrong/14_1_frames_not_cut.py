@@ -1,0 +1,4 @@
+# helpful word: side along time
+def tokens(frames, height, width, stride, patch):
+    latent_frames = 1 + (frames - 1) // stride[0]
+    return latent_frames * (height // stride[1] // patch[1]) * (width // stride[2] // patch[2])

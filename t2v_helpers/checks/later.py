@@ -14,10 +14,12 @@ def check_14_1(tokens: Callable) -> Advice:
     for frames, height, width, stride, patch in (
         (81, 480, 832, (4, 8, 8), (1, 2, 2)), (161, 512, 704, (8, 32, 32), (1, 1, 1)),
         (1, 480, 832, (4, 8, 8), (1, 2, 2)), (16, 256, 192, (1, 8, 8), (1, 1, 1)),
+        (29, 256, 192, (4, 8, 8), (2, 2, 2)),
     ):  # fmt: skip
         wanted = _tokens(1 + (frames - 1) // stride[0], height, width, stride, patch)
         one, whole = _tokens(1, height, width, stride, patch), wanted * patch[1] * patch[2]
         mistakes = {
+            "frames_not_cut": wanted * patch[0],
             "no_first": frames // stride[0] * one,
             "fractions": frames / stride[0] * one,
             "first_twice": (1 + frames // stride[0]) * one,

@@ -320,8 +320,11 @@ def check_12_3(refuse: Callable) -> Advice:
     """`refuse(frames)`: None for a uint8 [f h w 3] of two frames or more that are not constant, else a sentence."""
     good = (np.arange(2 * 8 * 6 * 3) % 251).astype(np.uint8).reshape(2, 8, 6, 3)  # [f h w c]
     unit = (good / 255).astype(np.float32)
-    if not advice.is_missing(said := refuse(good)):
-        yield f"A good video was refused ({shown(said)}): give back None for it."
+    fade = good.copy()
+    fade[0] = 0
+    for what, frames in {"A good video": good, "A good video that begins with a black frame": fade}.items():
+        if not advice.is_missing(said := refuse(frames)):
+            yield f"{what} was refused ({shown(said)}): give back None for it."
     trials = {
         "floats from 0 to 1": unit,
         "floats from -1 to 1": 2 * unit - 1,
@@ -332,6 +335,7 @@ def check_12_3(refuse: Callable) -> Advice:
         "four channels": np.concatenate([good, good[..., :1]], axis=-1),
         "one frame": good[:1],
         "a black video": np.zeros_like(good),
+        "a grey video": np.full_like(good, 128),
     }
     if all(advice.is_missing(refuse(frames)) for frames in trials.values()):
         yield "It lets everything through. Look at dtype, shape and values, and `return` a sentence for each fault."

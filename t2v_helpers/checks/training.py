@@ -127,6 +127,8 @@ def check_08_2(leaves: Callable) -> Advice:
         }
         given = leaves(list(losses), [low] * n, [high] * n, patience)
         yield advice.number("leaves", given, wanted, {name: x for name, x in mistakes.items() if x != wanted})
+    given = leaves([5, 5, 5, 1], [4, 2, 1, 0], [6, 4, 3, 2], 2)  # a band that falls, as all do
+    yield advice.number("leaves", given, 1, {"one_band": 4})
     for losses in ([5, 5, 5], [5, 9, 5, 9]):
         given = leaves(list(losses), [2] * len(losses), [8] * len(losses), 2)
         if advice.is_missing(given):

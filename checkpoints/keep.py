@@ -13,7 +13,7 @@ from pathlib import Path
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from t2v_helpers.core.files import write_text, write_whole
+from t2v_helpers.core.files import read_text, write_text, write_whole
 
 HERE = Path(__file__).parent
 
@@ -25,7 +25,7 @@ def pack(runs: Path) -> None:
             names = [name for name in file.keys() if name.startswith("average/")]  # noqa: SIM118
             tensors, about = {name: file.get_tensor(name).half() for name in names}, file.metadata()
         write_whole(HERE / f"{path.parent.name}.safetensors", lambda p, t=tensors, a=about: save_file(t, p, metadata=a))
-        write_text(HERE / f"{path.parent.name}.jsonl", path.with_name("log.jsonl").read_text())
+        write_text(HERE / f"{path.parent.name}.jsonl", read_text(path.with_name("log.jsonl")))
 
 
 def unpack(runs: Path) -> None:
@@ -41,7 +41,7 @@ def unpack(runs: Path) -> None:
         about["tensors"] = str(2 * len(average))
         target.parent.mkdir(parents=True, exist_ok=True)
         write_whole(target, lambda p, t=average | weights, a=about: save_file(t, p, metadata=a))
-        write_text(target.with_name("log.jsonl"), path.with_suffix(".jsonl").read_text())
+        write_text(target.with_name("log.jsonl"), read_text(path.with_suffix(".jsonl")))
 
 
 if __name__ == "__main__":

@@ -375,8 +375,9 @@ def _check_out(path: Path) -> None:
         if any(one.exists() for one in beside[1:]):
             GenerationRecord.load(path)
     except (ValueError, FileNotFoundError) as error:
-        lost = f"{beside[1].name} and {beside[2].name}, which are not a video's filmstrip and record ({error})"
-        raise ValueError(f"--out {str(path)!r} would replace {lost}: choose another name.") from error
+        names = " and ".join(files.named(one.name) for one in beside[1:])
+        lost = f"{names}, which are not a video's filmstrip and record ({files.reason(error)})"
+        raise ValueError(f"--out {checking.shown(str(path))} would replace {lost}: choose another name.") from error
 
 
 def _write_sheet(items: list, path: Path, columns: int) -> None:

@@ -60,7 +60,7 @@ class Item:
 
 
 def read(path: Path) -> dict:
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+    return yaml.safe_load(files.read_text(path))
 
 
 @cache

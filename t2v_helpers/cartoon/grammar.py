@@ -92,8 +92,8 @@ def caption(labels: Labels, template: int = 0, place: int = 0, style: int = 0) -
 
 
 def words(text: str) -> list[str]:
-    """The lower-case words of a text, without punctuation."""
-    return re.findall(r"[^\W_]+", text.lower())
+    """The lower-case words of a text, without punctuation; accents join their letters by NFC, as for the tokenizer."""
+    return re.findall(r"[^\W_]+", unicodedata.normalize("NFC", text).lower())
 
 
 def vocabulary() -> list[str]:

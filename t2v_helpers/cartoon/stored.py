@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from t2v_helpers.core import tensors
+from t2v_helpers.core import files, tensors
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -24,12 +24,14 @@ def save(network: nn.Module, path: Path, about: dict[str, str] | None = None) ->
 def load(network: Network, path: Path) -> Network:
     """`network` with the weights of `path`, in eval mode. Errors: FileNotFoundError; ValueError for another network."""
     name = type(network).__name__.lower()
+    where = files.named(path)
     if not Path(path).is_file():
-        raise FileNotFoundError(f"{path} does not exist; train a {name} with: t2v train {name}")
+        raise FileNotFoundError(f"{where} does not exist; train a {name} with: t2v train {name}")
     try:
         network.load_state_dict(tensors.read([path], network.state_dict(), torch.float32))
     except ValueError as error:
-        raise ValueError(f"{path} does not fit this {name} ({error}); train it again with: t2v train {name}") from error
+        why = files.reason(error)
+        raise ValueError(f"{where} does not fit this {name} ({why}); train it again with: t2v train {name}") from error
     return network.eval()
 
 

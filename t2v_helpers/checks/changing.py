@@ -172,14 +172,14 @@ def check_06_1(borrowed: Callable) -> Advice:
     with manager as inside:
         seen = pipe.vae
     if seen is not new:
-        yield f"Inside the `with`, pipe.vae is {seen!r}, where {new!r} is wanted: setattr(pipe, name, part)."
+        yield f"Inside the `with`, pipe.vae is {shown(seen)}, where {new!r} is wanted: setattr(pipe, name, part)."
     if inside is not pipe:
-        yield f"`with ... as pipe` gets {inside!r}: yield the pipeline itself."
+        yield f"`with ... as pipe` gets {shown(inside)}: yield the pipeline itself."
     if getattr(pipe.vae, "name", None) == "old" and pipe.vae is not old:
         yield "After the `with` there is a copy of the old part. Put back the very same one: keep it, no copy."
     if pipe.vae is not old:
         yield (
-            f"After the `with`, pipe.vae is {pipe.vae!r}. Keep the old one *before* the new one goes in, "
+            f"After the `with`, pipe.vae is {shown(pipe.vae)}. Keep the old one *before* the new one goes in, "
             "and put it back in `finally`, which runs with and without an error."
         )
     yield _error_advice(borrowed, pipe)

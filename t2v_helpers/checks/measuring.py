@@ -303,10 +303,11 @@ def check_12_2(answers: Mapping[int, str]) -> Advice:
         yield "No answer yet. Begin with the video whose cause you are surest of, and leave the others out."
     for k, name in given.items():
         if k not in truth:
-            yield f"There is no video {k!r}: the numbers are 1 to {len(truth)}."
+            yield f"There is no video {shown(k)}: the numbers are 1 to {len(truth)}."
         if name not in causes:
-            near = get_close_matches(str(name), causes, n=1)
-            yield f"{name!r} is no cause in the box" + (f": did you mean {near[0]!r}?" if near else ": copy its name.")
+            near = get_close_matches(shown(name).strip("'"), causes, n=1)
+            guess = f"did you mean {near[0]!r}?" if near else "copy its name."
+            yield f"{shown(name)} is no cause in the box: {guess}"
     right = [k for k, name in given.items() if truth[k] == name]
     for k in sorted(given.keys() - right):
         yield f"{len(right)} of {len(truth)} are right. Video {k} is not {shown(given[k])}. {HINTS[truth[k]]}"

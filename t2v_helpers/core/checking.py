@@ -106,7 +106,7 @@ def pixels(name: str, value: Any, axes: str) -> np.ndarray:
         array = np.asarray(value)
     except (RuntimeError, TypeError, ValueError) as error:  # a ragged list; a tensor with a gradient, or on a GPU
         why = listed(str(error).split("\n")[0].rstrip("."))
-        why = "its parts differ in size" if isinstance(value, list | tuple) else why
+        why = _unlike(value) if isinstance(value, list | tuple) else why
         raise ValueError(f"{name} is not an array ({why}): use uint8 [{axes}], on the CPU.") from error
     missing = len(axes.split()) - array.ndim
     fits = missing <= 1 if axes.startswith("...") else missing == 0
@@ -117,13 +117,26 @@ def pixels(name: str, value: Any, axes: str) -> np.ndarray:
     return array
 
 
+def _unlike(parts: list | tuple) -> str:
+    """Why a list is no array, where its parts are perhaps videos, each of which would be one."""
+    each = f": it holds {len(parts)} videos, give them one after the other"
+    return "its parts differ in size" + each * all(getattr(part, "ndim", 0) == 4 for part in parts)
+
+
 def _way(name: str, value: Any, array: np.ndarray, axes: str) -> str:
-    """How to make pixels of other arrays that people have: of `pipe(...)`, of a picture with alpha, or a grey one."""
+    """How to make pixels of other arrays that people have: of `pipe(...)`, of a picture with alpha, or a grey one.
+
+    Of several videos, or pictures where one is needed, it would be the first alone, so the other way is told, too.
+    """
     name = name if name.isidentifier() else "it"  # clip 1
     given = name if isinstance(value, np.ndarray) else f"np.asarray({name})"
     turned = _turned(given, array, axes) if array.size else ""
     way = turned and _scaled(turned, array)
-    return f"such as {way}" if way else "its values from 0 to 255"
+    if not way:
+        return "its values from 0 to 255"
+    several = not axes.startswith("...") and array.ndim > len(axes.split()) and len(array) > 1
+    what = f"one of these {len(array)} {'videos' if axes == 'f h w 3' else 'pictures'}, " if several else ""
+    return f"{what}such as {way}{', or one after the other' * several}"
 
 
 def _turned(name: str, array: np.ndarray, axes: str) -> str:
@@ -166,7 +179,7 @@ def room_on_disk(path: str | Path, needed: int, what: str) -> None:
     free = shutil.disk_usage(next(folder for folder in (path, *path.parents) if folder.exists())).free
     if free < needed:
         raise OSError(
-            f"{what} needs {needed / 2**30:.1f} GiB in {path}, but {free / 2**30:.1f} are free: "
+            f"{what} needs {needed / 2**30:.1f} GiB in {files.named(path)}, but {free / 2**30:.1f} are free: "
             "delete something there, or choose another folder."
         )
 
@@ -182,7 +195,7 @@ def replaceable(folder: str | Path, mark: str, what: str, *kept: Path) -> None:
     if Path.cwd().is_relative_to(place):
         why = "you are working in it"
     elif lost:
-        why = f"{lost[0]} would be lost with it"
+        why = f"{files.named(lost[0])} would be lost with it"
     elif place.exists() and any(place.iterdir()) and not (place / mark).is_file():
         why = f"it holds files, but no {mark}"
     else:

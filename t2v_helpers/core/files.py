@@ -21,8 +21,7 @@ from t2v_helpers.core.paths import PACKAGE
 MANIFEST = "manifest.json"
 MAX_NAME, MAX_PATH = 255, 960  # bytes of a file's name, and of a path on every common system with a name to spare
 MAX_TEXT, MAX_DEPTH = 2**26, 32  # bytes, and lists in lists: CLIP's tokenizer.json has 3.6 MB, and 7 levels
-_BLOCK = 2**20  # bytes read at a time
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_AGAIN = "copy or download the folder again, or reinstall the package"
 _HERE, _SWAP = -100, 2  # AT_FDCWD; RENAME_EXCHANGE of Linux, RENAME_SWAP of macOS
 
 
@@ -70,31 +69,35 @@ WRITING, READY, LOCK = ".being-written", ".ready", ".writers-lock"
 
 
 @contextmanager
-def _staged(folder: Path, named: Path) -> Iterator[Path]:
+def _staged(folder: Path, target: Path) -> Iterator[Path]:
     """A hidden folder below `folder`: when the block succeeds, what is in it takes its place in `folder`."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tidy(folder)
         stage, lock = _new_stage(folder)
-        with lock, _removed(stage):
-            yield stage
-            _take_places(stage.rename(stage.with_suffix(READY)))
+        with lock:
+            try:
+                yield stage
+                _take_places(stage.rename(stage.with_suffix(READY)))
+            finally:  # also after a Ctrl-C, what is ready takes its places first
+                if (ready := stage.with_suffix(READY)).exists():
+                    _take_places(ready)
+                _remove(stage)
     except Exception as error:
         if not disk_full(error):
             raise
-        message = f"the disk is full, so {named} was not written: free some space or choose another folder"
+        message = f"the disk is full, so {named(target)} was not written: free some space or choose another folder"
         raise OSError(errno.ENOSPC, message) from error
 
 
 def _new_stage(folder: Path) -> tuple[Path, IO]:
-    """A new folder in WRITING, and its lock. FileExistsError: WRITING is a link or no folder."""
+    """A new folder in WRITING, and its lock. FileExistsError: see `_check_writing`."""
     for _ in range(100):  # before it is locked, another process may take it for left over
         stage = folder / WRITING / uuid.uuid4().hex
         with suppress(FileExistsError):
             os.mkdir(folder / WRITING)
+        _check_writing(folder)
         with suppress(FileNotFoundError):
-            if not stat.S_ISDIR((folder / WRITING).lstat().st_mode):
-                raise FileExistsError(f"{named(folder / WRITING)} is no folder: remove it.")
             stage.mkdir()
             lock = open(stage / LOCK, "ab")
             if _take(lock) is not False and stage.exists():
@@ -103,26 +106,22 @@ def _new_stage(folder: Path) -> tuple[Path, IO]:
     raise PermissionError(f"{named(folder)} keeps no folder that is made in it: choose another folder.")
 
 
+def _check_writing(folder: Path) -> None:
+    """FileExistsError: WRITING is a link, which somebody may have sent, or no folder."""
+    place = folder / WRITING
+    with suppress(FileNotFoundError):  # looked at once: others may remove it
+        if not stat.S_ISDIR(place.lstat().st_mode):
+            found = "a link" if place.is_symlink() else what_is(place)
+            raise FileExistsError(f"{named(place)} is {found}, but a folder to write in is needed there: remove it.")
+
+
 def _take(lock: IO) -> bool | None:
     """Whether the lock was free, and is now held until the file is closed; None: the file system has no locks."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return True
-    except BlockingIOError:
-        return False
-    except OSError:
-        return None
-
-
-@contextmanager
-def _removed(stage: Path) -> Iterator[None]:
-    """Afterwards the folder is gone; one that is ready takes its places first, also after a Ctrl-C."""
-    try:
-        yield
-    finally:
-        if (ready := stage.with_suffix(READY)).exists():
-            _take_places(ready)
-        _remove(stage)
+    except OSError as error:
+        return False if isinstance(error, BlockingIOError) else None
+    return True
 
 
 def _take_places(ready: Path) -> None:
@@ -163,14 +162,13 @@ def _left(writing: Path) -> list[Path]:
     stages = []
     with suppress(OSError):  # it is gone
         stages = list(writing.iterdir()) if stat.S_ISDIR(writing.lstat().st_mode) else []
-    folders = [(one, one / LOCK) for one in stages if one.is_dir() and not one.is_symlink()]
-    return [one for one, lock in folders if not lock.is_symlink() and (lock.is_file() or not lock.exists())]
+    locks = [one / LOCK for one in stages if one.is_dir() and not one.is_symlink()]
+    return [lock.parent for lock in locks if not lock.is_symlink() and (lock.is_file() or not lock.exists())]
 
 
 def _exchanged(one: Path, two: Path) -> bool:
     """Exchange two names in one step, where the system can: Linux and macOS, on most file systems."""
-    names = os.fsencode(one), os.fsencode(two)
-    libc = ctypes.CDLL(None)
+    libc, names = ctypes.CDLL(None), (os.fsencode(one), os.fsencode(two))
     if hasattr(libc, "renameat2"):
         return libc.renameat2(_HERE, names[0], _HERE, names[1], _SWAP) == 0
     return hasattr(libc, "renamex_np") and libc.renamex_np(*names, _SWAP) == 0
@@ -186,23 +184,24 @@ def check_target(path: str | Path) -> None:
     if not is_name(path):
         raise ValueError(f"{named(path)} is no name that a file can have: choose another.")
     longest = max(path.absolute().parts, key=lambda part: len(os.fsencode(part)))
-    if len(os.fsencode(longest)) > MAX_NAME:
-        raise OSError(f"{longest[:20]}... is a name of more than {MAX_NAME} bytes: choose a shorter one.")
-    if len(os.fsencode(path.absolute())) > MAX_PATH:
-        raise OSError(f"{named(path)} is a path of more than {MAX_PATH} bytes: choose a shorter one.")
+    for what, text, most in (("name", longest, MAX_NAME), ("path", path.absolute(), MAX_PATH)):
+        if len(os.fsencode(text)) > most:
+            raise OSError(f"{named(text)} is a {what} of more than {most} bytes: choose a shorter one.")
+    where = named(path)
     if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder: give the name of a file in it.")
+        raise IsADirectoryError(f"{where} is a folder: give the name of a file in it.")
     if path.exists() and not path.is_file():
-        raise FileExistsError(f"{path} is a device or a pipe, which a file would replace: choose another name.")
+        raise FileExistsError(f"{where} is {what_is(path)}, which a file would replace: choose another name.")
     above = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
     if not above.is_dir():
-        what = "a file" if above.exists() else "a link to nothing"
-        raise NotADirectoryError(f"{above} is {what}, so {path} cannot be written below it: choose another name.")
+        found = f"{named(above)} is {what_is(above)}"
+        raise NotADirectoryError(f"{found}, so {where} cannot be written below it: choose another name.")
+    _check_writing(path.absolute().parent)
     try:
         with TemporaryFile(dir=above):  # /proc says of itself that the super-user may write there
             pass
     except OSError as error:
-        why = f"{above} may not be written to, so neither may {path}"
+        why = f"{named(above)} may not be written to, so neither may {where}"
         raise PermissionError(f"{why}: choose another folder.") from error
 
 
@@ -220,30 +219,28 @@ def existing(path: str | Path, advice: str) -> Path:
     if is_folder(path.parent):
         tidy(path.parent)
     if not is_file(path):
-        raise FileNotFoundError(f"{named(path)} does not exist: {advice}.")
+        found = f"is {what_is(path)}, and not a file" if os.path.exists(path) else "does not exist"
+        raise FileNotFoundError(f"{named(path)} {found}: {advice}.")
     return path
+
+
+def what_is(path: Path) -> str:
+    """What a path that is not what it should be leads to, as a sentence tells it."""
+    if not path.exists():
+        return "a link to nothing"
+    return "a folder" if path.is_dir() else "a file" if path.is_file() else "a device or a pipe"
 
 
 def is_file(path: str | Path) -> bool:
     """Whether there is a file of that name; a name that no system could have is none."""
-    return _is_there(path, Path.is_file)
+    return os.path.isfile(Path(path))
 
 
 def is_folder(path: str | Path) -> bool:
     """Whether there is a folder of that name, also one that a killed process was replacing; see `is_file`."""
-    return str(path) != "" and (_is_there(path, Path.is_dir) or _is_there(path, _put_back))  # Path(""): where we are
-
-
-def _put_back(folder: Path) -> bool:
-    tidy(folder.parent)
-    return folder.is_dir()
-
-
-def _is_there(path: str | Path, look: Callable[[Path], bool]) -> bool:
-    try:
-        return is_name(path) and look(Path(path))
-    except OSError:  # too long
-        return False
+    if is_name(path) and not os.path.isdir(path):
+        tidy(Path(path).parent)
+    return os.path.isdir(path)
 
 
 def is_name(path: str | Path) -> bool:
@@ -278,15 +275,15 @@ def real(path: str | Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def read_text(path: str | Path) -> str:
-    """The text of a file. ValueError: not a file (a pipe would never end), too large, or not UTF-8."""
+def read_text(path: str | Path, errors: str = "strict") -> str:
+    """The text of a file. ValueError: not a file (a pipe would never end), too large, or not UTF-8 (see `open`)."""
     path = Path(path)
     try:
         if not is_file(path):
             raise ValueError("it is not a file")
         if path.stat().st_size > MAX_TEXT:
             raise ValueError(f"it has {path.stat().st_size} bytes, but {MAX_TEXT} are the most")
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8", errors=errors)
     except (OSError, ValueError) as error:
         raise ValueError(f"{named(path)} cannot be read ({reason(error)}).") from error
 
@@ -297,7 +294,7 @@ def read_json(path: str | Path, kind: type = dict) -> Any:
     try:
         return parse_json(text, kind)
     except ValueError as error:
-        raise ValueError(f"{path} cannot be read ({reason(error)}).") from error
+        raise ValueError(f"{named(path)} cannot be read ({reason(error)}).") from error
 
 
 def parse_json(text: str, kind: type = dict) -> Any:
@@ -331,7 +328,7 @@ def sha256(path: str | Path) -> str:
     """The SHA-256 of a file's bytes, as 64 hexadecimal digits."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
-        while block := file.read(_BLOCK):
+        while block := file.read(2**20):
             digest.update(block)
     return digest.hexdigest()
 
@@ -340,25 +337,19 @@ def write_manifest(folder: str | Path) -> Path:
     """List every file below `folder`, except hidden ones, with size and SHA-256 in `folder/manifest.json`."""
     folder = Path(folder)
     names = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
-    kept = [name for name in names if name != MANIFEST and not any(part.startswith(".") for part in name.split("/"))]
+    kept = [name for name in names if name != MANIFEST and "/." not in f"/{name}"]
     files = {name: {"bytes": (folder / name).stat().st_size, "sha256": sha256(folder / name)} for name in kept}
     return write_text(folder / MANIFEST, json.dumps({"files": files}, indent=2) + "\n")
 
 
 def check_manifest(folder: str | Path) -> None:
-    """Check the size and SHA-256 of every file that `folder/manifest.json` lists.
-
-    Errors: FileNotFoundError (no manifest, or a file is missing); ValueError (the file, what was found and expected).
-    """
+    """Check size and SHA-256 of each file that `folder/manifest.json` lists. Errors: FileNotFoundError; ValueError."""
     for name, expected in _read_manifest(Path(folder) / MANIFEST).items():
         path = Path(folder, name)
         if not is_file(path):
             raise FileNotFoundError(f"{named(path)} is missing, but the manifest lists it: {_AGAIN}.")
         if found := fault(path, expected):
             raise ValueError(f"{found}: {_AGAIN}.")
-
-
-_AGAIN = "copy or download the folder again, or reinstall the package"
 
 
 def _read_manifest(path: Path) -> dict[str, dict]:
@@ -371,27 +362,21 @@ def _read_manifest(path: Path) -> dict[str, dict]:
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"{where} is not a manifest ({reason(error)}): {_AGAIN}.") from error
     if outside := [name for name in read if Path(name).is_absolute() or ".." in Path(name).parts]:
-        raise ValueError(f"{where} lists {outside[0][:80]!r}, which is outside its folder: {_AGAIN}.")
+        raise ValueError(f"{where} lists '{named(outside[0])}', which is outside its folder: {_AGAIN}.")
     if not read:
         raise ValueError(f"{where} lists no files, so nothing can be checked: {_AGAIN}.")
     return read
 
 
-def fault(path: Path, expected: dict) -> str | None:
-    """How a file differs from its expected "bytes" and "sha256", as the start of a sentence; None if it does not."""
-    if found := size_fault(path, expected):  # first: it is free, and truncation is the most common damage
-        return found
-    found = sha256(path)
-    if found != expected["sha256"]:
-        return f"{named(path)} has SHA-256 {found}, but {expected['sha256'][:64]} is expected"
-    return None
+def fault(path: Path, expected: dict, unread: bool = False) -> str | None:
+    """How a file differs from its expected "bytes" and "sha256", as the start of a sentence; None if it does not.
 
-
-def size_fault(path: Path, expected: dict) -> str | None:
-    """How a file's size differs from the expected "bytes", as `fault` says it."""
-    size = path.stat().st_size
-    if size != expected["bytes"]:
+    unread: compare its size alone, which is free; truncation is the most common damage.
+    """
+    if (size := path.stat().st_size) != expected["bytes"]:
         return f"{named(path)} has {size} bytes, but {str(expected['bytes'])[:20]} are expected"
+    if not unread and (found := sha256(path)) != expected["sha256"]:
+        return f"{named(path)} has SHA-256 {found}, but {expected['sha256'][:64]} is expected"
     return None
 
 
@@ -410,4 +395,4 @@ def _flush(path: Path) -> None:
 
 def disk_full(error: Exception) -> bool:
     """Whether the disk is full; by the message too, since safetensors and ffmpeg wrap the system's error."""
-    return getattr(error, "errno", None) in _FULL or "No space left on device" in str(error)
+    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error)

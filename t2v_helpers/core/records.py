@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from t2v_helpers.core import checking
-from t2v_helpers.core.files import existing, parse_json, read_text, reason
+from t2v_helpers.core.files import existing, named, parse_json, read_text, reason
 
 _WORDS = {str: "a text", int: "a whole number", float: "a number", dict: "a table", type(None): "None"}
 
@@ -95,7 +95,7 @@ class GenerationRecord:
         try:
             return cls.from_json(read_text(path))
         except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
+            raise ValueError(f"{named(path)}: {error}") from error
 
 
 def frames_hash(frames: np.ndarray) -> str:

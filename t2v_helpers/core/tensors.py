@@ -23,12 +23,12 @@ def opened(path: str | Path) -> Iterator[safe_open]:
     """A safetensors file. ValueError: it is no file (a pipe, say), a link out of its folder, or damaged."""
     check_link(path)
     if not Path(path).is_file():
-        raise ValueError(f"{path} is not a file.")
+        raise ValueError(f"{named(path)} is not a file.")
     try:
         with safe_open(str(path), "pt") as file:
             yield file
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} is cut short or damaged ({reason(error)}).") from error
+        raise ValueError(f"{named(path)} is cut short or damaged ({reason(error)}).") from error
 
 
 def about(path: str | Path) -> dict[str, str]:

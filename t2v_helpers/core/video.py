@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from t2v_helpers.core import checking
-from t2v_helpers.core.files import existing, reason, write_whole
+from t2v_helpers.core.files import existing, named, reason, write_whole
 
 FPS = 8  # frames a second, of everything that the course makes
 SLOWEST = 0.01  # frames a second
@@ -69,7 +69,9 @@ def read_mp4(path: str | Path) -> np.ndarray:
         frames.append(cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB))
     capture.release()
     if not frames or len(frames) < announced:
-        raise ValueError(f"{path} gives {len(frames)} of {max(announced, 0)} frames, so it is damaged or not a video.")
+        raise ValueError(
+            f"{named(path)} gives {len(frames)} of {max(announced, 0)} frames, so it is damaged or not a video."
+        )
     return np.stack(frames)  # [f h w c]
 
 
@@ -99,8 +101,9 @@ def facts(path: str | Path) -> Facts:
 
 def is_whole(path: str | Path) -> bool:
     """Whether an mp4 or a PNG is complete to its last byte; pictures are not decoded. FileNotFoundError."""
-    data = Path(path).read_bytes()
-    if Path(path).suffix == ".png":
+    path = existing(path, "check the name and the folder")
+    data = path.read_bytes()
+    if path.suffix == ".png":
         return data.startswith(b"\x89PNG") and data[-8:-4] == b"IEND"
     place = 0
     while 0 <= place < len(data):  # an mp4 is a row of boxes, each of which begins with its length and its name

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from t2v_helpers.core import arguments, paths
-from t2v_helpers.core.checking import one_of
-from t2v_helpers.core.files import existing, read_json, write_text
+from t2v_helpers.core.checking import listed, one_of
+from t2v_helpers.core.files import existing, named, read_json, read_text, write_text
 from t2v_helpers.core.model_names import MODELS
 from t2v_helpers.machine import doctor
 from t2v_helpers.machine.probe import in_threads
@@ -43,7 +43,7 @@ def record(run: str | Path, model: str, table: str | Path = TABLE) -> Path:
     one_of("model", model, MODELS)
     results = read_run(run)
     if failed := [result["notebook"] for result in results if result["error"]]:
-        raise ValueError(f"{run} has failed notebooks ({', '.join(failed)}): fix them and run again.")
+        raise ValueError(f"{named(run)} has failed notebooks ({listed(*failed)}): fix them and run again.")
     found = {r["notebook"]: {key: r[key] for key in ("cells", "seconds", "peak_memory_mib")} for r in results}
     models = load(table) if Path(table).is_file() else {}
     before = models.get(model, {}).get("notebooks", {})
@@ -62,7 +62,7 @@ def read_run(path: str | Path) -> list[dict]:
 def _within(path: Path, key: str, kind: type) -> Any:
     found = read_json(path).get(key)
     if not isinstance(found, kind):
-        raise ValueError(f"{path} has no {key}: delete it, and make it again.")
+        raise ValueError(f"{named(path)} has no {key}: delete it, and make it again.")
     return found
 
 
@@ -91,15 +91,15 @@ def readme_table(table: str | Path = TABLE, notebooks: str | Path = paths.NOTEBO
 
 def not_run_here() -> str:
     """The list of what has not been run, in Markdown: the site and notebook 10 show it."""
-    return (paths.PACKAGE / "course" / "not_run_here.md").read_text(encoding="utf-8").strip()
+    return read_text(paths.PACKAGE / "course" / "not_run_here.md").strip()
 
 
 def write_readme(readme: str | Path = README, table: str | Path = TABLE) -> Path:
     """Put the table between its marks in the README. ValueError: marks are missing."""
-    text, part = Path(readme).read_text(encoding="utf-8"), f"{BEGIN}\n{readme_table(table)}\n{END}"
+    text, part = read_text(readme), f"{BEGIN}\n{readme_table(table)}\n{END}"
     changed, found = re.subn(f"{BEGIN}.*?{END}", lambda _: part, text, count=1, flags=re.DOTALL)
     if not found:
-        raise ValueError(f"{readme} lacks the marks {BEGIN} and {END}: put them where the table belongs.")
+        raise ValueError(f"{named(readme)} lacks the marks {BEGIN} and {END}: put them where the table belongs.")
     return write_text(readme, changed)
 
 

@@ -116,7 +116,9 @@ def collect(folder: Path) -> str:
     """
     rows = [row for path in sorted(folder.glob("*.json")) for row in _rows(path)]
     if not rows:
-        raise ValueError(f"{folder} holds no .json file: let each seat write one, `t2v preflight --json > NAME.json`.")
+        raise ValueError(
+            f"{files.named(folder)} holds no .json file: let each seat write one, `t2v preflight --json > NAME.json`."
+        )
     table = tables.aligned([COLUMNS, *([row[column] for column in COLUMNS] for row in rows)])
     ready = f"{sum(row['ready'] == 'yes' for row in rows)} of {len(rows)} seats are ready."
     return "\n".join([table, "", ready, *(line for row in rows for line in _to_mend(row))])
@@ -127,8 +129,8 @@ def _rows(path: Path) -> list[dict]:
         rows = [files.parse_json(line) for line in files.read_text(path).splitlines() if line.strip()]
         return [{column: _plain(row[column]) for column in COLUMNS} | {"problems": _problems(row)} for row in rows]
     except (ValueError, KeyError, TypeError) as error:
-        why = files.reason(error)
-        raise ValueError(f"{path} is no line of `t2v preflight --json` ({why}): run it again there.") from error
+        why, where = files.reason(error), files.named(path)
+        raise ValueError(f"{where} is no line of `t2v preflight --json` ({why}): run it again there.") from error
 
 
 def _problems(row: dict) -> list[dict[str, str]]:

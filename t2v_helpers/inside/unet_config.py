@@ -24,11 +24,15 @@ def read(folder: Path, variant: str | None = None) -> tuple[dict, dict[str, Tens
     paths = folder / "config.json", folder / f"diffusion_pytorch_model{f'.{variant}' if variant else ''}.safetensors"
     for path in paths:
         if not path.is_file():
-            raise FileNotFoundError(f"{path} does not exist: give a UNet's folder, mostly named unet, with both files.")
+            where = files.named(path)
+            raise FileNotFoundError(
+                f"{where} does not exist: give a UNet's folder, mostly named unet, with both files."
+            )
     try:
         return files.read_json(paths[0]), tensors.read(paths[1:], dtype=torch.float32)
     except ValueError as error:
-        raise ValueError(f"{folder} is cut short or damaged ({error}): copy or download it again.") from error
+        what = f"{files.named(folder)} is cut short or damaged ({files.reason(error)})"
+        raise ValueError(f"{what}: copy or download it again.") from error
 
 
 def check(config: Mapping, rules: Mapping[str, Rule], optional: Collection[str] = ()) -> None:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from t2v_helpers import __version__
+from t2v_helpers.core.arguments import brief
 from t2v_helpers.machine import probe, rocm
 from t2v_helpers.machine.device import GIB
 from t2v_helpers.machine.probe import DISTRIBUTION, Driver, TorchFacts
@@ -197,8 +198,8 @@ def _unseen_problems(build: str, driver: Driver, hiding: dict[str, str]) -> list
     if not (rocm or (build.startswith("CUDA") and driver.nvidia)):
         return []
     if hiding:
-        shown = ", ".join(f"{name}={value!r}" for name, value in hiding.items())
-        return [Problem(f"torch sees no GPU; {shown} may hide it", f"unset {' '.join(hiding)}, or name a GPU there")]
+        given = ", ".join(f"{name}={brief(value)!r}" for name, value in hiding.items())
+        return [Problem(f"torch sees no GPU; {given} may hide it", f"unset {' '.join(hiding)}, or name a GPU there")]
     if not rocm:
         return [Problem("torch sees no GPU, though its driver is there", "run nvidia-smi: driver and torch must fit")]
     there = f"its driver is there ({driver.version})" if driver.version else "its driver is there"

@@ -81,8 +81,8 @@ def _read_clip(folder: Path) -> Clip:
         clip = Clip(model, CLIPProcessor(_pixels(folder), tokenizer))
         _try(clip)
     except LIBRARY_ERRORS as error:
-        why = files.reason(error)
-        raise ValueError(f"{folder} does not hold a complete CLIP ({why}): download or save it again.") from error
+        why, where = files.reason(error), files.named(folder)
+        raise ValueError(f"{where} does not hold a complete CLIP ({why}): download or save it again.") from error
     return clip
 
 

@@ -6,7 +6,6 @@ the tokenizer's vocabulary and merges against each other. A file that fails is d
 it again. When nothing is missing, loading compares only the sizes of the weights, which is free.
 """
 
-import json
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -32,8 +31,7 @@ CONFIGS = {  # file -> its copy in MODELSCOPE_SHAPES; the two without one are lo
     "unet/config.json": "unet.json", "vae/config.json": "vae.json",
 }  # fmt: skip
 WEIGHTS = {  # variant -> file -> its "bytes" and "sha256", from the repository's LFS pointers
-    variant or None: entries
-    for variant, entries in json.loads((MODELSCOPE_SHAPES / "weights.json").read_text(encoding="utf-8")).items()
+    variant or None: entries for variant, entries in files.read_json(MODELSCOPE_SHAPES / "weights.json").items()
 }
 _TOKEN = "type `hf auth login`, or remove a token that is old (HF_TOKEN)"
 _ADVICE = {  # the hub's HTTP status -> what to do about it
@@ -117,7 +115,7 @@ def fetched(repo: Repository, offline: bool | None, working: int, quiet: bool, c
         if faults := _delete_wrong(repo):
             raise ValueError(f"{faults}: what is wrong was deleted, so load or download the model again.")
     for name, expected in repo.hashed.items():
-        if fault := files.size_fault(repo.cached(name), expected):
+        if fault := files.fault(repo.cached(name), expected, unread=True):
             raise ValueError(f"{fault}: {repo.again}.")
     return repo.cached("model_index.json").parent
 

@@ -269,9 +269,8 @@ def weights_of(name: str | Path) -> str:
     if folder is None:
         return REVISION
     if not (folder / files.MANIFEST).is_file():
-        raise FileNotFoundError(
-            f"{folder / files.MANIFEST} does not exist, and it names the weights: files.write_manifest makes it."
-        )
+        what = f"{files.named(folder / files.MANIFEST)} does not exist, and it names the weights"
+        raise FileNotFoundError(f"{what}: files.write_manifest makes it.")
     return files.sha256(folder / files.MANIFEST)
 
 

@@ -28,7 +28,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from t2v_helpers import cartoon
-from t2v_helpers.core import checking, files, seeding
+from t2v_helpers.core import arguments, checking, files, seeding
 from t2v_helpers.core import tensors as stored_tensors
 from t2v_helpers.inside import learned_rows
 from t2v_helpers.inside.unet_config import HUGE, TINY, WIDEST, Rule, number
@@ -282,7 +282,7 @@ def _read(folder: Path) -> tuple[dict, dict[str, str], dict[str, Tensor]]:
     if not files.is_folder(folder):
         raise FileNotFoundError(f"{files.named(folder)} is not a folder: {AGAIN}.")
     if missing := [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]:
-        raise ValueError(f"{folder} is no LoRA, {missing[0]} is missing: {AGAIN}.")
+        raise _damaged(f"{folder} is no LoRA, {missing[0]} is missing")
     if (folder / files.MANIFEST).exists():
         files.check_manifest(folder)
     config = folders.read(folder / CONFIG)
@@ -290,7 +290,11 @@ def _read(folder: Path) -> tuple[dict, dict[str, str], dict[str, Tensor]]:
         lora_config.check(config)
         return config, stored_tensors.about(folder / WEIGHTS), stored_tensors.read([folder / WEIGHTS])
     except ValueError as error:
-        raise ValueError(f"{folder / CONFIG}: {str(error)[:-1]}: {AGAIN}.") from error
+        raise _damaged(f"{folder / CONFIG}: {str(error)[:-1]}") from error
+
+
+def _damaged(what: str) -> ValueError:
+    return ValueError(f"{arguments.brief(what)}: {AGAIN}.")
 
 
 def _found(unet: nn.Module, model: str, header: dict[str, str], stored: dict[str, Tensor]) -> dict[str, nn.Module]:
@@ -310,7 +314,7 @@ def _found(unet: nn.Module, model: str, header: dict[str, str], stored: dict[str
 def _other(model: str, header: dict[str, str], why: str) -> ValueError:
     made_for = header.get("base_model", "another model")[:80]
     return ValueError(
-        f"the LoRA was made for {made_for!r}, and this is {model!r} ({why}): "
+        f"the LoRA was made for {made_for!r}, and this is {checking.shown(model)} ({why}): "
         "load that model, or train the LoRA again on this one."
     )
 
@@ -323,7 +327,7 @@ def _listed(path: Path, header: dict[str, str], key: str, rule: Rule) -> list:
         values = [None]
     fits, allowed = rule
     if not all(map(fits, values)):
-        raise ValueError(f"{path}: {key} in its header must be a list, each entry {allowed}: {AGAIN}.")
+        raise _damaged(f"{path}: {key} in its header must be a list, each entry {allowed}")
     return values
 
 
@@ -332,7 +336,7 @@ def _words(folder: Path, header: dict[str, str]) -> tuple[str, ...]:
     try:
         return known_words(folder / WEIGHTS, found)
     except ValueError as error:
-        raise ValueError(f"{str(error)[:-1]}: {AGAIN}.") from error
+        raise _damaged(str(error)[:-1]) from error
 
 
 def _check_base(pipe, header: dict[str, str], config: dict, norms: list[float]) -> None:
@@ -361,7 +365,7 @@ def _check_tensors(folder: Path, stored: dict[str, Tensor], rank: int, layers: d
             raise ValueError("there are no tensors.")
         stored_tensors.check(stored, needed)
     except ValueError as error:
-        raise ValueError(f"{folder} does not fit its {CONFIG} ({str(error)[:-1]}): {AGAIN}.") from error
+        raise _damaged(f"{folder} does not fit its {CONFIG} ({str(error)[:-1]})") from error
 
 
 def _read_pieces(pipe, folder: Path, header: dict[str, str]) -> dict[str, Tensor]:

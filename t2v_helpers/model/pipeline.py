@@ -183,10 +183,11 @@ def words(folder: Path) -> tuple[str, ...]:
 def known_words(path: object, found: list) -> tuple[str, ...]:
     """The words that a LoRA taught, as `path` lists them; messages will name them. ValueError: too many, or no word."""
     if len(found) > MOST_WORDS:
-        raise ValueError(f"{path} lists {len(found)} words, but {MOST_WORDS} are the most.")
+        raise ValueError(f"{files.named(path)} lists {len(found)} words, but {MOST_WORDS} are the most.")
     for word in found:
         if not isinstance(word, str) or not word.isprintable() or not 0 < len(word) <= LONGEST_WORD:
-            raise ValueError(f"{path} lists {checking.shown(word)}, which is no word of 1 to {LONGEST_WORD} letters.")
+            given = f"{files.named(path)} lists {checking.shown(word)}"
+            raise ValueError(f"{given}, which is no word of 1 to {LONGEST_WORD} letters.")
     return tuple(found)
 
 

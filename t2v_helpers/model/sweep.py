@@ -166,7 +166,8 @@ def rows(table: str | Path) -> Iterator[dict]:
                 yield files.parse_json(line.decode())
             except ValueError as error:
                 again = "run the same sweep again, which rewrites the table"
-                raise ValueError(f"line {n} of {table} is damaged ({error}): {again}.") from error
+                why = files.reason(error)
+                raise ValueError(f"line {n} of {files.named(table)} is damaged ({why}): {again}.") from error
 
 
 def _path(out: Path, i: int) -> Path:
@@ -242,14 +243,13 @@ def _check_folder(out: Path, manifest: dict) -> None:
             there = files.read_json(path)
         except ValueError as error:
             raise ValueError(
-                f"{path} is not a sweep's manifest ({files.reason(error)}): use another folder."
+                f"{files.named(path)} is not a sweep's manifest ({files.reason(error)}): use another folder."
             ) from error
-        for name, value in manifest.items():
-            if there.get(name) != value:
-                how = f"its {name} is {_brief(there.get(name))}, and here it is {_brief(value)}"
-                raise ValueError(f"{out} has another sweep ({how}): ask for the same again, or use another folder.")
+        if how := _difference(there, manifest):
+            where = files.named(out)
+            raise ValueError(f"{where} has another sweep ({how}): ask for the same again, or use another folder.")
     elif out.is_dir() and any(not path.name.startswith(".") for path in out.iterdir()):
-        raise ValueError(f"{out} has files, but no {MANIFEST}: use a new or an empty folder.")
+        raise ValueError(f"{files.named(out)} has files, but no {MANIFEST}: use a new or an empty folder.")
 
 
 def _check_done(out: Path, specs: list[GenerationSpec], manifest: dict) -> None:
@@ -259,30 +259,39 @@ def _check_done(out: Path, specs: list[GenerationSpec], manifest: dict) -> None:
     """
     for path in (path for path in out.glob("*.*") if path.suffix in (*SUFFIXES, Path(TABLE).suffix)):
         if path.is_dir():
-            raise IsADirectoryError(f"{path} is a folder, but a sweep writes a file of that kind: move it away.")
+            where = files.named(path)
+            raise IsADirectoryError(f"{where} is a folder, but a sweep writes a file of that kind: move it away.")
         if path.exists() and not path.is_file():
-            raise FileExistsError(f"{path} is a device or a pipe, which a file would replace: move it away.")
+            what = files.what_is(path)
+            raise FileExistsError(f"{files.named(path)} is {what}, which a file would replace: move it away.")
     for i in filter(lambda i: _done(out, i), range(len(specs))):
         again = "delete it, and it is made again"
         path, *pictures = (_path(out, i).with_suffix(suffix) for suffix in reversed(SUFFIXES))
         try:
             record = GenerationRecord.load(path)
-            found = (record.model, record.weights, record.spec)
+            found = {"model": record.model, "weights": record.weights, **record.spec.to_dict()}
+            how = _difference(found, {key: manifest[key] for key in ("model", "weights")} | specs[i].to_dict())
         except ValueError as error:
-            found = error
-        if found != (manifest["model"], manifest["weights"], specs[i]):
-            raise ValueError(f"{path} is not this video's record ({found}): {again}.")
+            how = files.reason(error)
+        if how:
+            raise ValueError(f"{files.named(path)} is not this video's record ({how}): {again}.")
         for kept in pictures:
             if not video.is_whole(kept):
-                raise ValueError(f"{kept} is damaged: {again}.")
+                raise ValueError(f"{files.named(kept)} is damaged: {again}.")
+
+
+def _difference(there: dict, here: dict) -> str:
+    """The first of the values here that is another there, as words in brackets; "" if none is."""
+    other = next((name for name, value in here.items() if there.get(name) != value), "")
+    return other and f"its {other} is {_brief(there.get(other))}, and here it is {_brief(here[other])}"
 
 
 def _brief(value) -> str:
     if not isinstance(value, list):
-        return repr(value)
+        return checking.shown(value)
     if len(value) <= 4:
-        return ", ".join(map(repr, value))
-    return f"{value[0]!r}, {value[1]!r} ... {value[-1]!r} ({len(value)} values)"
+        return ", ".join(map(checking.shown, value))
+    return f"{', '.join(map(checking.shown, value[:2]))} ... {checking.shown(value[-1])} ({len(value)} values)"
 
 
 def _check_disk(out: Path, specs: list[GenerationSpec]) -> None:

@@ -23,11 +23,22 @@ from t2v_helpers.model.folders import PARTS
 from t2v_helpers.model.pipeline import CoursePipeline, course_pipeline
 
 MAX_GUIDANCE, MAX_STEPS = 100.0, 1000
-_NUMBER = r"[+-]?(\d+([.,]\d*)?|[.,]\d+)"
-_WEIGHT = re.compile(  # (dog:1.3), [dog:cat:.5], dog:-1, (dog)1.3; not 10:30
-    rf"[(\[][^()\[\]]*[^()\[\]\d\s]\s*:\s*{_NUMBER}\s*[)\]]|[^\W\d]\w*:{_NUMBER}(?![.,]?\w)|\([^()]*\)\d[.,]\d+"
+_NUMBER, _DECIMAL = r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?%?", r"[+-]?\d*[.,]\d+"
+_WORD = r"\b(?!\d+\b)\w+"  # not 10:30
+_WEIGHT = re.compile(
+    "|".join(
+        (
+            rf"[(\[][^()\[\]]*[^()\[\]\d\s]\s*[:;|]\s*{_NUMBER}\s*[)\]]",  # (dog:1.3)
+            rf"{_WORD}(::?|\*){_NUMBER}(?![.,]?\w)",  # dog:1.3, dog::2, dog*1.3
+            rf"{_WORD}(\s+:|\^){_DECIMAL}",  # dog :1.3, dog^1.3; not the face :3, nor km^2
+            rf"\([^()]*\)([*^]{_NUMBER}|{_DECIMAL})",  # (dog)^1.3, (dog)1.3
+            r"(\([^()]*[^()\d\s]\)[+-]|\b\w{3,}(\+\+|--))[+-]*(?![\w+-])",  # (dog)+, dog++, dog--; not C++, nor oh--no
+            r"\(\([^()]+\)\)|\[[^\[\]]+\]|\{[^{}]+\}",  # ((dog)), [dog], {dog}
+        )
+    )
 )
 _WHITE, _FILLERS = "\t\n\v\f\r", "\u115f\u1160\u2800\u3164\uffa0"  # as a space; letters and signs that print nothing
+_SHAPES = "<wide>", "<font>", "<compat>"  # in Unicode's table, before the letters that one stands for: \uff44 for d
 
 
 def check(pipe: CoursePipeline, spec: GenerationSpec) -> GenerationSpec:
@@ -131,8 +142,9 @@ def _check_state(pipe: CoursePipeline) -> None:
     for key, value in pipe.trained.items():
         if (found := pipe.scheduler.config.get(key, value)) != value:
             raise ValueError(
-                f"pipe.scheduler has {key}={checking.shown(found)}, but the model was trained with {value!r}: make it "
-                "from the pipeline's own, EulerDiscreteScheduler.from_config(pipe.scheduler.config) for example."
+                f"pipe.scheduler has {key}={checking.shown(found)}, but the model was trained with "
+                f"{checking.shown(value)}: make it from the pipeline's own, "
+                "EulerDiscreteScheduler.from_config(pipe.scheduler.config) for example."
             )
 
 
@@ -141,7 +153,7 @@ def _check_alike(spec: GenerationSpec, first: GenerationSpec) -> None:
     for name, value in spec.to_dict().items():
         if value != alike[name]:
             raise ValueError(
-                f"specs of one batch differ in {name} ({alike[name]} and {checking.shown(value)}): "
+                f"specs of one batch differ in {name} ({checking.shown(alike[name])} and {checking.shown(value)}): "
                 "only prompt, negative_prompt and seed may; make one batch for each."
             )
 
@@ -180,7 +192,7 @@ def check_prompt(pipe: CoursePipeline, prompt: str, argument: str = "prompt") ->
 
     ValueError: those of `check_text`; nothing to read, or more tokens than fit (names the words that fall off).
     UserWarning: words that the cartoon world has never heard; they are spelt out, and mean nothing to it. A LoRA may
-    have taught some: `pipe.new_words`, see model/lora.py.
+    have taught some: `pipe.new_words`, see model/lora.py. For modelscope, letters of another shape (`_shaped`).
     """
     pipe = course_pipeline(pipe)
     check_text(prompt, argument)
@@ -189,10 +201,13 @@ def check_prompt(pipe: CoursePipeline, prompt: str, argument: str = "prompt") ->
         warnings.warn(f"{argument} has {unseen}, unseen in print, which change the video: remove them.", stacklevel=3)
     if weight := _WEIGHT.search(prompt):
         warnings.warn(f"{argument} has {checking.shown(weight[0])}: {_NO_WEIGHTS}", stacklevel=3)
-    unknown = _unknown(prompt, pipe.new_words) if loading.is_cartoon(pipe) else []
-    if unknown:
+    if not loading.is_cartoon(pipe):
+        if shaped := _shaped(prompt):
+            warnings.warn(f"{argument} has {shaped}, which this model reads as letters of their own.", stacklevel=3)
+    elif unknown := _unknown(prompt, pipe.new_words):
         known = ", ".join([*cartoon.vocabulary(), *pipe.new_words])
-        warnings.warn(f"{argument} has words unknown to this model: {_shown(unknown)}; it knows {known}.", stacklevel=3)
+        strange = _shown(unknown) + _foreign(unknown)
+        warnings.warn(f"{argument} has words unknown to this model: {strange}; it knows {known}.", stacklevel=3)
 
 
 def _check_room(pipe: CoursePipeline, prompt: str, argument: str) -> None:
@@ -216,7 +231,7 @@ def refuse_unknown_words(prompt: str, taught: Sequence[str] = ()) -> None:
         )
     if unknown := _unknown(prompt, taught):
         known = ", ".join([*cartoon.vocabulary(), *taught])
-        strange = ", ".join(map(checking.shown, unknown[:8]))
+        strange = ", ".join(map(checking.shown, unknown[:8])) + _foreign(unknown)
         raise ValueError(f"the cartoon model does not know {strange}: it knows {known}.")
 
 
@@ -230,7 +245,7 @@ def token_room(pipe: CoursePipeline) -> int:
 
 
 _EMPTY = 'prompt is empty: say what to show, for example "a robot is dancing on the moon".'
-_NO_WEIGHTS = "weights of words are no part of this model, which would read the number as a word: leave them out."
+_NO_WEIGHTS = "weights of words are no part of this model, which would read their signs as text: leave them out."
 
 
 def _unseen(prompt: str) -> str:
@@ -239,9 +254,27 @@ def _unseen(prompt: str) -> str:
     return _points(c for c in text if unicodedata.category(c) in ("Mn", "Me") or c in _FILLERS)
 
 
+def _shaped(prompt: str) -> str:
+    """Latin letters and digits of another shape, which NFC keeps: full-width ones, ligatures, those of formulas."""
+    text = unicodedata.normalize("NFC", prompt)
+    return _points(c for c in text if unicodedata.decomposition(c).startswith(_SHAPES) and _plain(c))
+
+
+def _foreign(words: list[str]) -> str:
+    """The letters of words beyond a to z, as the end of their list: no eye tells an o from the Cyrillic one."""
+    points = _points(c for word in words[:8] for c in word if c.isalnum() and not c.isascii())
+    return points and f", with {points}"
+
+
 def _points(characters: Iterable[str]) -> str:
-    """The first five of them, each once, by their code points: U+200B, U+0378."""
-    return ", ".join([f"U+{ord(c):04X}" for c in dict.fromkeys(characters)][:5])
+    """The first five of them, each once, by their code points: U+200B, U+FF44 (type d)."""
+    return ", ".join([f"U+{ord(c):04X}{_plain(c) and f' (type {_plain(c)})'}" for c in dict.fromkeys(characters)][:5])
+
+
+def _plain(character: str) -> str:
+    """What to type instead of a letter with accents or of another shape: "d" for U+FF44; "" for a letter of its own."""
+    bare = "".join(c for c in unicodedata.normalize("NFKD", character) if not unicodedata.combining(c))
+    return bare if bare.isascii() and bare.isalnum() else ""
 
 
 def check_text(prompt: str, argument: str) -> None:

@@ -138,7 +138,8 @@ def _entries(manifest: Path) -> dict[str, dict]:
     try:
         old = files.read_json(manifest)["files"].items()
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{manifest} is not a manifest ({error}): delete it, and make all figures again.") from error
+        what = f"{files.named(manifest)} is not a manifest ({files.reason(error)})"
+        raise ValueError(f"{what}: delete it, and make all figures again.") from error
     return {name: entry for name, entry in old if name in FIGURES}
 
 

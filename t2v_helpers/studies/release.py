@@ -202,7 +202,7 @@ def write(results: dict, folder: Path) -> None:
     files.write_text(folder / "results.json", json.dumps(merged, indent=2) + "\n")
     files.write_text(folder / "README.md", page(merged))
     for card in CARDS:
-        files.write_text(card, filled(card.read_text(encoding="utf-8"), merged))
+        files.write_text(card, filled(files.read_text(card), merged))
 
 
 def main(argv: list[str] | None = None) -> int:

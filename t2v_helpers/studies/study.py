@@ -72,7 +72,10 @@ class Study:
         head = {"command": self.command, "weights": loading.weights_of(model)} | self.head(pipe)
         about, *rows = self._read(table) if table.exists() else [head]
         if about != head:
-            raise ValueError(f"{table} was measured with {about}, and this is {head}: move it away to begin anew.")
+            other = next((name for name in about | head if about.get(name, ...) != head.get(name, ...)), "")
+            before, now = (checking.shown(settings.get(other)) for settings in (about, head))
+            how = f"with {files.named(other)}={before}, and this is {now}"
+            raise ValueError(f"{files.named(table)} was measured {how}: move it away to begin anew.")
         done = {row["seed"] for row in rows}
         missing = [seed for seed in (range(self.seeds) if seeds is None else seeds) if seed not in done]
         for seed in tqdm(missing, desc=self.name, unit="seed"):
@@ -89,20 +92,20 @@ class Study:
         return self._read(table or self.table)[0]
 
     def _read(self, table: Path) -> list[dict]:
+        rows, where = [], files.named(table)
         if not table.exists():
             how = f"make it with `{self.command}`, which takes some {self.minutes:g} minutes"
-            raise FileNotFoundError(f"{table} does not exist: {how}.")
-        rows = []
-        for n, text in enumerate(table.read_text(encoding="utf-8").splitlines(), 1):
+            raise FileNotFoundError(f"{where} does not exist: {how}.")
+        for n, text in enumerate(files.read_text(table).splitlines(), 1):
             try:
                 rows.append(files.parse_json(text))
             except ValueError as error:
                 how = "delete that line, and its seed is measured again" if n > 1 else "use another name"
-                raise ValueError(f"line {n} of {table} is damaged ({error}): {how}.") from error
+                raise ValueError(f"line {n} of {where} is damaged ({files.reason(error)}): {how}.") from error
             if n > 1 and not ({"seed", "prompt"} <= rows[-1].keys() and isinstance(rows[-1].get("found"), dict)):
-                raise ValueError(f"line {n} of {table} is not a row: delete it, then resume with `{self.command}`.")
+                raise ValueError(f"line {n} of {where} is not a row: delete it, then resume with `{self.command}`.")
         if not rows or "weights" not in rows[0]:
-            raise ValueError(f"{table} is not a table of `{self.command}`: use another name.")
+            raise ValueError(f"{where} is not a table of `{self.command}`: use another name.")
         return rows
 
 
@@ -129,7 +132,7 @@ def cells(rows: Iterable[dict], *place: Any) -> list:
         *above, last = place
         known = cells(rows, *above)[0] if rows else ["no rows"]
         where = f" in {' '.join(map(checking.listed, above))}" if above else ""
-        raise ValueError(f"the table has no {checking.shown(last)}{where}: it has {', '.join(known)}.")
+        raise ValueError(f"the table has no {checking.shown(last)}{where}: it has {checking.listed(*known)}.")
     return found
 
 
@@ -149,7 +152,7 @@ def in_new_python(code: str, *words: str) -> str:
     call = [sys.executable, "-c", code, *words]
     done = subprocess.run(call, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": found})
     if done.returncode:
-        raise ChildProcessError(f"a new Python failed: {done.stderr.strip().splitlines()[-1]}")
+        raise ChildProcessError(f"a new Python failed: {arguments.brief(done.stderr.strip().splitlines()[-1])}")
     return done.stdout
 
 

@@ -118,17 +118,19 @@ class Clips:
         """Read the file that `encode` wrote. Errors: FileNotFoundError; ValueError where it is damaged."""
         again = "run `t2v train latents`, with the same --runs and --quick"
         if not path.exists():
-            raise FileNotFoundError(f"stage latents is not finished ({path} does not exist): {again}.")
+            raise FileNotFoundError(f"stage latents is not finished ({files.named(path)} does not exist): {again}.")
         try:
             latents, labels, factor = _read(path)
         except (SafetensorError, ValueError, TypeError, ArithmeticError) as error:
-            why = str(error).rstrip(".")
-            raise ValueError(f"{path} is damaged ({why}): delete it and {again}.") from error
+            why = files.reason(error)
+            raise ValueError(f"{files.named(path)} is damaged ({why}): delete it and {again}.") from error
         return cls(latents.mul_(factor), labels, factor)
 
 
 def _read(path: Path) -> tuple[Tensor, list[cartoon.Labels], float]:
     """Latents as written, their labels and the scaling factor. The recorded standard deviation reveals damage."""
+    if not path.is_file():  # a pipe would never end
+        raise ValueError("it is not a file")
     with safe_open(str(path), "pt") as file:
         about, latents = file.metadata() or {}, file.get_tensor("latents")
     if not about.keys() >= {"labels", "std"}:

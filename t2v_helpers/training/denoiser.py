@@ -142,8 +142,15 @@ class UnetSettings:
     """
 
     seed: int = 0
-    phases: tuple[Phase, ...] = (Phase(3000, 1, 64), Phase(1500, 8, 12), Phase(3000, 16, 8))
-    rounds: tuple[Round, ...] = (Round(7500, 2e-3, 0.2),)
+    phases: tuple[Phase, ...] = (
+        Phase(3000, 1, 64),
+        Phase(1500, 8, 12),
+        Phase(3000, 16, 8),
+        Phase(300, 1, 64),
+        Phase(900, 8, 12),
+        Phase(1700, 16, 8),
+    )
+    rounds: tuple[Round, ...] = (Round(7500, 2e-3, 0.2), Round(2900, 2e-3, 0.25))
     images_every: int = 8  # in the video phases every so many steps are images, as in ModelScopeT2V
     images: int = 64
     warm_up: int = 50  # steps, in each round

@@ -25,7 +25,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from t2v_helpers.core import checking
-from t2v_helpers.core.files import parse_json, tidy, write_whole
+from t2v_helpers.core.files import named, parse_json, reason, tidy, write_whole
 from t2v_helpers.core.tensors import check as check_weights
 from t2v_helpers.training.muon import Muon
 
@@ -221,10 +221,11 @@ def restore(task: Task, folder: Path) -> State:
         if same:
             _load(task, state, _done(about, task), tensors)
     except (SafetensorError, ValueError) as error:
-        why = str(error).rstrip(".")
-        raise ValueError(f"{path} is damaged ({why}): delete it and train {task.name} again.") from error
+        why = reason(error)
+        raise ValueError(f"{named(path)} is damaged ({why}): delete it and train {task.name} again.") from error
     if not same:
-        raise ValueError(f"{path} is of other settings: {_differing(settings, task)}; use these, or another folder.")
+        given = named(_differing(settings, task))
+        raise ValueError(f"{named(path)} is of other settings: {given}; use these, or another folder.")
     return state
 
 
@@ -256,7 +257,7 @@ def averaged(task: Task, folder: Path, finished: bool = True) -> nn.Module:
     state = restore(task.to("cpu"), folder)
     if finished and state.done < task.steps:
         raise ValueError(
-            f"stage {task.name} is not finished ({state.done} of {task.steps} steps in {folder}): "
+            f"stage {task.name} is not finished ({state.done} of {task.steps} steps in {named(folder)}): "
             f"run `t2v train {task.name}` first, with the same --runs and --quick."
         )
     task.modules.load_state_dict(state.average)
@@ -264,13 +265,15 @@ def averaged(task: Task, folder: Path, finished: bool = True) -> nn.Module:
 
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    if not path.is_file():  # a pipe would never end
+        raise ValueError("it is not a file")
     with safe_open(str(path), "pt") as file:
         about = file.metadata() or {}
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     if not about.keys() >= {"settings", "done", "tensors"}:
         raise ValueError("its header lacks settings, done or tensors")
     if about["tensors"] != str(len(tensors)):
-        raise ValueError(f"it has {len(tensors)} tensors, but its header says {about['tensors']}")
+        raise ValueError(f"it has {len(tensors)} tensors, but its header says {checking.shown(about['tensors'])}")
     return about, tensors
 
 

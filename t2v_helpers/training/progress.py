@@ -21,6 +21,7 @@ from t2v_helpers.training import loop
 from t2v_helpers.training.data import FRAMES
 
 LOG_EVERY, MEASURE_EVERY = 100, 1000
+LOG = "log.jsonl"
 
 
 def follow(task: loop.Task, runs: Path, device: torch.device, measure: Callable[[], dict] | None = None) -> nn.Module:
@@ -29,12 +30,13 @@ def follow(task: loop.Task, runs: Path, device: torch.device, measure: Callable[
     measure: what else a line of the log holds, every MEASURE_EVERY steps and at the end.
     """
     folder = runs / task.name
+    files.check_target(folder / LOG)
     folder.mkdir(parents=True, exist_ok=True)
     with tqdm(total=task.steps, desc=task.name, unit="step") as bar:
         for line in _lines(loop.train(task.to(device), folder), bar):
             if measure and (line["step"] % MEASURE_EVERY == 0 or line["step"] == task.steps):
                 line |= measure()
-            with open(folder / "log.jsonl", "a", encoding="utf-8") as log:
+            with open(folder / LOG, "a", encoding="utf-8") as log:
                 log.write(json.dumps({"stage": task.name} | line) + "\n")
     return loop.averaged(task, folder)
 
@@ -65,16 +67,16 @@ def logged(runs: Path, stages: Iterable[str]) -> Iterator[dict]:
     """The lines of all logs below `runs`, stage by stage; a step that was repeated counts as it went last.
 
     A line that a full disk cut short, or that is no line of ours, is left out: the step was repeated, or the figures
-    are of the one after.
+    are of the one after. ValueError: see files.read_text.
     """
     for stage in stages:
-        for log in sorted(runs.glob(f"{stage}*/log.jsonl")):  # a halving has a folder of its own
+        for log in sorted(runs.glob(f"{stage}*/{LOG}")):  # a halving has a folder of its own
             by_step = {line["step"]: line for line in _whole(log)}
             yield from (_rounded(by_step[step]) for step in sorted(by_step))
 
 
 def _whole(log: Path) -> Iterator[dict]:
-    for text in log.read_text(encoding="utf-8", errors="replace").splitlines():
+    for text in files.read_text(log, errors="replace").splitlines():
         with suppress(ValueError):
             line = files.parse_json(text)
             checking.whole("step", line.get("step"))

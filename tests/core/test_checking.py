@@ -124,6 +124,32 @@ def test_the_advice_about_frames_gives_the_same_frames(frames):
     np.testing.assert_array_equal(checking.frames(made), PIXELS)
 
 
+SEVERAL = np.stack([PIXELS, PIXELS[::-1], PIXELS])
+
+
+@pytest.mark.parametrize(("frames", "first"), [
+    (SEVERAL, r"frames\[0\]"), (list(SEVERAL), r"np.asarray\(frames\)\[0\]"),
+    (SEVERAL / 255, r"\(255 \* frames\[0\]\).*"),
+    (SEVERAL.transpose(0, 1, 4, 2, 3), r"np.moveaxis\(frames\[0\], 1, -1\)"),
+])  # fmt: skip
+def test_several_videos_are_not_called_one(frames, first):
+    with pytest.raises(ValueError, match=f"one of these 3 videos, such as {first}, or one after the other"):
+        checking.frames(frames)
+
+
+def test_several_videos_of_other_lengths_are_not_called_one():
+    with pytest.raises(ValueError, match="its parts differ in size: it holds 2 videos, give them one after the other"):
+        checking.frames([PIXELS, PIXELS[:1]])
+    with pytest.raises(ValueError, match=r"its parts differ in size\)"):
+        checking.frames([PIXELS, 3])
+
+
+def test_several_pictures_are_not_called_one():
+    with pytest.raises(ValueError, match=r"one of these 2 pictures, such as picture\[0\], or one after the other"):
+        checking.pixels("picture", PIXELS, "h w 3")
+    assert checking.pixels("frames", SEVERAL, "... h w 3") is SEVERAL
+
+
 def test_the_advice_about_what_is_no_variable_calls_it_so():
     with pytest.raises(ValueError, match=r"^clip 1 is uint8 .* such as it\[0\]\.$"):
         checking.frames(PIXELS[None], "clip 1")

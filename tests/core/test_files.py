@@ -404,6 +404,17 @@ def test_a_link_among_what_was_left_over_leads_nowhere(tmp_path, sent):
         assert sorted(victim.rglob("*")) == before
 
 
+@pytest.mark.parametrize(("make", "what"), [(os.mkfifo, "a device or a pipe"), (Path.touch, "a file")])
+def test_what_stands_where_files_are_written_is_named_before_computing(tmp_path, make, what):
+    make(tmp_path / files.WRITING)
+    for write in (files.check_target, lambda path: files.write_text(path, "")):
+        with pytest.raises(
+            FileExistsError, match=f"{files.WRITING} is {what}, but a folder .* is needed there: remove"
+        ):
+            write(tmp_path / "a.txt")
+    assert os.listdir(tmp_path) == [files.WRITING]
+
+
 def test_a_pipe_for_a_lock_keeps_nobody_waiting(tmp_path):
     (tmp_path / ".being-written" / "x").mkdir(parents=True)
     os.mkfifo(tmp_path / ".being-written" / "x" / ".writers-lock")

@@ -392,7 +392,7 @@ def test_a_folder_of_something_else(no_computing, tmp_path, name, text):
         ("{", "the record is damaged .*not JSON"),
         ("{}", "GenerationRecord needs spec, model"),
         ("\xff", "can't decode"),
-        (None, "seed=1"),  # another video's
+        (None, "its seed is 1, and here it is 0"),  # another video's
     ],
 )
 def test_a_record_that_is_damaged_or_of_another_video(no_computing, reference, tmp_path, text, words):

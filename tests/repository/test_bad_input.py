@@ -124,6 +124,8 @@ def test_every_sentence_of_the_grammar_fits(toy_pipe):
         ("a dog\u20dd is dancing", r"U\+20DD, unseen"),
         ("a dog\u3164 is dancing", r"U\+3164, unseen"),
         ("a (dog:1.3) is dancing", r"'\(dog:1.3\)': weights of words"),
+        ("a dog++ is dancing", r"'dog\+\+': weights of words"),
+        ("a \uff44og is \ufb02ying", r"U\+FF44 \(type d\), U\+FB02 \(type fl\), which"),
     ],
 )
 def test_what_is_not_seen_or_not_read_is_warned_of(hub_pipe, prompt, said):
@@ -154,7 +156,8 @@ def test_ordinary_white_space_and_letters_of_any_language_are_no_such_characters
 
 @pytest.mark.parametrize("weight", [
     "(dog:1.3)", "(dog:.5)", "(dog:-1)", "(dog :1,3)", "(a big dog: 2.)", "[dog:cat:0.5]", "dog:1.3", "dog:-1",
-    "(dog)1.3",
+    "(dog)1.3", "dog :1.3", "dog*1.3", "dog^1.3", "(dog)^1.3", "(dog)*2", "(dog;1.3)", "(dog|1.3)", "(dog:1e1)",
+    "(dog: 130%)", "dog::2", "dog++", "dog--", "(dog)+", "(dog)--", "[dog]", "[dog|cat]", "((dog))", "{dog}",
 ])  # fmt: skip
 def test_a_weight_of_a_word_is_called_so_however_it_is_written(weight):
     with pytest.raises(ValueError) as caught:
@@ -162,12 +165,39 @@ def test_a_weight_of_a_word_is_called_so_however_it_is_written(weight):
     assert str(caught.value).startswith(f"{weight!r} is not allowed: weights of words")
 
 
-@pytest.mark.parametrize(
-    "prompt", ["at 10:30", "a film in 16:9", "(it is 10:30)", "cast: 2 dogs", "a scene:3d", "a dog (1.5)"]
-)
+@pytest.mark.parametrize("prompt", [
+    "at 10:30", "a film in 16:9", "(it is 10:30)", "cast: 2 dogs", "a scene:3d", "a dog (1.5)", "a happy dog :3",
+    "3 km^2", "a C++ book", "a dog--no cat--is dancing", "a dog -- small", "a dog: 1.5 metres", "5*3", "(brown)-haired",
+    "(18)+", "a *small* dog",
+])  # fmt: skip
 def test_a_time_or_a_ratio_is_no_weight(prompt):
     with pytest.raises(ValueError, match="the cartoon model does not know"):
         validation.refuse_unknown_words(prompt)
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("dog\u0301", r"U\+01F5 \(type g\)"),
+        ("\uff44og", r"U\+FF44 \(type d\)"),
+        ("\ufb02ying", r"U\+FB02 \(type fl\)"),
+        ("d\u043eg", r"U\+043E[:;]"),
+    ],
+    ids=ascii,
+)
+def test_a_letter_that_looks_like_another_is_named_and_what_to_type_instead(toy_pipe, word, said):
+    with pytest.raises(ValueError, match=f"does not know .*, with {said}"):
+        validation.refuse_unknown_words(f"a {word} is dancing")
+    with pytest.warns(UserWarning, match=f"unknown to this model: .*, with {said}"):
+        validation.check_prompt(toy_pipe, f"a {word} is dancing")
+
+
+def test_an_accent_that_joins_its_letter_is_read_as_that_letter(hub_pipe, toy_pipe):
+    for pipe in (hub_pipe, toy_pipe):
+        assert pipe.tokenizer("cafe\u0301").input_ids == pipe.tokenizer("caf\xe9").input_ids
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        validation.check_prompt(hub_pipe, "a cafe\u0301 and a dog, 20 m\xb2")
 
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=120)  # lone surrogates and unassigned points, too

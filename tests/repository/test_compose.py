@@ -34,6 +34,15 @@ def test_the_gpu_is_handed_in(service):
     assert groups[0] == "video" and groups[1].isdigit()  # an image may have no group of the name render
     assert int(re.fullmatch(r"(\d+)gb", service["shm_size"])[1]) >= 8
     assert "privileged" not in service and "no-new-privileges:true" in service["security_opt"]
+    assert service["cap_drop"] == ["ALL"] and service["cap_add"] == ["DAC_OVERRIDE"]
+
+
+def test_each_option_beside_a_plain_container_has_its_reason():
+    begins = TEXT.index("# What the container may do beside a plain one, and why.")
+    options = TEXT[begins : TEXT.index("  working_dir:")].splitlines()
+    items = [line for line in options if line.startswith("    - ") and "no-new-privileges" not in line]
+    told = {line.strip(): "  # " in line for line in items}
+    assert len(told) >= 7 and [item for item, has in told.items() if not has] == ["- video", "- ${RENDER_GROUP:-992}"]
 
 
 def test_the_pages_line_hands_in_the_same():
@@ -41,7 +50,9 @@ def test_the_pages_line_hands_in_the_same():
     service = SERVICES["course"]
     assert set(re.findall(r"--device (\S+)", line)) == set(service["devices"])
     assert re.findall(r"--group-add (\S+)", line)[0] == service["group_add"][0]
-    assert "cap_add" not in service and not re.search(r"--cap-add|--privileged|--ipc|--network", line)
+    assert re.findall(r"--cap-drop (\S+)", line) == service["cap_drop"]
+    assert re.findall(r"--cap-add (\S+)", line) == service["cap_add"]
+    assert not re.search(r"--privileged|--ipc|--network", line)
     assert re.findall(r"--security-opt (\S+)", line) == service["security_opt"]
 
 

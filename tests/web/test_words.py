@@ -7,6 +7,7 @@ from t2v_helpers.core.paths import ROOT
 
 SENTENCES = [cartoon.caption(labels, i, i // 5, i // 7) for i, labels in enumerate(cartoon.combinations())]
 STRANGE = ["a zebra is dancing", "a dog, a cat: DOG!", "🦊 a dog €", "...", "don't", "ein_hund", "", "½ dog ² x"]
+STRANGE += ["a dog\u0301", "do\u0301g"]
 COMPLAINT = "m.complaint(data.text, data.world, new (await import(data.tokens)).Tokenizer(data.tokenizer, 24))"
 
 
@@ -42,12 +43,18 @@ def test_sentences_are_captions_and_their_parts_are_found_again(js, known):
     ("", "empty"), (" \n ", "empty"), ("a zebra is dancing", "“zebra”"), ("a dog 🦊", "“🦊”"), ("?!", "“?!”"),
     ("dog " * 30, "30 words, and 22 fit"), ("x" * 10_000, "“xxxxxxxxxxxxxxxxxxxxxxxx…”"),
     (" ".join(f"word{i}" for i in range(1500)), "and 1495 more"), ("a dog \ud800", "half a character"),
+    ("a dog\u0301 is dancing", "“do\u01f5”"), ("a dog\u20dd is dancing", "“U+20DD”"), ("a do\u200bg", "“U+200B”"),
+    ("a (dog:1.3) is dancing", "weights of words, as in “(dog:1.3)”"), ("a dog++ is dancing", "as in “dog++”"),
+    ("a [dog] is dancing", "as in “[dog]”"), ("a dog :1.3", "as in “dog :1.3”"), ("a dog at 10:30", "know “10”, “30”"),
+    ("a dog\u3164 is dancing", "“U+3164”"), ("a dog is dancing\0", "“U+0000”"), ("a dog\ufeff", "“U+FEFF”"),
 ])  # fmt: skip
 def test_what_cannot_be_made_is_named_shortly(complaint, text, said):
     assert said in complaint(text) and len(complaint(text)) < 300
 
 
-@pytest.mark.parametrize("text", [*SENTENCES[::200], "A Robot is dancing in the Times Square!"])
+@pytest.mark.parametrize(
+    "text", [*SENTENCES[::200], "A Robot is dancing in the Times Square!", "a dog\tis\r\ndancing\u3000"]
+)
 def test_what_can_be_made_is_not_complained_of(complaint, text):
     assert complaint(text) == ""
 

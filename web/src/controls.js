@@ -125,7 +125,7 @@ export class Controls {
 
   /** Say what is wrong with the sentence, and offer words that are nearly spelt so; "" where nothing is. */
   check() {
-    const text = this.field("prompt").value;
+    const text = this.field("prompt").value.normalize("NFC"); // as the tokenizer joins accents and letters
     const { world } = this.known;
     const [unknown] = unknownWords(text, world.vocabulary);
     const near = unknown ? suggestions(unknown.toLowerCase(), world.vocabulary) : [];
@@ -137,7 +137,7 @@ export class Controls {
 
   replacement(unknown, word) {
     const whole = new RegExp(`(?<![\\p{L}\\p{N}])${unknown}(?![\\p{L}\\p{N}])`, "iu");
-    return button(word, () => this.write(this.field("prompt").value.replace(whole, word)));
+    return button(word, () => this.write(this.field("prompt").value.normalize("NFC").replace(whole, word)));
   }
 
   say(text) {

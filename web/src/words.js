@@ -1,10 +1,30 @@
 // What may be said: the words of the model's world, and one plain sentence about a prompt that cannot be made.
-// unknownWords does what unknown_words of t2v_helpers/cartoon/grammar.py does.
+// unknownWords does what unknown_words of t2v_helpers/cartoon/grammar.py does; UNSEEN and WEIGHT are what
+// model/validation.py refuses.
 
 const SHOWN = 5; // unknown words named before "and 7 more"
+// Controls and the like, but for white space; accents that join no letter; letters and signs that print nothing.
+const UNSEEN = /(?![\t\n\v\f\r])[\p{C}\p{Mn}\p{Me}\u115f\u1160\u2800\u3164\uffa0]/gu;
+
+const { raw } = String;
+const NUMBER = raw`[+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][+-]?\d+)?%?`;
+const DECIMAL = raw`[+-]?\d*[.,]\d+`;
+const LETTER = raw`[\p{L}\p{N}_]`;
+const WORD = raw`(?<!${LETTER})(?!\d+(?!${LETTER}))${LETTER}+`; // not 10:30
+const WEIGHT = new RegExp(
+  [
+    raw`[(\[][^()\[\]]*[^()\[\]\d\s]\s*[:;|]\s*${NUMBER}\s*[)\]]`, // (dog:1.3)
+    raw`${WORD}(?:::?|\*)${NUMBER}(?![.,]?${LETTER})`, // dog:1.3, dog::2, dog*1.3
+    raw`${WORD}(?:\s+:|\^)${DECIMAL}`, // dog :1.3, dog^1.3; not the face :3, nor km^2
+    raw`\([^()]*\)(?:[*^]${NUMBER}|${DECIMAL})`, // (dog)^1.3, (dog)1.3
+    raw`(?:\([^()]*[^()\d\s]\)[+\-]|(?<!${LETTER})${LETTER}{3,}(?:\+\+|--))[+\-]*(?!${LETTER}|[+\-])`, // dog++, dog--
+    raw`\(\([^()]+\)\)|\[[^\[\]]+\]|\{[^{}]+\}`, // ((dog)), [dog], {dog}
+  ].join("|"),
+  "u",
+);
 
 const unique = (list) => [...new Set(list)];
-const spoken = (text) => text.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? [];
+const spoken = (text) => text.normalize("NFC").toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? [];
 
 /** Words of a text outside the vocabulary, each once, then symbols such as an emoji; or punctuation, if it is all. */
 export function unknownWords(text, vocabulary) {
@@ -45,6 +65,7 @@ export function suggestions(word, vocabulary) {
     .map(({ known }) => known);
 }
 
+const hexadecimal = (sign) => sign.codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
 const quoted = (words) => words.map((word) => `“${word.slice(0, 24)}${word.length > 24 ? "…" : ""}”`).join(", ");
 
 function listed(words) {
@@ -56,6 +77,10 @@ function listed(words) {
 export function complaint(prompt, { vocabulary }, tokenizer) {
   if (!prompt.trim()) return "The sentence is empty: say what to show, for example “a robot is dancing on the moon”.";
   if (/\p{Cs}/u.test(prompt)) return "The sentence has half a character in it: type it again.";
+  const unseen = unique(prompt.normalize("NFC").match(UNSEEN) ?? []).map((sign) => `U+${hexadecimal(sign)}`);
+  if (unseen.length) return `The sentence has ${listed(unseen)} in it, unseen in print: remove it.`;
+  const [weight] = prompt.match(WEIGHT) ?? [];
+  if (weight) return `The model has no weights of words, as in ${listed([weight])}: leave the signs out.`;
   const unknown = unknownWords(prompt, vocabulary);
   if (unknown.length) return `The model does not know ${listed(unknown)}: it has only seen a small world of cartoons.`;
   const words = tokenizer.words(prompt);

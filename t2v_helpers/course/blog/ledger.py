@@ -143,7 +143,7 @@ def read(path: str | Path) -> list[Row]:
     try:
         return [Row(**values) for values in files.read_json(path)["rows"]]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is not a ledger ({files.reason(error)}): write it again.") from error
+        raise ValueError(f"{files.named(path)} is not a ledger ({files.reason(error)}): write it again.") from error
 
 
 def text(rows: Sequence[Row], width: int = 96) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from t2v_helpers.core import files, paths, video
+from t2v_helpers.core import checking, files, paths, video
 from t2v_helpers.course.blog import watermark
 from t2v_helpers.course.blog.published import RUNS
 
@@ -59,12 +59,13 @@ def given_folder(value: str | None, fetched: str | Path) -> Path | None:
     if named in ("", "fetch"):
         return fetch(fetched) if named else None
     folder = Path(value)
+    where = files.named(folder)
     if not folder.exists():
-        raise FileNotFoundError(f"{folder} does not exist: {HOW}.")
+        raise FileNotFoundError(f"{where} does not exist: {HOW}.")
     if not folder.is_dir():
-        raise NotADirectoryError(f"{folder} is a file: {HOW}.")
+        raise NotADirectoryError(f"{where} is {files.what_is(folder)}: {HOW}.")
     if missing := [run.file for run in RUNS if not (folder / run.file).is_file()]:
-        raise FileNotFoundError(f"{folder} lacks {', '.join(missing)}: the blog's files are at {WHERE}.")
+        raise FileNotFoundError(f"{where} lacks {', '.join(missing)}: the blog's files are at {WHERE}.")
     return folder
 
 
@@ -96,7 +97,7 @@ def marks(clips: dict[str, np.ndarray], prompts: dict[str, str]) -> dict[str, wa
     """
     missing = [name for name in clips if not isinstance(prompts, Mapping) or name not in prompts]
     if missing:
-        raise ValueError(f"prompts lacks {', '.join(map(str, missing))}: give the prompt of each clip.")
+        raise ValueError(f"prompts lacks {checking.listed(*missing)}: give the prompt of each clip.")
     others = {name: [clip for other, clip in clips.items() if prompts[other] != prompts[name]] for name in clips}
     return {name: watermark.shared_band(clip, others[name]) for name, clip in clips.items()}
 

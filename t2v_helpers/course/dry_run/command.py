@@ -107,7 +107,9 @@ def _check_out(path: Path) -> None:
     checking.suffix("--out", path, ".json")
     files.check_target(path)
     if path.exists() and not report.is_one(path):
-        raise ValueError(f"--out {str(path)!r} would replace a file that is not a dry run's report: give another name.")
+        raise ValueError(
+            f"--out {checking.shown(str(path))} would replace a file that is not a dry run's report: give another name."
+        )
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -81,7 +81,8 @@ def prepare(cache: Cache, variants: Iterable[str | None]) -> list[Weights]:
     """
     checking.replaceable(cache.root, MARK, "a dry run")
     if (cache.root / MARK).is_file() and folders.read(cache.root / MARK) != _mark(cache):
-        raise ValueError(f"{cache.root} holds weights of another shape or seed: delete it, or name a new folder.")
+        where = files.named(cache.root)
+        raise ValueError(f"{where} holds weights of another shape or seed: delete it, or name a new folder.")
     write_texts(cache)
     planned = [file for variant in variants for file in plan(cache, variant)]
     lacking = [file for file in planned if file.missing]
@@ -97,7 +98,7 @@ def plan(cache: Cache, variant: str | None) -> list[Weights]:
     """A variant's files, from the configs alone. ValueError: this version of diffusers needs files of another size."""
     parts = loading.skeleton(cache.snapshot)
     sizes = cache.shapes / "weights.json"
-    published = json.loads(sizes.read_text(encoding="utf-8"))[variant or ""] if sizes.is_file() else {}
+    published = files.read_json(sizes)[variant or ""] if sizes.is_file() else {}
     return [_planned(cache.snapshot, part, module, variant, published) for part, module in parts.items()]
 
 
@@ -163,7 +164,7 @@ def numbers(name: str, like: torch.Tensor, seed: int) -> torch.Tensor:
 def write_texts(cache: Cache) -> None:
     """Write everything but the weights. The mark comes first, so that a stopped run's folder is recognised."""
     size = folders.read(cache.shapes / "text_encoder.json")["vocab_size"]
-    texts = {name: (cache.shapes / copy).read_text(encoding="utf-8") for name, copy in hub.CONFIGS.items() if copy}
+    texts = {name: files.read_text(cache.shapes / copy) for name, copy in hub.CONFIGS.items() if copy}
     texts |= {f"tokenizer/{name}": text for name, text in built_tokenizer(size, cache.shapes).items()}
     files.write_text(cache.root / MARK, json.dumps(_mark(cache), indent=2) + "\n")
     files.write_text(cache.root / README, WHAT)
@@ -182,4 +183,4 @@ def built_tokenizer(size: int, shapes: Path) -> dict[str, str]:
     vocabulary, merges = vocabulary_of_size(size)
     made = {"vocab.json": json.dumps(vocabulary), "merges.txt": "\n".join(["#version: 0.2", *merges, ""])}
     configs = "special_tokens_map.json", "tokenizer_config.json"
-    return made | {name: (shapes / name).read_text(encoding="utf-8") for name in configs}
+    return made | {name: files.read_text(shapes / name) for name in configs}

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from huggingface_hub.errors import StrictDataclassError
 
-from t2v_helpers.core import checking, files
+from t2v_helpers.core import arguments, checking, files
 from t2v_helpers.core.files import reason
 from t2v_helpers.core.importing import quickly
 from t2v_helpers.diffusion import schedulers
@@ -41,8 +41,8 @@ LIBRARY_ERRORS = (OSError, ValueError, TypeError, LookupError, AttributeError, R
 
 
 def damaged(what: str) -> ValueError:
-    """The error of a folder: what is wrong with it, and what to do."""
-    return ValueError(f"{what}: {AGAIN}.")
+    """The error of a folder: what is wrong with it, in short, and what to do."""
+    return ValueError(f"{arguments.brief(what)}: {AGAIN}.")
 
 
 def read(path: Path) -> dict:
@@ -196,7 +196,7 @@ def kinds(folder: Path) -> dict[str, Kind]:
     """Part -> its kind, by model_index.json. ValueError unless it is a TextToVideoSDPipeline with all its parts."""
     index = folder / "model_index.json"
     if not index.is_file():
-        raise ValueError(f"{folder} has no model_index.json: give a folder written by save_pretrained.")
+        raise ValueError(f"{files.named(folder)} has no model_index.json: give a folder written by save_pretrained.")
     found = read(index)
     kind = found.get("_class_name")
     if kind != "TextToVideoSDPipeline":

@@ -90,7 +90,8 @@ def _check_index(folder: Path) -> None:
     """ValueError unless the folder holds a WanPipeline with one denoiser, and all its parts."""
     path = folder / "model_index.json"
     if not path.is_file():
-        raise ValueError(f"{folder} has no model_index.json: give a folder with a WanPipeline, or leave it out.")
+        where = files.named(folder)
+        raise ValueError(f"{where} has no model_index.json: give a folder with a WanPipeline, or leave it out.")
     _obeys(path, _INDEX, ("expand_timesteps", "boundary_ratio"))
     if missing := [part for part in (*KIND_OF, "scheduler", "tokenizer") if not (folder / part).is_dir()]:
         raise damaged(f"{folder} lacks {', '.join(missing)}")
@@ -138,7 +139,8 @@ def _scheduler(folder: Path) -> UniPCMultistepScheduler:
         made = UniPCMultistepScheduler(**{key: found[key] for key in _SCHEDULER if key != "_class_name"})
     for key in made.config.keys() & found.keys():
         if not key.startswith("_") and made.config[key] != found[key]:
-            raise damaged(f"{path} has {key}={checking.shown(found[key])}, but it must be {made.config[key]!r}")
+            needed = checking.shown(made.config[key])
+            raise damaged(f"{path} has {key}={checking.shown(found[key])}, but it must be {needed}")
     return made
 
 

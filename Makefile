@@ -112,7 +112,7 @@ browser: $(VENV)/.ready web/node_modules/.ready  ## every page of site/ and outp
 outputs/live.html: web/build/model.json web/page.html web/page.css web/build.js $(wildcard web/src/*.js)
 	node web/build.js web/build $@
 
-WEIGHTS := $(wildcard t2v_helpers/weights/model/*/* t2v_helpers/weights/tiny_vae/*)
+WEIGHTS := $(wildcard t2v_helpers/weights/student/*/* t2v_helpers/weights/model/*/*)
 web/build/model.json: web/export.py $(WEIGHTS) | $(VENV)/.page web/node_modules/.ready
 	$(PY) web/export.py
 

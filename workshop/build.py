@@ -27,7 +27,7 @@ from workshop import sections, troubleshooting
 from workshop.sections import Section
 
 HERE, OUT = ROOT / "workshop", ROOT / "outputs" / "workshop"
-PLANS = ("90_minutes", "half_a_day", "two_days")
+PLANS = tuple(sorted(plan.stem for plan in (HERE / "plans").glob("*.yaml")))
 WHOLE, STRIP = 490, 4  # pixels for the pictures beside a slide's words; a filmstrip is this much wider than high
 REVEAL = HERE / "node_modules" / "reveal.js"
 LICENCE = (

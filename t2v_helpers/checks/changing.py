@@ -41,13 +41,18 @@ def check_04_1(effect: Callable) -> Advice:
 
 def check_04_2(swap_row: Callable) -> Advice:
     """`swap_row(text_a, text_b, row)`: text_a [2 t d] with one row of its prompt from text_b."""
+    for row in (1, 3):  # first 1, for then text_a[row] is no error, but the whole prompt
+        yield from _swapped_advice(swap_row, row)
+
+
+def _swapped_advice(swap_row: Callable, row: int) -> Advice:
     a, b = advice.noises((2, 6, 4), (2, 6, 4))
-    before, row = a.clone(), 1  # 1, for then text_a[row] is no error, but the whole prompt
+    before = a.clone()
     wanted, both, whole, after, other = (a.clone() for _ in range(5))
     wanted[1, row], both[:, row], whole[1] = b[1, row], b[:, row], b[1]
     after[1, row:], other[0, row] = b[1, row:], b[0, row]
     column = a.clone()
-    column[1, :, row] = b[1, :, row]
+    column[1, :, row] = b[1, :, row]  # d is 4, so rows 0 to 3 alone
     mistakes = {
         "both_halves": both,
         "negative": other,
@@ -57,7 +62,11 @@ def check_04_2(swap_row: Callable) -> Advice:
         "nothing": before,
         "turned": torch.stack([b[0], torch.cat([b[1, :row], a[1, row : row + 1], b[1, row + 1 :]])]),
     }
-    yield advice.tensor("swap_row", swap_row(a, b, row), wanted, mistakes)
+    try:
+        given = swap_row(a, b, row)
+    except IndexError:  # the row was taken for a prompt's number
+        given = both * 0
+    yield advice.tensor("swap_row", given, wanted, mistakes)
     if not advice.close(a, before):
         yield "The answer is right, but text_a itself was changed: work on text_a.clone()."
 
@@ -82,7 +91,7 @@ def check_04_3(word_map: Callable) -> Advice:
 
 def check_05_1(video_flops: Callable) -> Advice:
     """`video_flops(steps, guidance, frames, unet, vae)`: unet for a guided step of all frames, vae for one frame."""
-    for steps, guidance, frames in ((25, 9.0, 16), (10, 1.0, 4), (10, 2.0, 4)):
+    for steps, guidance, frames in ((25, 9.0, 16), (10, 1.0, 4), (10, 2.0, 4), (10, 1.5, 4)):
         unet, vae = 7.0 * frames, 3.0
         half = 0.5 if guidance == 1 else 1.0
         wanted = steps * half * unet + frames * vae

@@ -44,6 +44,17 @@ def check_07_1(layer: Callable) -> Advice:
         yield advice.tensor("merged", matrix, wanted, wrong, otherwise)
         if not y.requires_grad:
             yield "no_gradient"
+    yield _last_axis_advice(mine, x)
+
+
+@torch.no_grad()
+def _last_axis_advice(mine: nn.Module, x: Tensor) -> str | None:
+    """Advice on inputs with one axis more, as the UNet's have, where those of one matrix went well."""
+    try:
+        given = mine(x.expand(2, *x.shape))
+    except RuntimeError:  # the shapes do not fit
+        return "last_axis"
+    return advice.tensor("forward", given, mine(x).expand(2, -1, -1), {}, "last_axis")
 
 
 def _lora_parts_advice(layer: Callable) -> str | None:
@@ -60,7 +71,10 @@ def _lora_parts_advice(layer: Callable) -> str | None:
             return f"With 6 inputs, 4 outputs and rank 2, {name} has the shape {list(made.shape)}; {shape} is wanted."
     if any(p.requires_grad for p in base.parameters()):
         return "base_learns"
-    return "b_not_zero" if mine.B.any() else None if mine.A.any() else "both_zero"
+    if mine.B.any():
+        return "b_not_zero"
+    same = torch.equal(mine.A[0], mine.A[1])
+    return None if mine.A.any() and not same else "rows_alike" if mine.A.any() else "both_zero"
 
 
 def _lora_mistakes(w: Tensor, a: Tensor, b: Tensor, alpha: float) -> dict[str, Tensor]:

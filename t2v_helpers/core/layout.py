@@ -44,7 +44,7 @@ def to_uint8(x: Tensor) -> Tensor:
     if not x.is_floating_point():
         raise ValueError(f"x is {x.dtype}, but floats from -1 to 1 are needed: use x.float() / 127.5 - 1 for 0 to 255.")
     if not torch.isfinite(x).all():
-        raise ValueError("the video holds NaN or infinite values: try dtype float32, or less guidance.")
+        raise ValueError("the video holds NaN or infinite values: try less guidance, dtype float32, or less of a LoRA.")
     pixels = (x.float() / 2 + 0.5).clamp(0, 1) * 255
     return pixels.round().to(torch.uint8).permute(0, 2, 3, 4, 1)  # [b f h w c]
 

@@ -1,18 +1,22 @@
-"""What tells one network from another: its weights, its settings, what hooks it, and how exactly torch multiplies.
+"""What tells one pipeline from another: weights, settings, hooks, what is put in place of a method, how words are cut
+into tokens, and how exactly torch multiplies.
 
-    digest = hashlib.sha256(told(predictor).encode())
-    add_network(digest, "unet", pipe.unet)
+    known = names({"unet": pipe.unet})
+    digest = hashlib.sha256(told(predictor, known=known).encode())
+    add_network(digest, "unet", pipe.unet, known)
 
 All that a user can change in memory is told, whether or not it changes what comes out, so that two videos of one
-fingerprint were made alike. Of a tensor all bytes are hashed.
+fingerprint were made alike. Of a tensor all bytes are hashed, each time: a digest cannot be kept, since a write through
+`tensor.data` or numpy changes the bytes and leaves the tensor's identity, address and version as they were.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from numbers import Real
-from types import CodeType
+from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -21,16 +25,25 @@ from torch import Tensor, nn
 
 SAME = ("training", "use_slicing", "gradient_checkpointing")  # settings of a layer that change nothing (no dropout)
 THEIRS = ("transformers.", "diffusers.")  # hooks that keep outputs, attentions that compute the same in another order
+CUTTING = ("model_max_length", "pad_token", "padding_side", "truncation_side", "split_special_tokens")
+INNER = vars(nn.Module()).keys()  # what torch keeps in each layer, none of it in place of a method
+Names = dict[int, str]  # id of a layer -> its name, for those that are told of already
 
 
-def add_network(digest: Any, name: str, network: nn.Module) -> None:
+def names(networks: Mapping[str, nn.Module]) -> Names:
+    """The names of all layers, by which `told` tells one that a function holds: that of a patched method often does."""
+    return {id(x): f"{name} {key}" for name, network in networks.items() for key, x in network.named_modules()}
+
+
+def add_network(digest: Any, name: str, network: nn.Module, known: Names | None = None) -> None:
     """Hash each tensor of a network, under its name and with its shape, and what no tensor of a layer shows."""
+    known = names({name: network}) if known is None else known
     tensors = network.state_dict() | dict(network.named_buffers())  # no state_dict has the buffers that are not saved
     with ThreadPoolExecutor() as pool:  # a large model has gigabytes, and Python's lock is free while they are hashed
         for key, found in zip(tensors, pool.map(_of_tensor, tensors.values()), strict=True):
             digest.update(f"{name} {key} {found}".encode())
     for key, layer in network.named_modules():
-        digest.update(f"{key} {_of_layer(layer)}".encode())
+        digest.update(f"{key} {_of_layer(layer, known)}".encode())
 
 
 def everywhere() -> list[str]:
@@ -41,23 +54,56 @@ def everywhere() -> list[str]:
     cuda, cpu, cudnn = torch.backends.cuda.matmul, torch.backends.mkldnn, torch.backends.cudnn
     exact = [cuda.fp32_precision, cpu.matmul.fp32_precision, cpu.conv.fp32_precision, cudnn.conv.fp32_precision]
     hooks = nn.modules.module._global_forward_hooks, nn.modules.module._global_forward_pre_hooks
-    return ["ieee" if one == "none" else one for one in exact] + _of_hooks(*hooks)
+    return ["ieee" if one == "none" else one for one in exact] + _of_hooks(*hooks, known={})
 
 
-def told(held: object, depth: int = 4) -> str:
+def of_tokenizer(tokenizer: Any) -> list:
+    """How words become tokens. Where the last call cut and padded is left out: each call sets that anew."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    rules = json.loads(backend.to_str()) if backend else sorted(tokenizer.get_vocab().items())
+    if backend:
+        del rules["truncation"], rules["padding"]
+    return [rules, *(getattr(tokenizer, name, None) for name in CUTTING), patches(tokenizer, {})]
+
+
+def patches(held: object, known: Names) -> list[tuple[str, str]]:
+    """What stands in an object in place of a method of its class: pipe.decode_latents = ..., pipe.vae.decode = ..."""
+    found = []
+    for name in sorted(vars(held).keys() - INNER):
+        if callable(method := getattr(type(held), name, None)):
+            own = _beneath(held, vars(held)[name])
+            if own not in (method, MethodType(method, held)):  # which a `with` may have put back
+                found.append((name, told(own, known=known)))
+    return found
+
+
+def told(held: object, depth: int = 4, known: Names | None = None) -> str:
     """A function or an object by its name and by what it holds: numbers, texts and tensors, `depth` levels down.
 
-    Two of one name may differ in that alone: a lambda, a closure, a partial. Of a network inside, the class is told.
+    Two of one name may differ in that alone: a lambda, a closure, a partial, the method of another network. A network
+    inside is told as a whole, or by its name where it is among the `known`.
     """
-    if held is None or isinstance(held, Real | str | bytes):
+    known = {} if known is None else known
+    if held is None or isinstance(held, Real | str | bytes | torch.dtype | torch.device):
         return repr(held)
     if _is_array(held):
         return _of_tensor(torch.as_tensor(held))
     if _is_plain(held):
         return repr(held)
+    if isinstance(held, nn.Module):
+        return _of_network(held, known)
     kind = held if hasattr(held, "__qualname__") else type(held)
-    inside = _inside(held)[:100] if depth else ()
-    return f"{kind.__module__}.{kind.__qualname__}({', '.join(told(one, depth - 1) for one in inside)})"
+    inside = [told(one, depth - 1, known) for one in _inside(held)] if depth else ()
+    return f"{getattr(kind, '__module__', '')}.{kind.__qualname__}({', '.join(inside)})"
+
+
+def _of_network(network: nn.Module, known: Names) -> str:
+    if id(network) not in known:
+        known |= names({f"another, the {len(known)}.": network})  # the caller's, too: it is told of once
+        digest = hashlib.sha256()
+        add_network(digest, "", network, known)
+        return digest.hexdigest()
+    return known[id(network)]
 
 
 def _inside(held: object) -> Sequence:
@@ -65,32 +111,84 @@ def _inside(held: object) -> Sequence:
         return [held.func, *held.args, held.keywords]
     if isinstance(held, Mapping):
         return sorted(held.items(), key=str)
-    if isinstance(held, list | tuple):
-        return held
-    if code := getattr(held, "__code__", None):
-        own = _of_code(code) if "<" in held.__qualname__ or held.__module__ == "__main__" else []  # of a notebook
-        numbers = [one for one in code.co_consts if isinstance(one, Real)]
-        cells = [cell.cell_contents for cell in held.__closure__ or ()]
-        return [*own, *numbers, held.__defaults__, *cells]
-    return [] if isinstance(held, nn.Module) else sorted(getattr(held, "__dict__", {}).items())
+    if isinstance(held, list | tuple | Set):
+        return sorted(held, key=str) if isinstance(held, Set) else held
+    if isinstance(held, MethodType):
+        return [held.__self__, *_inside(held.__func__)]
+    if isinstance(held, FunctionType):
+        return _of_function(held)
+    if isinstance(held, type):
+        return _of_class(held)
+    return [held.__name__] if isinstance(held, ModuleType) else _of_object(held)
 
 
-def _of_code(code: CodeType) -> list:
+def _of_function(held: FunctionType) -> list:
+    """Its numbers, defaults and closure; of a notebook's, what it does, and the variables of the page that it reads."""
+    code, own = held.__code__, []
+    if "<" in held.__qualname__ or held.__module__ == "__main__":
+        own = [_of_code(code)]
+    if held.__module__ == "__main__":
+        page = held.__globals__
+        own += [(name, page[name]) for name in sorted(_names(code)) if name in page and _is_told(page[name])]
+    numbers = [one for one in code.co_consts if isinstance(one, Real)]
+    cells = [cell.cell_contents for cell in held.__closure__ or ()]
+    return [*own, *numbers, held.__defaults__, held.__kwdefaults__, *cells]
+
+
+def _of_object(held: object) -> list:
+    """What its class does and what it holds; of a pipeline its networks alone, as the rest has paths and changes."""
+    slots = [name for kind in type(held).__mro__ for name in vars(kind).get("__slots__", ())]
+    values = {name: getattr(held, name) for name in slots if hasattr(held, name)} | getattr(held, "__dict__", {})
+    if hasattr(type(held), "components"):
+        values = {name: value for name, value in values.items() if isinstance(value, nn.Module)}
+    return _of_class(type(held)) + sorted(values.items())
+
+
+def _of_class(kind: type) -> list:
+    """What a class does that a notebook defines, which may define another one of its name."""
+    own = [item for one in kind.__mro__ if one.__module__ == "__main__" for item in sorted(vars(one).items())]
+    own = [(name, getattr(value, "fget", None) or getattr(value, "__func__", value)) for name, value in own]
+    functions = [f"{name} {_of_code(value.__code__)}" for name, value in own if hasattr(value, "__code__")]
+    return functions + [(name, value) for name, value in own if name[:2] != "__" and _is_plain(value)]
+
+
+def _of_code(code: CodeType) -> str:
     """What a function does, with the functions in it."""
     constants = [_of_code(one) if isinstance(one, CodeType) else repr(one) for one in code.co_consts]
-    return [code.co_code, code.co_names, constants]
+    return repr([code.co_code, code.co_names, constants])
 
 
-def _of_layer(layer: nn.Module) -> list:
-    """Its settings, a LoRA that is off, its hooks, and a `forward` or an attention of one's own."""
-    settings = {key: value for key, value in vars(layer).items() if key[0] != "_" and key not in SAME}
-    plain = sorted((key, told(value)) for key, value in settings.items() if _is_plain(value) or _is_array(value))
-    own, attention = vars(layer).get("forward"), getattr(layer, "processor", None)
-    in_pieces = hasattr(getattr(own, "func", None), "changes_nothing")  # by a plan for little memory
-    forward = "" if in_pieces or hasattr(layer, "_hf_hook") else _own(own)  # accelerate's moves parts to and fro
-    hooks = _of_hooks(layer._forward_hooks, layer._forward_pre_hooks)
-    kind, off = type(layer).__qualname__, getattr(layer, "_disable_adapters", False)
-    return [kind, plain, off, hooks, forward, _own(attention)]
+def _names(code: CodeType) -> set[str]:
+    return {*code.co_names}.union(*(_names(one) for one in code.co_consts if isinstance(one, CodeType)))
+
+
+def _of_layer(layer: nn.Module, known: Names) -> list:
+    """Its settings, a LoRA that is off, its hooks, and a method or an attention of one's own."""
+    kind = type(layer)
+    others = {name for name in vars(layer) if name[0] == "_" or callable(getattr(kind, name, None))}
+    settings = {name: vars(layer)[name] for name in sorted(vars(layer).keys() - others - {*SAME, "processor"})}
+    plain = [(name, told(value, known=known)) for name, value in settings.items() if _is_told(value)]
+    hooks = _of_hooks(layer._forward_hooks, layer._forward_pre_hooks, known=known)
+    off, attention = getattr(layer, "_disable_adapters", False), getattr(layer, "processor", None)
+    return [kind.__qualname__, _of_class(kind), plain, off, hooks, patches(layer, known), _own(attention, known)]
+
+
+def _beneath(layer: object, held: Any) -> Any:
+    """The function around which a plan for little memory has put its own: to go in pieces, or to move parts about."""
+    func = getattr(held, "func", None)
+    if hasattr(func, "changes_nothing"):
+        return held.args[0]
+    moves = (getattr(func, "__module__", None) or "").startswith("accelerate.")
+    return _beneath(layer, layer._old_forward) if moves else held
+
+
+def _is_told(value: object) -> bool:
+    """Numbers, texts, tensors, functions, or lists of them."""
+    if isinstance(value, Mapping):
+        value = [*value.values()]
+    if isinstance(value, list | tuple):
+        return all(one is None or _is_told(one) for one in value)
+    return isinstance(value, Real | str | Tensor | np.ndarray) or callable(value)
 
 
 def _is_plain(value: object) -> bool:
@@ -100,14 +198,14 @@ def _is_plain(value: object) -> bool:
     return all(map(_is_plain, value)) if isinstance(value, list | tuple) else isinstance(value, Real | str)
 
 
-def _of_hooks(*tables: Mapping) -> list[str]:
-    return [one for table in tables for hook in table.values() if (one := _own(hook))]
+def _of_hooks(*tables: Mapping, known: Names) -> list[str]:
+    return [one for table in tables for hook in table.values() if (one := _own(hook, known))]
 
 
-def _own(held: object) -> str:
+def _own(held: object, known: Names) -> str:
     """The same as `told`, but nothing for what a library has put there."""
     module = getattr(held, "__module__", None) or ""
-    return "" if held is None or module.startswith(THEIRS) else told(held)
+    return "" if held is None or module.startswith(THEIRS) else told(held, known=known)
 
 
 def _is_array(value: object) -> bool:

@@ -78,6 +78,7 @@ def decode_latents(pipe: CoursePipeline, latents: Tensor) -> np.ndarray:
     ValueError: the decoded values are not finite.
     """
     videos = torch.cat([pipe.decode_latents(x) for x in latents.split(1)])  # [b c f h w]
+    _check_finite(pipe, "the video", videos)
     return layout.to_uint8(videos.cpu()).numpy()
 
 
@@ -141,20 +142,26 @@ def steps(
         x_t = scheduler.scale_model_input(latents, t)
         noise_pred = torch.cat([one(x, t) for one, x in zip(predict, x_t.chunk(len(predict)), strict=True)])
         if index == 0:
-            _check_first_step(pipe, noise_pred)
+            _check_finite(pipe, "the first step", noise_pred)  # later steps cannot recover
         latents = _step(scheduler, noise_pred, t, latents, extra)
         x_0 = noise.x_0_from_eps(x_t, noise_pred, _alphas_cumprod(scheduler, t))
         yield Step(index, len(scheduler.timesteps), float(t), latents, noise_pred, x_0)
 
 
-def _check_first_step(pipe: CoursePipeline, noise_pred: Tensor) -> None:
-    """Fail on NaN or inf after the first step; later steps cannot recover. ValueError."""
-    if not torch.isfinite(noise_pred).all():
-        run = f"{str(pipe.unet.dtype).removeprefix('torch.')} on {noise_pred.device}"
-        raise ValueError(
-            f"the first step in {run} gives NaN or infinite values: take another dtype, float32 is the surest, "
-            "and see what `t2v info` says of them."
-        )
+def _check_finite(pipe: CoursePipeline, what: str, values: Tensor) -> None:
+    """ValueError where a value is NaN or infinite: what made it so, a LoRA or a dtype, and what to do."""
+    if values.isfinite().all():
+        return
+    run = f"{str(pipe.unet.dtype).removeprefix('torch.')} on {pipe.execution_device}"
+    ways = []
+    if pipe.unet.dtype != torch.float32:
+        ways.append("take another dtype, float32 is the surest, and see what `t2v info` says of them")
+    if pipe.added:
+        which, there = f"the LoRA of {checking.shown(pipe.name)}", "peft_config" in vars(pipe.unet)  # or it is merged
+        less = f"scale {which} down with lora.scaled, or remove it with lora.remove"
+        ways.append(less if there else f"load the model without {which}")
+    way = "; or ".join(ways) or "ask for less guidance, or load the model again if it was changed"
+    raise ValueError(f"{what} in {run} has NaN or infinite values: {way}.")
 
 
 def guided(pipe: CoursePipeline, spec: GenerationSpec) -> Callable[[Tensor, float], Tensor]:

@@ -26,6 +26,7 @@ from t2v_helpers import cartoon
 from t2v_helpers.core import checking, files, tensors, video
 from t2v_helpers.core.importing import quickly
 from t2v_helpers.core.model_names import MODELS, WAN, Model
+from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.diffusion import schedulers
 from t2v_helpers.machine.device import free_memory_bytes, keep_freed_memory, pick_device, pick_dtype
 from t2v_helpers.model import folders, hub, pipeline
@@ -175,7 +176,7 @@ def defaults(pipe: CoursePipeline) -> Defaults:
     pixels = pipe.unet.config.sample_size * LATENT_SCALE
     student = getattr(pipe, "student", "")  # which diffusers' own pipeline does not say
     guidance = 1.0 if student else GUIDANCE["cartoon" if is_cartoon(pipe) else "other"]
-    return Defaults(guidance=guidance, height=pixels, width=pixels, frames=16, fps=video.FPS)
+    return Defaults(guidance=guidance, height=pixels, width=pixels, frames=GenerationSpec.frames, fps=video.FPS)
 
 
 def sampling(pipe: CoursePipeline) -> dict[str, Any]:

@@ -52,14 +52,12 @@ def matching(unet: nn.Module, layers: str = SPATIAL) -> dict[str, nn.Linear]:
 
     ValueError: not a regular expression, or no layer matches.
     """
-    try:
-        pattern = re.compile(layers)
-    except (re.error, TypeError) as error:
-        raise ValueError(
-            f"layers={checking.shown(layers)} is not a regular expression ({error}): correct it or omit it."
-        ) from error
     linear = _linear(unet)
-    found = {name: layer for name, layer in linear.items() if pattern.fullmatch(name)}
+    try:
+        found = {name: layer for name, layer in linear.items() if re.fullmatch(layers, name)}
+    except (re.error, TypeError, OverflowError, RecursionError) as error:  # too large a number, too many brackets
+        what = f"layers={checking.shown(layers)} is not a regular expression ({checking.listed(error)})"
+        raise ValueError(f"{what}: correct it or omit it.") from error
     if not found:
         example = next(iter(linear), "none")
         raise ValueError(f"layers={checking.shown(layers)} matches no linear layer: their names are as {example}.")
@@ -153,12 +151,25 @@ def remove(pipe) -> None:
 
 
 def merge(pipe) -> None:
-    """Add (alpha / r) B A to the weights W: the same videos, at no extra cost. ValueError: there is no LoRA."""
-    for name, layer in _of(pipe).items():
+    """Add (alpha / r) B A to the weights W: the same videos, at no extra cost.
+
+    ValueError: there is no LoRA, or the sum is not finite in the dtype of the weights; nothing is merged then.
+    """
+    layers = _of(pipe)
+    for name, layer in layers.items():
+        _check_sum(name, layer.get_base_layer().weight, layer.get_delta_weight(NAME))
+    for name, layer in layers.items():
         layer.merge()
         pipe.unet.set_submodule(name, layer.get_base_layer())
     vars(pipe.unet).pop("peft_config", None)
     learned_rows.merge(pipe.text_encoder)
+
+
+@torch.no_grad()
+def _check_sum(name: str, weight: Tensor, change: Tensor) -> None:
+    if not (weight.float() + change.float()).to(weight.dtype).isfinite().all():
+        where = f"with the LoRA, the weights of {name} are not finite in {str(weight.dtype).removeprefix('torch.')}"
+        raise ValueError(f"{where}: remove it with lora.remove(pipe), or train it with a smaller alpha.")
 
 
 @contextmanager

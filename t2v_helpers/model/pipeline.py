@@ -95,6 +95,9 @@ class CoursePipeline(Base):
 
         AttributeError: the pipeline has no such part or field.
         """
+        if unknown := [name for name in changes if not hasattr(self, name)]:
+            which = f"no part or field {checking.listed(unknown[0])}"
+            raise AttributeError(f"pipe has {which}: use one that it has, such as vae=, scheduler= or predictor=.")
         before = {name: getattr(self, name) for name in changes}
         own = {name for name in changes if name in vars(self)}
         try:
@@ -228,16 +231,18 @@ def course_pipeline(pipe: Base) -> CoursePipeline:
 
 def fingerprint(pipe: CoursePipeline, noise: Tensor | None = None) -> str:
     """16 digits for all that shapes a video beside its spec: the parts as inside/identity.py tells them, a LoRA's scale
-    and layers that are switched off too, words, the predictor, the noise schedule; and noise that is not the seed's.
+    and layers that are switched off too, the tokenizer, the predictor, methods that were replaced, the noise schedule;
+    and noise that is not the seed's.
     """
     pipe = course_pipeline(pipe)
-    words = sorted(pipe.tokenizer.get_vocab().items()), pipe.tokenizer.model_max_length, pipe.tokenizer.pad_token
-    schedule, predictor = schedulers.resolved(pipe.scheduler.config), identity.told(pipe.predictor)
-    digest = hashlib.sha256(str((schedule, predictor, words, identity.everywhere())).encode())
+    parts = {part: getattr(pipe, part) for part in PARTS}
+    known = identity.names(parts)
+    own = identity.told(pipe.predictor, known=known), identity.told(type(pipe)), identity.patches(pipe, known)
+    words, schedule = identity.of_tokenizer(pipe.tokenizer), schedulers.resolved(pipe.scheduler.config)
+    digest = hashlib.sha256(str((schedule, own, words, identity.everywhere())).encode())
     if noise is not None:
         digest.update(identity.told(noise).encode())
-    for part in PARTS:
-        module = getattr(pipe, part)
+    for part, module in parts.items():
         digest.update(str([getattr(module.config, key, None) for key in UNSEEN]).encode())
-        identity.add_network(digest, part, module)
+        identity.add_network(digest, part, module, known)
     return digest.hexdigest()[:16]

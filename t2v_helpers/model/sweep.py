@@ -33,6 +33,7 @@ from accelerate import PartialState
 from tqdm import tqdm
 
 from t2v_helpers.core import arguments, checking, files, seeding, video
+from t2v_helpers.core.model_names import CHOICES
 from t2v_helpers.core.records import GenerationRecord, GenerationSpec
 from t2v_helpers.diffusion import schedulers
 from t2v_helpers.machine.device import pick_device
@@ -318,6 +319,6 @@ def add_options(p: argparse.ArgumentParser) -> argparse.ArgumentParser:
     out = Path("outputs/sweep")
     p.add_argument("-o", "--out", type=arguments.path, default=out, help="the folder (%(default)s)")
     p.add_argument("--batch", type=arguments.whole(), default=4, help="videos made at once (%(default)s)")
-    p.add_argument("--model", default="cartoon", help="cartoon, modelscope or a folder (%(default)s)")
+    p.add_argument("--model", default="cartoon", help=f"{CHOICES} (%(default)s)")
     arguments.add(p, "device", "dtype", "offline", "json")
     return p

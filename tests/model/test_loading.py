@@ -14,7 +14,7 @@ from diffusers import DiffusionPipeline, TextToVideoSDPipeline
 from safetensors.torch import load_file, save_file
 
 from t2v_helpers import cartoon
-from t2v_helpers.core import files
+from t2v_helpers.core import files, video
 from t2v_helpers.core.model_names import Model
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.inside import activation_memory
@@ -118,8 +118,8 @@ def test_slicing_is_for_the_big_model(toy_pipe, hub_pipe):
 
 
 def test_defaults(toy_pipe, hub_pipe):
-    assert loading.defaults(toy_pipe) == loading.Defaults(guidance=4.0, height=64, width=64, frames=16, fps=8)
-    assert loading.defaults(hub_pipe) == loading.Defaults(guidance=9.0, height=256, width=256, frames=16, fps=8)
+    assert loading.defaults(toy_pipe) == loading.Defaults(guidance=4.0, height=64, width=64, frames=16, fps=video.FPS)
+    assert loading.defaults(hub_pipe) == loading.Defaults(guidance=9.0, height=256, width=256, frames=16, fps=video.FPS)
 
 
 def test_sizes_follow_the_configs(toy_pipe, hub_pipe):

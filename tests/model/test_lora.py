@@ -16,6 +16,7 @@ from t2v_helpers import cartoon
 from t2v_helpers.core import files
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.model import loading, lora, validation
+from t2v_helpers.model.generate import generate
 
 
 @pytest.fixture
@@ -97,6 +98,36 @@ def test_merged_is_unmerged(taught):
     torch.testing.assert_close(noise_pred(taught), before, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("layers", ["(" * 5000, f"(?P<{'a-' * 5000}>x)", "a" * 5000])
+def test_a_long_pattern_is_refused_in_a_short_sentence(toy_pipe, layers):
+    with pytest.raises(ValueError, match="^layers=.{100,400}$"):
+        lora.add(toy_pipe, layers=layers)
+
+
+@pytest.mark.parametrize("dtype, said", [("float32", ""), ("bfloat16", "take another dtype.*; or ")])
+def test_where_values_are_not_finite_the_advice_names_the_lora(toy_folder, dtype, said):
+    pipe = loading.load(toy_folder, device="cpu", dtype=dtype)
+    for p in lora.add(pipe, rank=2)[1::2]:
+        p.data += 1e30
+    asked = GenerationSpec("a robot is dancing", steps=1, frames=2, height=32, width=32)
+    with pytest.raises(ValueError, match=f"first step in {dtype} .*: {said}scale .* 'toy with a LoRA' down") as told:
+        generate(pipe, asked)
+    assert said or "float32 is" not in str(told.value)
+    lora.merge(pipe)
+    with pytest.raises(ValueError, match="load the model without the LoRA of 'toy with a LoRA'"):
+        generate(pipe, asked)
+
+
+def test_a_sum_that_is_not_finite_is_not_merged(toy_folder):
+    pipe = loading.load(toy_folder, device="cpu", dtype="float16")
+    last = lora.add(pipe, rank=2)[-1]
+    last.data += 1e30
+    before = {name: x.clone() for name, x in pipe.unet.state_dict().items()}
+    with pytest.raises(ValueError, match=r"not finite in float16: .*lora\.remove"):
+        lora.merge(pipe)
+    assert all(torch.equal(before[name], x) for name, x in pipe.unet.state_dict().items())
+
+
 def test_the_scale_is_linear_in_the_weights_and_comes_back(taught, toy_pipe):
     untouched, before = noise_pred(toy_pipe), noise_pred(taught)
     with lora.scaled(taught, 0):
@@ -121,7 +152,7 @@ def test_a_half_precision_base_keeps_a_and_b_in_float32(toy_folder):
         ("rank", [0, -1, 1.5, True, None, "4", 9, 2**62, 10**30]),
         ("alpha", [0, -1, math.inf, math.nan, "4", True, 1e308, 1e-300, 2**62]),
         ("seed", [-1, 2**32, 1.5, None, True]),
-        ("layers", ["nothing", "(", None]),
+        ("layers", ["nothing", "(", None, b"x", "x{9999999999}"]),
     ],
 )
 def test_add_refuses(toy_pipe, name, values):

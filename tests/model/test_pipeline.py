@@ -127,8 +127,9 @@ def test_fields_and_parts_come_back_as_they_were(toy_pipe):
         assert toy_pipe.new_words == ("sepia",) and toy_pipe.scheduler is other
         raise KeyError
     assert toy_pipe.new_words == () and toy_pipe.scheduler is before[1] and set(vars(toy_pipe)) == set(before[0])
-    with pytest.raises(AttributeError, match="colour"), toy_pipe.using(colour="red"):
-        pass
+    for name in ("colour", "x" * 10_000):
+        with pytest.raises(AttributeError, match=f"no part .* {name[:20]}.{{,300}}$"), toy_pipe.using(**{name: 1}):
+            pass
 
 
 # --- saved

@@ -1,5 +1,6 @@
 """State outside the spec: what shapes a video is in its record and in a sweep's fingerprint, or is refused."""
 
+import copy
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -10,13 +11,14 @@ import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderTiny, DDIMScheduler, EulerDiscreteScheduler
+from tokenizers import normalizers, pre_tokenizers
 
 from t2v_helpers.core import seeding
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.diffusion.scheduler_list import SCHEDULERS
 from t2v_helpers.inside import temporal
 from t2v_helpers.inside.feature_reuse import Shortcuts
-from t2v_helpers.model import loading, lora, swapping, sweep
+from t2v_helpers.model import loading, lora, memory_plan, swapping, sweep
 from t2v_helpers.model.denoising import denoise
 from t2v_helpers.model.generate import generate
 from t2v_helpers.model.pipeline import fingerprint
@@ -201,9 +203,68 @@ def attending_otherwise(pipe):
     layer.processor = before
 
 
+@contextmanager
+def patched(held, name, does):
+    method = getattr(held, name)
+    setattr(held, name, lambda *given, **more: does(method(*given, **more)))
+    yield
+    setattr(held, name, method)
+
+
+def decoding_otherwise(pipe):
+    return patched(pipe.vae, "decode", lambda out: out)
+
+
+def decoding_otherwise_in_the_pipeline(pipe):
+    return patched(pipe, "decode_latents", lambda videos: -videos)
+
+
+def tokenizing_otherwise(pipe):
+    return patched(pipe.tokenizer, "_encode_plus", lambda out: out)
+
+
+@contextmanager
+def decoding_by_another(pipe):
+    pipe.vae.decode = copy.deepcopy(pipe.vae).decode
+    yield
+    del pipe.vae.decode
+
+
+@contextmanager
+def with_rule(pipe, name, value):
+    backend = pipe.tokenizer.backend_tokenizer
+    before = getattr(backend, name)
+    setattr(backend, name, value)
+    yield
+    setattr(backend, name, before)
+
+
+def normalizing_otherwise(pipe):
+    return with_rule(pipe, "normalizer", normalizers.NFC())
+
+
+def cutting_words_otherwise(pipe):
+    return with_rule(pipe, "pre_tokenizer", pre_tokenizers.Whitespace())
+
+
+@contextmanager
+def padding_on_the_left(pipe):
+    pipe.tokenizer.padding_side = "left"
+    yield
+    pipe.tokenizer.padding_side = "right"
+
+
+@contextmanager
+def cutting_on_the_left(pipe):
+    pipe.tokenizer.truncation_side = "left"
+    yield
+    pipe.tokenizer.truncation_side = "right"
+
+
 UNSHOWN = [
     another_norm, hooked, changed_on_the_way_in, hooked_everywhere, freed, attending_otherwise, tiled, other_words,
-    far_from_the_first_values,
+    far_from_the_first_values, decoding_otherwise, decoding_otherwise_in_the_pipeline, tokenizing_otherwise,
+    decoding_by_another, normalizing_otherwise, cutting_words_otherwise, padding_on_the_left, cutting_on_the_left,
 ]  # fmt: skip
 
 
@@ -285,7 +346,21 @@ def test_so_does_how_exactly_torch_multiplies(toy_pipe):
 
 def test_offloading_is_not_a_change(pipe):
     before = fingerprint(pipe)
+    memory_plan.run_in_pieces(pipe.unet)
     pipe.enable_model_cpu_offload(device="cpu")
+    assert fingerprint(pipe) == before
+
+
+def test_a_layer_that_was_patched_before_offloading_stays_told(pipe):
+    pipe.vae.forward = lambda *given: None
+    before = fingerprint(pipe)
+    pipe.enable_model_cpu_offload(device="cpu")
+    assert fingerprint(pipe) == before
+
+
+def test_a_call_of_the_tokenizer_is_not_a_change(pipe):
+    before = fingerprint(pipe)
+    pipe.tokenizer(["a dog", "a cat is dancing"], padding=True, truncation=True, max_length=3, verbose=False)
     assert fingerprint(pipe) == before
 
 

@@ -23,6 +23,7 @@ import torch
 from diffusers import AutoencoderTiny
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from peft.helpers import rescale_adapter_scale
 from safetensors.torch import load_file, save, save_file
 
 from t2v_helpers import cli, metrics
@@ -32,14 +33,14 @@ from t2v_helpers.course import run
 from t2v_helpers.inside import unet_config
 from t2v_helpers.metrics import clip_scores
 from t2v_helpers.model import folders, loading, lora, pipeline, swapping, sweep, validation
-from t2v_helpers.model.folders import KINDS, lora_config
+from t2v_helpers.model.folders import KINDS, bpe, lora_config
 from t2v_helpers.model.generate import generate
 from t2v_helpers.model.later import wan_folder
 
 CASES = {  # of each test below
     "texts": 2500, "configs": 2500, "headers": 1500, "tokenizers": 700, "parts": 150, "loras": 500, "specs": 1000,
     "arguments": 800, "paths": 400, "pixels": 300, "lines": 200, "commands": 150, "loads": 100, "pipelines": 20,
-    "clips": 40, "sizes": 60,
+    "clips": 40, "sizes": 60, "sweeps": 30,
 }  # fmt: skip
 REFUSALS = (ValueError, MemoryError, OSError, FileNotFoundError, FileExistsError, IsADirectoryError,
             NotADirectoryError, PermissionError)  # fmt: skip
@@ -466,7 +467,7 @@ def test_loras(taught, tmp_path_factory, data, spoiled):
         wanted = read["lora_alpha"] / (math.sqrt(read["r"]) if read.get("use_rslora") else read["r"])
         lora.remove(taught.pipe)
         assert words == ("sepia",) and [*scales] == [pytest.approx(wanted)] and not spoiled
-        assert not any(read.get(key) for key in PEFT)
+        assert not any(read.get(key) for key in PEFT) and about == taught.about
     assert lora.added(taught.pipe.unet) == {}
 
 
@@ -673,6 +674,56 @@ def same_weights(one, two):
     return found.keys() == expected.keys() and all(torch.equal(found[name], x) for name, x in expected.items())
 
 
+# --- the folder of a sweep
+
+
+@pytest.fixture(scope="module")
+def rescaled(toy_folder):
+    """A pipeline with a LoRA that does something."""
+    pipe = loading.load(toy_folder, device="cpu", dtype="float32")
+    for p in lora.add(pipe, rank=2):
+        p.data += 0.1
+    return pipe
+
+
+OTHERS = st.sampled_from([{"weights": "0" * 16}, {"model": "toy"}, {"frames_sha256": 3}])
+
+
+@hostile("sweeps")
+@given(data=st.data(), scale=st.sampled_from([1, 1, 0.5]))
+def test_sweeps(rescaled, tmp_path_factory, data, scale):
+    """A folder is of this very sweep, scale of the LoRA and all, or it is refused; nothing in it is made again."""
+    whole = text_place(tmp_path_factory) / f"swept {sweep.fingerprint(rescaled)}"
+    if not whole.exists():
+        sweep.run_sweep(rescaled, [SPEC], whole, quiet=True)
+    place = whole.with_name("sweep")
+    shutil.rmtree(place, ignore_errors=True)
+    shutil.copytree(whole, place)
+    path = data.draw(st.sampled_from(sorted(path for path in place.iterdir() if path.name != sweep.TABLE)))
+    path.write_bytes(data.draw(like(path)))
+    with rescale_adapter_scale(rescaled.unet, scale):
+        if ends_well(lambda: sweep.run_sweep(rescaled, [SPEC], place, quiet=True)):
+            assert scale == 1 and same_sweep(place, whole)
+
+
+def like(path):
+    """Bytes like those of a file, or the same."""
+    if path.suffix != ".json":
+        return st.sampled_from([path.read_bytes(), path.read_bytes()[: path.stat().st_size // 2]])
+    table = json.loads(path.read_text())
+    text = st.just(path.read_text()) | OTHERS.map(lambda some: json.dumps(table | some)) | texts(table)
+    return text.map(lambda text: text.encode(errors="surrogatepass"))
+
+
+def same_sweep(one, two):
+    """Whether two folders have the same videos; what a record says of seconds and the machine may differ."""
+    records = [GenerationRecord.load(next(place.glob("*.mp4"))) for place in (one, two)]
+    asked = [(record.spec, record.model, record.weights) for record in records]
+    return asked[0] == asked[1] and all(
+        (one / path.name).read_bytes() == path.read_bytes() for path in two.iterdir() if path.suffix in (".mp4", ".png")
+    )
+
+
 # --- the faults, put back
 
 
@@ -721,6 +772,10 @@ FAULTS = {  # what goes wrong: what is put back, the test that finds it, and wha
     "alpha_pattern is passed over": ((lora_config, "UNUSED", ("alpha_pattern", *UNUSED)), "test_loras", None),
     "a LoRA's rank has no limit": ((lora_config, "RULES", LIMITLESS), "test_loras", None),
     "a norm has no limit": ((lora, "NORM", (lambda x: isinstance(x, int | float), "a number")), "test_loras", None),
+    "a LoRA is in int8": ((tensors, "FLOATS", (*tensors.FLOATS, "I8")), "test_loras", "in int8"),
+    "a LoRA holds NaN": ((tensors, "_finite", lambda name, x: x), "test_loras", "with NaN"),
+    "a LoRA's rank is another": ((tensors, "check", nothing), "test_loras", "of another rank"),
+    "a LoRA is of another model": ((lora, "_check_base", nothing), "test_loras", None),
     "a LoRA is in float8": ((tensors, "FLOATS", (*tensors.FLOATS, "F8_E4M3")), "test_loras", "in float8"),
     "a config's numbers have no limits": ((unet_config, "check", nothing), "test_configs", None),
     "a name is too long": ((files, "is_file", Path.is_file), "test_texts", LONG),
@@ -728,12 +783,19 @@ FAULTS = {  # what goes wrong: what is put back, the test that finds it, and wha
     "a tensor's name breaks the line": ((tensors, "named", str), "test_headers", NAMES.map(with_a_tensor)),
     "a tensor of no bytes has any size": ((tensors, "_check_kind", nothing), "test_headers", SHAPES.map(with_a_shape)),
     "a part is built that cannot compute": ((folders.weights, "_try", nothing), "test_sizes", None),
-    "a model is loaded first": ((validation, "check_early", nothing), "test_commands", None),
+    "merges are cut short": ((bpe, "_check_merges", nothing), "test_tokenizers", None),
+    "a model is loaded first": ((validation, "check_early", nothing), "test_commands", "generate"),
+    "a sweep loads a model first": ((sweep, "check_early", nothing), "test_commands", "sweep"),
+    "a LoRA's scale is not told": ((sweep, "fingerprint", lambda pipe: "0" * 16), "test_sweeps", None),
+    "a sweep's records are not read": ((sweep, "_check_done", nothing), "test_sweeps", None),
+    "a sweep's videos are not looked at": ((video, "is_whole", lambda path: True), "test_sweeps", None),
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_that_is_put_back_is_found(tiny, taught, idle, toy_folder, tmp_path_factory, monkeypatch, fault):
+def test_a_fault_that_is_put_back_is_found(
+    tiny, taught, idle, rescaled, toy_folder, tmp_path_factory, monkeypatch, fault
+):
     """By the same generator with the same checks, in a hundred tries."""
     put_back, test, damage = FAULTS[fault]
     there = {"tmp_path_factory": tmp_path_factory}
@@ -745,7 +807,9 @@ def test_a_fault_that_is_put_back_is_found(tiny, taught, idle, toy_folder, tmp_p
         "test_configs": ({}, {"data": st.data(), "name": CLASSES}),
         "test_sizes": ({}, {"encoder": SIDES, "decoder": SIDES, "side": st.just(8), "patch": st.just(8)}),
         "test_commands": (there | {"idle": idle, "toy_folder": toy_folder, "monkeypatch": monkeypatch},
-                          {"data": st.data(), "command": st.just("generate")}),
+                          {"data": st.data(), "command": st.just(damage)}),
+        "test_tokenizers": (there, {"data": st.data(), "old": st.booleans()}),
+        "test_sweeps": (there | {"rescaled": rescaled}, {"data": st.data(), "scale": st.sampled_from([1, 1, 0.5])}),
     }[test]  # fmt: skip
     body = globals()[test].hypothesis.inner_test
     once = given(**drawn)(lambda **one: body(**given_to, **one))

@@ -28,7 +28,7 @@ WORD, FRAMES, HALF = "pacing", 16, 8
 ASKED = {"steps": 6, "frames": FRAMES}
 TAUGHT, ASKED_STREAM = 20_801, 20_802  # seeds of sentences, used nowhere else
 CLIPS, VIDEOS = 24, 12
-SETTINGS = finetune.Settings(steps=100, batch=3, frames=FRAMES, old=0.34, seed=1)
+SETTINGS = finetune.Settings(steps=100, lr=5e-3, batch=3, frames=FRAMES, old=0.34, seed=1)
 LAYERS = lora.SPATIAL.replace("attentions", "(temp_)?attentions")  # a motion needs the layers along time as well
 SCORES = Path(__file__).with_name("scores.json")
 

@@ -178,8 +178,12 @@ def _frames(pipe: WanPipeline, spec: GenerationSpec, progress: Callable | None):
 
 
 def fingerprint(pipe: WanPipeline) -> str:
-    """16 digits for what shapes a video beside its spec: the weights, and how far the flow is shifted."""
-    digest = hashlib.sha256(f"{pipe.scheduler.config.flow_shift} {identity.everywhere()}".encode())
-    for part in wan_folder.KIND_OF:
-        identity.add_network(digest, part, getattr(pipe, part))
+    """16 digits for what shapes a video beside its spec: the weights, how far the flow is shifted, the tokenizer, and
+    methods that were replaced."""
+    parts = {part: getattr(pipe, part) for part in wan_folder.KIND_OF}
+    known = identity.names(parts)
+    own = identity.patches(pipe, known), identity.patches(pipe.scheduler, known), identity.of_tokenizer(pipe.tokenizer)
+    digest = hashlib.sha256(f"{pipe.scheduler.config.flow_shift} {own} {identity.everywhere()}".encode())
+    for part, module in parts.items():
+        identity.add_network(digest, part, module, known)
     return digest.hexdigest()[:16]

@@ -11,7 +11,7 @@ from t2v_helpers.model import loading
 from t2v_helpers.studies import from_scratch as study
 
 FEW = {"CLIPS": 1, "IMAGES": 2, "VIDEOS": 1, "IMAGES_FIRST": 2, "STEPS_A_MINUTE": 2, "MINUTES": (1, 2), "LAST": "4",
-       "WINDOW": 2, "ASKED": {"steps": 1, "guidance": 2.0}}  # fmt: skip
+       "BOTH": ("4", "again"), "WINDOW": 2, "ASKED": {"steps": 1, "guidance": 2.0}}  # fmt: skip
 
 
 @pytest.fixture

@@ -71,6 +71,13 @@ def test_help_loads_no_library():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
 
 
+@pytest.mark.parametrize("option", ["scheduler", "steps", "frames"])
+def test_the_help_says_the_defaults_of_a_spec(option, t2v):
+    _, out, _ = t2v("generate", "--help")
+    said = re.search(rf"\n  --{option} (.*?)\n  -", out, re.DOTALL)[1]
+    assert f"({getattr(GenerationSpec, option)})" in said
+
+
 # --- generate
 
 
@@ -625,7 +632,7 @@ def test_both_refuse_before_a_model_is_loaded(unloaded, tmp_path, command, given
         ("sweep", ("--batch", "x"), "'x' is not allowed"),
         ("sweep", ("--steps", 4, 4), "the same video 2 times"),
         ("sweep", ("--seeds", 100_000, "--steps", 4, 5), "the grid has 200,000 videos"),
-        ("sweep", ("-o", "/dev/null"), "/dev/null is a file"),
+        ("sweep", ("-o", "/dev/null"), "/dev/null is a device or a pipe"),
         ("sweep", ("-o", "/etc"), "has files, but no sweep.json"),
     ],
 )

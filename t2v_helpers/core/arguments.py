@@ -4,8 +4,6 @@ import argparse
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from t2v_helpers.core.records import GenerationSpec
-
 SHARED = {  # option -> its settings
     "device": {"default": "auto", "help": "auto, cpu, cuda (also for ROCm) or cuda:1"},
     "dtype": {"default": "auto", "help": "auto, float32, float16 or bfloat16"},
@@ -44,10 +42,10 @@ def add_spec(parser: argparse.ArgumentParser, schedulers: Iterable[str], **setti
     """Add an option for each field of a GenerationSpec but prompt and seed; one that is not given stays unset."""
     for name, kind, words in (
         ("negative-prompt", str, "what not to show (nothing)"),
-        ("scheduler", str, f"of {', '.join(schedulers)} ({GenerationSpec.scheduler})"),
-        ("steps", int, f"more steps, more time: from 1 to 1000 ({GenerationSpec.steps})"),
+        ("scheduler", str, f"of {', '.join(schedulers)} (dpm++)"),
+        ("steps", int, "more steps, more time: from 1 to 1000 (25)"),
         ("guidance", float, "how closely to follow the words: 1 to 100 (the model's)"),
-        ("frames", int, f"from 1 to 200 ({GenerationSpec.frames})"),
+        ("frames", int, "from 1 to 200 (16)"),
         ("height", int, "pixels, a multiple of 16 for the cartoon, up to 1024 (the model's own)"),
         ("width", int, "pixels, as for the height (the model's own)"),
     ):

@@ -44,8 +44,8 @@ class Figure:
 class Section:
     """A part of a notebook; title is without its number. `exercise` is its number in the notebook, or 0.
 
-    `prose` and `code` are what there is to read in it, the code in so many `cells`; `figures` and `texts` are what it shows
-    and prints.
+    `prose` and `code` are what there is to read in it, the code in so many `cells`; `figures` and `texts` are what it
+    shows and prints.
     """
 
     notebook: str

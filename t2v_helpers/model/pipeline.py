@@ -20,6 +20,7 @@ from t2v_helpers.core import checking, files, layout
 from t2v_helpers.core.importing import quickly
 from t2v_helpers.diffusion import schedulers
 from t2v_helpers.diffusion.guidance import Predictor, guided
+from t2v_helpers.diffusion.schedulers import SchedulerMixin
 from t2v_helpers.inside import identity
 from t2v_helpers.inside.unet import UNet3D
 from t2v_helpers.model import folders
@@ -239,6 +240,7 @@ def fingerprint(pipe: CoursePipeline, noise: Tensor | None = None) -> str:
     parts = {part: getattr(pipe, part) for part in PARTS}
     known = identity.names(parts)
     own = identity.told(pipe.predictor, known=known), identity.told(type(pipe)), identity.patches(pipe, known)
+    own += tuple(identity.swapped([type(pipe), type(pipe.tokenizer), *SchedulerMixin.__subclasses__()]))
     words, schedule = identity.of_tokenizer(pipe.tokenizer), schedulers.resolved(pipe.scheduler.config)
     digest = hashlib.sha256(str((schedule, own, words, identity.everywhere())).encode())
     if noise is not None:

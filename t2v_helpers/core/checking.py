@@ -184,10 +184,11 @@ def room_on_disk(path: str | Path, needed: int, what: str) -> None:
         )
 
 
-def replaceable(folder: str | Path, mark: str, what: str, *kept: Path) -> None:
+def replaceable(folder: str | Path, mark: str, what: str, *kept: Path, known: Iterable[str] = ()) -> None:
     """Check before a long computation that `what` may replace `folder`: a new or empty one, or one that holds `mark`.
 
-    Errors: ValueError where it holds other files, the working folder, or one of `kept`; those of files.check_target.
+    known: the names in such a folder; others would be gone. Errors: ValueError where it holds other files, the working
+    folder, or one of `kept`; those of files.check_target.
     """
     place = files.real(folder)
     files.check_target(place / mark)
@@ -198,6 +199,10 @@ def replaceable(folder: str | Path, mark: str, what: str, *kept: Path) -> None:
         why = f"{files.named(lost[0])} would be lost with it"
     elif place.exists() and any(place.iterdir()) and not (place / mark).is_file():
         why = f"it holds files, but no {mark}"
+    elif known and (
+        more := sorted(path.name for path in place.glob("*") if path.name not in {*known, files.WRITING, ".DS_Store"})
+    ):
+        why = f"it has {files.named(more[0])} beside it, which would be gone"
     else:
         return
     instead = f"Choose a new folder, or one with a {mark} in it."

@@ -255,3 +255,12 @@ def test_a_model_that_could_not_be_loaded_is_not_saved(own, tmp_path, change, sa
     with pytest.raises(ValueError, match=said):
         own.save_pretrained(tmp_path / "a")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_model_with_nan_replaces_none(toy_folder, tmp_path):
+    pipe = loading.load(toy_folder, device="cpu", dtype="float32")
+    pipe.save_pretrained(tmp_path / "mine")
+    pipe.vae.quant_conv.bias.data[0] = torch.nan
+    with pytest.raises(ValueError, match="vae has quant_conv.bias"):
+        pipe.save_pretrained(tmp_path / "mine")
+    assert loading.load(tmp_path / "mine", device="cpu").vae.quant_conv.bias.isfinite().all()

@@ -186,7 +186,10 @@ def known_words(path: object, found: list) -> tuple[str, ...]:
 
 
 def _published(name: str, part: Any) -> Any:
-    """A part in its published class, a compiled one as it was. ValueError: no folder holds it, or its values; a layer is compiled."""
+    """A part in its published class, a compiled one as it was.
+
+    ValueError: no folder holds it; a value is not finite; a layer is compiled.
+    """
     part = getattr(part, "_orig_mod", part)
     layers = dict(part.named_modules()) if isinstance(part, torch.nn.Module) else {}
     if compiled := [key for key in layers if key.endswith("._orig_mod")]:

@@ -208,7 +208,7 @@ def test_a_saved_model_keeps_nothing_of_the_one_before_and_tells_no_place(own, m
 def test_a_folder_with_more_than_a_model_is_not_replaced(own, merged):
     (merged / "README.md").write_text("mine")
     before = saved(merged)
-    for folder, said in ((merged, "a has README.md beside the model"), (merged.parent, "holds files, but no model_in")):
+    for folder, said in ((merged, "README.md is in it, too"), (merged.parent, "holds files, but no model_in")):
         with pytest.raises(ValueError, match=said):
             own.save_pretrained(folder)
     assert saved(merged) == before

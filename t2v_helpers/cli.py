@@ -172,7 +172,7 @@ def generate(options: argparse.Namespace) -> int:
     with tqdm(total=calls, unit="step", desc="denoising") as bar:
         made = make(lambda step: bar.update())
     record = made.record
-    path = path if options.out else _free(path, record)
+    path = path if options.out else generate.free_name(path, record)
     generate.save(made, path, fps)
     words = f"{path}: {record.seconds:.1f} s, {record.peak_memory_mib:.0f} MiB; what was asked is in {path.stem}.json"
     _print({"path": str(path), "record": asdict(record)} if options.json else words)
@@ -366,17 +366,6 @@ def _check_out(path: Path) -> None:
     for one in beside:
         files.check_target(one)
     generate.check_beside(path)
-
-
-def _free(path: Path, record) -> Path:
-    """A name of its own for a video of another model, LoRA or dtype than the one that has the name of its words."""
-    from t2v_helpers.core.records import GenerationRecord
-
-    if not files.is_file(path.with_suffix(".json")):
-        return path
-    there = GenerationRecord.load(path)
-    alike = (there.weights, there.dtype) == (record.weights, record.dtype)
-    return path if alike else path.with_stem(f"{path.stem}-{record.weights}-{record.dtype}")
 
 
 def _write_sheet(items: list, path: Path, columns: int) -> None:

@@ -150,7 +150,7 @@ def tidy(folder: str | Path) -> None:
             lock = open(stage / LOCK, "ab")
         except OSError:  # it is gone, or of another user
             continue
-        with lock:
+        with lock, suppress(OSError):  # what cannot take its place, a file that of a folder, was sent by somebody
             if _take(lock) and stage.exists():
                 _take_places(stage) if stage.suffix == READY else _remove(stage)
     with suppress(OSError):
@@ -158,22 +158,12 @@ def tidy(folder: str | Path) -> None:
 
 
 def _left(writing: Path) -> list[Path]:
-    """The folders in WRITING. One with a link, with a pipe for a lock, or with a file that would take a folder's place
-    was sent by somebody: it is left alone."""
+    """The folders in WRITING. A link there, or a pipe for a lock, was sent by somebody: it is left alone."""
     stages = []
     with suppress(OSError):  # it is gone
         stages = list(writing.iterdir()) if stat.S_ISDIR(writing.lstat().st_mode) else []
-    locks = [one / LOCK for one in stages if one.is_dir() and not one.is_symlink() and _is_ours(one)]
+    locks = [one / LOCK for one in stages if one.is_dir() and not one.is_symlink()]
     return [lock.parent for lock in locks if not lock.is_symlink() and (lock.is_file() or not lock.exists())]
-
-
-def _is_ours(stage: Path) -> bool:
-    """Whether all that is in it can take its place, as what this module writes can."""
-    items = []
-    with suppress(OSError):  # it is gone, or of another user
-        items = list(stage.iterdir())
-    above = stage.parent.parent
-    return not any(item.is_symlink() or (item.is_file() and (above / item.name).is_dir()) for item in items)
 
 
 def _exchanged(one: Path, two: Path) -> bool:

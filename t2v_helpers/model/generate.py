@@ -153,6 +153,15 @@ def check_beside(path: str | Path) -> None:
         raise ValueError(f"{checking.shown(str(path))} would replace {lost}: choose another name.") from error
 
 
+def free_name(path: Path, record: GenerationRecord) -> Path:
+    """`path`, or where a video of another model, LoRA or dtype has that name, one with these in it."""
+    if not files.is_file(path.with_suffix(".json")):
+        return path
+    there = GenerationRecord.load(path)
+    alike = (there.weights, there.dtype) == (record.weights, record.dtype)
+    return path if alike else path.with_stem(f"{path.stem}-{record.weights}-{record.dtype}")
+
+
 def write(generation: Generation, path: Path, fps: int = video.FPS) -> Path:
     """The same as `save`, in a folder whose files were looked at before. Errors: see files.write_together."""
     frames = generation.frames

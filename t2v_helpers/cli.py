@@ -171,8 +171,9 @@ def generate(options: argparse.Namespace) -> int:
     path, make, calls, fps = (_by_wan if options.model == WAN else _by_unet)(options, given)
     with tqdm(total=calls, unit="step", desc="denoising") as bar:
         made = make(lambda step: bar.update())
-    generate.save(made, path, fps)
     record = made.record
+    path = path if options.out else generate.free_name(path, record)
+    generate.save(made, path, fps)
     words = f"{path}: {record.seconds:.1f} s, {record.peak_memory_mib:.0f} MiB; what was asked is in {path.stem}.json"
     _print({"path": str(path), "record": asdict(record)} if options.json else words)
     return 0
@@ -365,19 +366,13 @@ def _name(model: str, spec) -> str:
 def _check_out(path: Path) -> None:
     """All three files can be written, and replace no other program's. ValueError, OSError; nothing is made."""
     from t2v_helpers.core import checking
-    from t2v_helpers.core.records import GenerationRecord
+    from t2v_helpers.model import generate
 
     checking.suffix("--out", path, ".mp4")
     beside = [path.with_suffix(suffix) for suffix in SUFFIXES]
     for one in beside:
         files.check_target(one)
-    try:
-        if any(one.exists() for one in beside[1:]):
-            GenerationRecord.load(path)
-    except (ValueError, FileNotFoundError) as error:
-        names = " and ".join(files.named(one.name) for one in beside[1:])
-        lost = f"{names}, which are not a video's filmstrip and record ({files.reason(error)})"
-        raise ValueError(f"--out {checking.shown(str(path))} would replace {lost}: choose another name.") from error
+    generate.check_beside(path)
 
 
 def _write_sheet(items: list, path: Path, columns: int) -> None:

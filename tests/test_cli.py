@@ -138,6 +138,17 @@ def test_generate_names_the_file_after_its_lora(t2v, toy_folder, tmp_path, sepia
     assert path.stem.endswith("-sepia")
 
 
+def test_generate_names_the_video_of_another_model_of_the_same_name_anew(t2v, toy_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pipe = loading.load(toy_folder, device="cpu", dtype="float32")
+    pipe.unet.conv_in.bias.data += 0.1
+    pipe.save_pretrained(tmp_path / "toy")
+    for model in (toy_folder, toy_folder, "toy/"):
+        assert t2v("generate", PROMPT, "--model", model, "--device", "cpu", "--steps", 1, "--frames", 1)[0] == 0
+    found = [GenerationRecord.load(path).weights for path in (tmp_path / "outputs").glob("*.mp4")]
+    assert len({*found}) == len(found) == 2
+
+
 def test_generate_refuses_what_is_no_lora(generate, tmp_path):
     assert "is not a folder: give a folder that lora.save" in refused(generate(PROMPT, "--lora", tmp_path / "no"))
     assert "is no LoRA" in refused(generate(PROMPT, "--lora", tmp_path))

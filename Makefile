@@ -11,7 +11,7 @@
 # What macOS brings is old: GNU Make 3.81 knows no .SHELLFLAGS, so a recipe that goes on for more than one command says
 # `set -euo pipefail` itself; and bash 3.2 knows no mapfile, no ${x,,} and no declare -A.
 #
-# pip reads its own settings (PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS, ...) as ever; environment.yml says how ROCm's torch is chosen.
+# pip reads its own settings (PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS, ...) as ever; environment.yml says how torch's ROCm build is chosen.
 
 SHELL := bash
 .DEFAULT_GOAL := help
@@ -25,6 +25,12 @@ UPGRADE ?=
 FOLDER ?= notebooks
 REAL ?=
 PY := $(VENV)/bin/python
+# On Linux, plain torch brings gigabytes for a GPU. Where there is none, pip also looks among PyTorch's small CPU builds, unless the
+# environment says where to look.
+SYSTEM := $(shell uname -s)
+GPU := $(wildcard /dev/kfd /dev/nvidiactl /usr/lib/wsl/lib/libcuda.so.1)
+NO_CHOICE := $(GPU)$(PIP_INDEX_URL)$(PIP_EXTRA_INDEX_URL)$(PIP_NO_INDEX)$(filter-out Linux,$(SYSTEM))
+CPU_BUILD := $(if $(NO_CHOICE),,--extra-index-url https://download.pytorch.org/whl/cpu)
 JUPYTER := jupyterlab nbconvert ipykernel jupyterlab-widgets
 NOTEBOOKS := $(wildcard notebooks/*.ipynb notebooks/solutions/*.ipynb)
 
@@ -74,7 +80,7 @@ bundle: wheels page site slides  ## all that seats without a network need, in ou
 
 wheels: $(VENV)/.ready  ## the packages alone, for this machine's system, processor and Python, in wheels/
 	rm -rf wheels
-	$(PY) -m pip wheel -c $(VENV)/constraints.txt -w wheels $(or $(TORCH),torch) 'setuptools>=77' '.[dev]'
+	$(PY) -m pip wheel -c $(VENV)/constraints.txt -w wheels $(CPU_BUILD) $(or $(TORCH),torch) 'setuptools>=77' '.[dev]'
 	rm wheels/t2v_helpers-*.whl
 
 prove-bundle:  ## unpack outputs/seats.tar elsewhere, install it and run it without a network; on Linux
@@ -168,13 +174,13 @@ $(VENV)/.ready: pyproject.toml $(CONSTRAINTS)
 		echo "$$kept" > "$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/kept_torch.pth"; \
 		grep -v '^torch==' $(CONSTRAINTS) > $(VENV)/constraints.txt; \
 	else \
-		$(PY) -m pip install -c $(VENV)/constraints.txt "$(TORCH)"; \
+		$(PY) -m pip install -c $(VENV)/constraints.txt "$(TORCH)" $(CPU_BUILD); \
 	fi; \
 	$(PY) -m pip install -c $(VENV)/constraints.txt -e '.[dev]'; \
 	if [ -n "$$kept" ]; then \
 		$(PY) -m pip install -c $(VENV)/constraints.txt --ignore-installed --no-deps $(JUPYTER); \
 	fi; \
-	if [ -n "$(UPGRADE)" ]; then $(PY) -m pip install --upgrade $(UPGRADE); fi; \
+	if [ -n "$(UPGRADE)" ]; then $(PY) -m pip install --upgrade $(UPGRADE) $(CPU_BUILD); fi; \
 	$(PY) -m pip freeze --exclude-editable > $(VENV)/freeze.txt
 	@touch $@
 

@@ -46,7 +46,8 @@ def test_make_chooses_the_small_build_of_torch_on_linux_without_a_gpu_alone(tmp_
         return subprocess.run(told, cwd=ROOT, env=env, capture_output=True, text=True, check=True).stdout
 
     assert 'constraints.txt "torch" --extra-index-url https://download.pytorch.org/whl/cpu' in lines()
-    for other in (lines("GPU=/dev/kfd"), lines("SYSTEM=Darwin"), lines(PIP_NO_INDEX="1"), lines(PIP_EXTRA_INDEX_URL="x")):
+    by_words = [lines(word) for word in ("GPU=/dev/kfd", "SYSTEM=Darwin")]
+    for other in [*by_words, lines(PIP_NO_INDEX="1"), lines(PIP_EXTRA_INDEX_URL="x")]:
         assert "--extra-index-url" not in other and 'constraints.txt "torch"' in other
 
 

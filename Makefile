@@ -80,7 +80,7 @@ bundle: wheels page site slides  ## everything that seats without a network need
 
 wheels: $(VENV)/.ready  ## the packages alone, for this machine's system, processor and Python, in wheels/
 	rm -rf wheels
-	$(PY) -m pip wheel -c $(VENV)/constraints.txt -w wheels $(CPU_BUILD) $(or $(TORCH),torch) 'setuptools>=77' '.[dev]'
+	$(PY) -m pip wheel -c $(VENV)/constraints.txt $(CPU_BUILD) -w wheels $(or $(TORCH),torch) 'setuptools>=77' '.[dev]'
 	rm wheels/t2v_helpers-*.whl
 
 prove-bundle:  ## unpack outputs/seats.tar elsewhere, then install and run it without a network (Linux)

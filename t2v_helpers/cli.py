@@ -33,7 +33,7 @@ MODULES = {  # commands with a `main` and options of their own: where, and their
     "tolerances": ("course.tolerances", "compare the last run with its limits"),
     "train": ("training.stages", "train the cartoon model from scratch"),
     "bench": ("studies.release", "measure the model: every bar with its number and interval"),
-    "study": ("studies.study", "what takes hours: list the tables behind the notebooks, or resume one"),
+    "study": ("studies.study", "list the tables behind the notebooks with their minutes, or make one"),
     "dry-run": ("course.dry_run.command", "the real model with random weights: load it, run a step, measure memory"),
     "figures": ("show.figures", "make the pictures in images/ again"),
 }

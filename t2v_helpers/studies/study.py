@@ -1,4 +1,4 @@
-"""Studies: what takes hours. A table has one row per seed, and is resumed where it was stopped.
+"""Studies: what needs many videos. A table has one row per seed, and is resumed where it was stopped.
 
     t2v study                   # every study: what it asks, rows done, minutes
     t2v study knobs --seeds 8   # add the rows that benchmarks/knobs.jsonl lacks, then print the summary

@@ -178,7 +178,7 @@ STUDY = Study(
     file="samplers.jsonl",
     seeds=SEEDS,
     minutes=15,
-    head=lambda pipe: {"frames": FRAMES, "converged": CONVERGED, "calls": [*CALLS]},
+    head=lambda pipe: {"frames": FRAMES, "converged": CONVERGED, "calls": [*CALLS], "samplers": [*NAMES]},
     row=whole_line,
     summary=summary,
 )

@@ -11,7 +11,7 @@
 # What macOS brings is old: GNU Make 3.81 knows no .SHELLFLAGS, so a recipe that goes on for more than one command says
 # `set -euo pipefail` itself; and bash 3.2 knows no mapfile, no ${x,,} and no declare -A.
 #
-# pip reads its own settings (PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS, ...) as ever; environment.yml says how ROCm's torch is chosen.
+# pip reads its own settings (PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS, ...) as ever; environment.yml says how torch's ROCm build is chosen.
 
 SHELL := bash
 .DEFAULT_GOAL := help
@@ -25,6 +25,12 @@ UPGRADE ?=
 FOLDER ?= notebooks
 REAL ?=
 PY := $(VENV)/bin/python
+# On Linux, plain torch brings gigabytes for a GPU. Where there is none, pip also looks among PyTorch's small CPU builds, unless the
+# environment says where to look.
+SYSTEM := $(shell uname -s)
+GPU := $(wildcard /dev/kfd /dev/nvidiactl /usr/lib/wsl/lib/libcuda.so.1)
+NO_CHOICE := $(GPU)$(PIP_INDEX_URL)$(PIP_EXTRA_INDEX_URL)$(PIP_NO_INDEX)$(filter-out Linux,$(SYSTEM))
+CPU_BUILD := $(if $(NO_CHOICE),,--extra-index-url https://download.pytorch.org/whl/cpu)
 JUPYTER := jupyterlab nbconvert ipykernel jupyterlab-widgets
 NOTEBOOKS := $(wildcard notebooks/*.ipynb notebooks/solutions/*.ipynb)
 
@@ -68,26 +74,26 @@ workshop/node_modules: workshop/package-lock.json
 	cd workshop && npm ci --ignore-scripts --silent --no-audit --no-fund
 	@touch $@
 
-bundle: wheels page site slides  ## all that seats without a network need, in outputs/seats.tar; REAL=float16: the real model too
+bundle: wheels page site slides  ## everything that seats without a network need, in outputs/seats.tar; REAL=float16 adds the real model
 	$(if $(REAL),HF_HOME="$(CURDIR)/weights" $(VENV)/bin/t2v download --dtype $(REAL))
 	$(PY) -m workshop.bundle outputs/seats.tar
 
 wheels: $(VENV)/.ready  ## the packages alone, for this machine's system, processor and Python, in wheels/
 	rm -rf wheels
-	$(PY) -m pip wheel -c $(VENV)/constraints.txt -w wheels $(or $(TORCH),torch) 'setuptools>=77' '.[dev]'
+	$(PY) -m pip wheel -c $(VENV)/constraints.txt $(CPU_BUILD) -w wheels $(or $(TORCH),torch) 'setuptools>=77' '.[dev]'
 	rm wheels/t2v_helpers-*.whl
 
-prove-bundle:  ## unpack outputs/seats.tar elsewhere, install it and run it without a network; on Linux
+prove-bundle:  ## unpack outputs/seats.tar elsewhere, then install and run it without a network (Linux)
 	PYTHON=$(PYTHON) workshop/prove_bundle.sh outputs/seats.tar
 
-train: $(VENV)/.ready  ## train the cartoon model again from nothing; goes on where it was stopped
+train: $(VENV)/.ready  ## train the cartoon model again from scratch; resumes where it stopped
 	$(VENV)/bin/t2v train $(ARGS)
 
-bench: $(VENV)/.ready  ## measure the shipped model, and make the tables behind the notebooks (what is there is kept)
+bench: $(VENV)/.ready  ## measure the shipped model, and make what is missing of the tables behind the notebooks
 	$(VENV)/bin/t2v bench $(ARGS)
 	$(VENV)/bin/t2v study all
 
-dry-run: $(VENV)/.ready  ## load and run the real model with random weights, on a CPU: what it takes of memory, before a GPU is there
+dry-run: $(VENV)/.ready  ## load and run the real model with random weights, on a CPU: how much memory it takes, before you have a GPU
 	$(VENV)/bin/t2v dry-run $(ARGS)
 
 page: outputs/live.html  ## the model live in one HTML file, outputs/live.html, which needs nothing but a browser
@@ -98,7 +104,7 @@ page-bench: outputs/live.html  ## how fast that page is in Chromium, beside PyTo
 film: outputs/live.html  ## film that page at work in Chromium: web/live.webp, at the top of the README
 	$(PY) web/film.py
 
-site: $(VENV)/.site web/node_modules/.ready  ## the course as a site, in site/: notebooks as they are stored, a glossary, the live page if made
+site: $(VENV)/.site web/node_modules/.ready  ## the course as a site, in site/: the stored notebooks, a glossary, and the live page if it was made
 	rm -rf build/html
 	$(PY) -m sphinx -q -E -W --keep-going -b html -d build/doctrees docs build/html
 	rm -rf site
@@ -112,7 +118,7 @@ browser: $(VENV)/.ready web/node_modules/.ready  ## every page of site/ and outp
 outputs/live.html: web/build/model.json web/page.html web/page.css web/build.js $(wildcard web/src/*.js)
 	node web/build.js web/build $@
 
-WEIGHTS := $(wildcard t2v_helpers/weights/model/*/* t2v_helpers/weights/tiny_vae/*)
+WEIGHTS := $(wildcard t2v_helpers/weights/student/*/* t2v_helpers/weights/model/*/*)
 web/build/model.json: web/export.py $(WEIGHTS) | $(VENV)/.page web/node_modules/.ready
 	$(PY) web/export.py
 
@@ -130,7 +136,7 @@ web/node_modules/.ready: web/package-lock.json
 	npm ci --ignore-scripts --no-audit --no-fund --prefix web
 	@touch $@
 
-tolerances: $(VENV)/.ready  ## hold what `make run` left in outputs/ against benchmarks/tolerances.json
+tolerances: $(VENV)/.ready  ## compare what `make run` left in outputs/ with benchmarks/tolerances.json
 	$(VENV)/bin/t2v tolerances $(ARGS)
 
 # The two ends of what pyproject.toml allows, each in an environment of its own, made anew. What fails does
@@ -168,13 +174,13 @@ $(VENV)/.ready: pyproject.toml $(CONSTRAINTS)
 		echo "$$kept" > "$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/kept_torch.pth"; \
 		grep -v '^torch==' $(CONSTRAINTS) > $(VENV)/constraints.txt; \
 	else \
-		$(PY) -m pip install -c $(VENV)/constraints.txt "$(TORCH)"; \
+		$(PY) -m pip install -c $(VENV)/constraints.txt "$(TORCH)" $(CPU_BUILD); \
 	fi; \
 	$(PY) -m pip install -c $(VENV)/constraints.txt -e '.[dev]'; \
 	if [ -n "$$kept" ]; then \
 		$(PY) -m pip install -c $(VENV)/constraints.txt --ignore-installed --no-deps $(JUPYTER); \
 	fi; \
-	if [ -n "$(UPGRADE)" ]; then $(PY) -m pip install --upgrade $(UPGRADE); fi; \
+	if [ -n "$(UPGRADE)" ]; then $(PY) -m pip install --upgrade $(UPGRADE) $(CPU_BUILD); fi; \
 	$(PY) -m pip freeze --exclude-editable > $(VENV)/freeze.txt
 	@touch $@
 

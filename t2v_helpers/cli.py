@@ -33,7 +33,7 @@ MODULES = {  # commands with a `main` and options of their own: where, and their
     "tolerances": ("course.tolerances", "compare the last run with its limits"),
     "train": ("training.stages", "train the cartoon model from scratch"),
     "bench": ("studies.release", "measure the model: every bar with its number and interval"),
-    "study": ("studies.study", "what takes hours: list the tables behind the notebooks, or resume one"),
+    "study": ("studies.study", "list the tables behind the notebooks with their minutes, or make one"),
     "dry-run": ("course.dry_run.command", "the real model with random weights: load it, run a step, measure memory"),
     "figures": ("show.figures", "make the pictures in images/ again"),
 }
@@ -126,7 +126,7 @@ def _generate_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--model", default="cartoon", help=f"{CHOICES}, or {WAN} (%(default)s)")
     arguments.add(p, "device", "dtype", "offline")
     p.add_argument("--memory", help="such as 8GiB: choose options so that the video fits, and print them")
-    p.add_argument("--fast", action="store_true", help="several times faster, but another video: see 10_speed")
+    p.add_argument("--fast", action="store_true", help="with the student of few steps: see 13_few_steps")
     p.add_argument("--lora", type=arguments.path, help="a folder with a LoRA that has learned words: see notebook 07")
     p.add_argument("--seed", type=int, default=0, help="another seed, another video: from 0 to 4294967295 (0)")
     arguments.add_spec(p, SCHEDULERS)
@@ -171,8 +171,9 @@ def generate(options: argparse.Namespace) -> int:
     path, make, calls, fps = (_by_wan if options.model == WAN else _by_unet)(options, given)
     with tqdm(total=calls, unit="step", desc="denoising") as bar:
         made = make(lambda step: bar.update())
-    generate.save(made, path, fps)
     record = made.record
+    path = path if options.out else generate.free_name(path, record)
+    generate.save(made, path, fps)
     words = f"{path}: {record.seconds:.1f} s, {record.peak_memory_mib:.0f} MiB; what was asked is in {path.stem}.json"
     _print({"path": str(path), "record": asdict(record)} if options.json else words)
     return 0
@@ -184,7 +185,7 @@ def _by_unet(options: argparse.Namespace, given: dict) -> tuple[Path, Callable, 
     from t2v_helpers.diffusion import schedulers
     from t2v_helpers.model import generate, loading, validation
 
-    bare = loading.outline(options.model)
+    bare = loading.outline(_where(options))
     spec = GenerationSpec(**loading.sampling(bare) | given)
     path = _out(options, spec)
     validation.check_early(bare, [spec], _taught(options, bare.unet))
@@ -192,6 +193,13 @@ def _by_unet(options: argparse.Namespace, given: dict) -> tuple[Path, Callable, 
     validation.check(pipe, spec)
     calls = schedulers.unet_calls(spec.scheduler, spec.steps)
     return path, partial(generate.generate, pipe, spec), calls, loading.defaults(pipe).fps
+
+
+def _where(options: argparse.Namespace) -> str | Path:
+    """The model's name, or the folder of its student. ValueError: it has none."""
+    from t2v_helpers.model import loading
+
+    return loading.student_of(options.model) if options.fast else options.model
 
 
 def _by_wan(options: argparse.Namespace, given: dict) -> tuple[Path, Callable, int, int]:
@@ -227,7 +235,7 @@ def _load(options: argparse.Namespace, spec):
 
     where, plan = (options.device, options.dtype), None
     if options.memory is not None:
-        plan = loading.plan(options.model, options.memory, *where, spec.frames, spec.height, spec.width)
+        plan = loading.plan(_where(options), options.memory, *where, spec.frames, spec.height, spec.width)
     pipe = loading.load(options.model, *where, options.offline, memory=plan, fast=options.fast)
     if options.lora is not None:
         from t2v_helpers.model import lora
@@ -358,19 +366,13 @@ def _name(model: str, spec) -> str:
 def _check_out(path: Path) -> None:
     """All three files can be written, and replace no other program's. ValueError, OSError; nothing is made."""
     from t2v_helpers.core import checking
-    from t2v_helpers.core.records import GenerationRecord
+    from t2v_helpers.model import generate
 
     checking.suffix("--out", path, ".mp4")
     beside = [path.with_suffix(suffix) for suffix in SUFFIXES]
     for one in beside:
         files.check_target(one)
-    try:
-        if any(one.exists() for one in beside[1:]):
-            GenerationRecord.load(path)
-    except (ValueError, FileNotFoundError) as error:
-        names = " and ".join(files.named(one.name) for one in beside[1:])
-        lost = f"{names}, which are not a video's filmstrip and record ({files.reason(error)})"
-        raise ValueError(f"--out {checking.shown(str(path))} would replace {lost}: choose another name.") from error
+    generate.check_beside(path)
 
 
 def _write_sheet(items: list, path: Path, columns: int) -> None:

@@ -106,12 +106,9 @@ def test_generate_names_the_file_after_what_was_asked(t2v, toy_folder, tmp_path,
     assert {path.name for path in (tmp_path / "outputs").iterdir()} == {name + suffix for suffix in cli.SUFFIXES}
 
 
-def test_generate_fast_says_so_in_the_name_and_in_the_record(t2v, toy_folder, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    words = ("--model", toy_folder, "--device", "cpu", "--steps", 2, "--frames", 1)
-    assert t2v("generate", PROMPT, *words, "--fast")[0] == 0
-    (path,) = (tmp_path / "outputs").glob("*.mp4")
-    assert path.stem.endswith("-fast") and GenerationRecord.load(path).model == "toy (fast)"
+def test_generate_fast_wants_a_model_with_a_student(generate, tmp_path):
+    assert "has no student: leave out fast" in refused(generate(PROMPT, "--fast"))
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.fixture
@@ -123,15 +120,14 @@ def sepia(toy_folder, tmp_path):
     return lora.save(pipe, tmp_path / "sepia", ["sepia"])
 
 
-@pytest.mark.parametrize("fast", [[], ["--fast"]])
-def test_generate_takes_a_lora_and_its_word(generate, tmp_path, sepia, fast):
+def test_generate_takes_a_lora_and_its_word(generate, tmp_path, sepia):
     hashes = set()
     for words in ([], ["--lora", sepia]):
-        assert generate(PROMPT, *fast, *words)[0] == 0
+        assert generate(PROMPT, *words)[0] == 0
         hashes.add(GenerationRecord.load(tmp_path / "a.mp4").frames_sha256)
     assert len(hashes) == 2
-    assert generate(f"{PROMPT} in sepia style", *fast, "--lora", sepia)[0] == 0
-    assert GenerationRecord.load(tmp_path / "a.mp4").model == f"toy{' (fast)' * len(fast)} with sepia"
+    assert generate(f"{PROMPT} in sepia style", "--lora", sepia)[0] == 0
+    assert GenerationRecord.load(tmp_path / "a.mp4").model == "toy with sepia"
 
 
 def test_generate_names_the_file_after_its_lora(t2v, toy_folder, tmp_path, sepia, monkeypatch):
@@ -140,6 +136,17 @@ def test_generate_names_the_file_after_its_lora(t2v, toy_folder, tmp_path, sepia
     assert t2v("generate", PROMPT, *words)[0] == 0
     (path,) = (tmp_path / "outputs").glob("*.mp4")
     assert path.stem.endswith("-sepia")
+
+
+def test_generate_names_the_video_of_another_model_of_the_same_name_anew(t2v, toy_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pipe = loading.load(toy_folder, device="cpu", dtype="float32")
+    pipe.unet.conv_in.bias.data += 0.1
+    pipe.save_pretrained(tmp_path / "toy")
+    for model in (toy_folder, toy_folder, "toy/"):
+        assert t2v("generate", PROMPT, "--model", model, "--device", "cpu", "--steps", 1, "--frames", 1)[0] == 0
+    found = [GenerationRecord.load(path).weights for path in (tmp_path / "outputs").glob("*.mp4")]
+    assert len({*found}) == len(found) == 2
 
 
 def test_generate_refuses_what_is_no_lora(generate, tmp_path):

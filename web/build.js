@@ -6,18 +6,12 @@ import { build } from "esbuild";
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { gzipSync } from "node:zlib";
+import { parted, toDigits } from "./src/packing.js";
 
 const HERE = import.meta.dirname;
 const [parts = join(HERE, "build"), target = join(HERE, "..", "outputs", "live.html")] = process.argv.slice(2);
 const RUNTIME = join(HERE, "node_modules", "onnxruntime-web", "dist", "ort-wasm-simd-threaded.wasm");
-const FILES = {
-  known: join(parts, "model.json"),
-  runtime: RUNTIME,
-  text: join(parts, "text.onnx"),
-  unet: join(parts, "unet.onnx"),
-  sketch: join(parts, "sketch.onnx"),
-  decoder: join(parts, "decoder.onnx"),
-};
+const NETWORKS = ["text", "tiny", "student", "teacher", "decoder"];
 
 /** A script and all it imports as one classic script: browsers refuse a worker of modules where a page is a file. */
 async function bundled(file) {
@@ -43,14 +37,19 @@ function notices() {
   return `<!-- Apache-2.0. Contains onnxruntime-web ${version}, (c) Microsoft Corporation, MIT License. -->\n`;
 }
 
-function data() {
-  const pack = (file) => gzipSync(readFileSync(file), { level: 9 }).toString("base64");
-  return Object.entries(FILES)
-    .map(([name, file]) => asScript("text/plain", `part-${name}`, pack(file)))
-    .join("");
+/** A part of the model as src/unpack.js reads it; how much room it takes is printed. */
+function packed(name, bytes) {
+  const text = Buffer.from(toDigits(gzipSync(bytes, { level: 9 }))).toString("latin1");
+  console.log(`${name.padEnd(8)} ${(text.length / 1e6).toFixed(2).padStart(5)} MB`);
+  return asScript("text/plain", `part-${name}`, text);
 }
 
-const known = readFileSync(FILES.known, "utf8").replaceAll("<", "\\u003c");
+function data() {
+  const networks = NETWORKS.map((name) => packed(name, parted(readFileSync(join(parts, `${name}.onnx`)))));
+  return [packed("runtime", readFileSync(RUNTIME)), ...networks].join("");
+}
+
+const known = readFileSync(join(parts, "model.json"), "utf8").replaceAll("<", "\\u003c");
 const blocks = {
   "<!-- notices -->": notices(),
   "/* page.css */": readFileSync(join(HERE, "page.css"), "utf8"),

@@ -1,8 +1,9 @@
-"""Writes the parts of a model for the live page: its networks as ONNX, and what else the page must know as JSON.
+"""Writes a student and its teacher for the live page: their networks as ONNX, and what else the page must know as JSON.
 
-    python web/export.py --model t2v_helpers/weights/model --tiny t2v_helpers/weights/tiny_vae --to web/build
+    python web/export.py --student t2v_helpers/weights/student --teacher t2v_helpers/weights/model --to web/build
 
-The model's own decoder makes the finished video, the tiny one a sketch after every call of the UNet.
+Both read words by the same text encoder, and live in the same latent space. So the student's tiny decoder, which makes
+its videos, also sketches the guesses of its teacher, whose finished videos have a decoder of their own.
 
 Every number in model.json (latent channels, sizes, tokens, alphas_cumprod, words) is read from the model's own files.
 Weights are stored as float16 wherever that loses nothing, and each is cast to float32 before it is used.
@@ -14,12 +15,13 @@ import argparse
 import json
 import logging
 import math
+import sys
 from pathlib import Path
 
 import numpy as np
 import onnx
 import torch
-from diffusers import AutoencoderTiny, DDIMScheduler
+from diffusers import DDIMScheduler
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -27,14 +29,16 @@ from torch.nn import functional as F
 from t2v_helpers import cartoon
 from t2v_helpers.cartoon import grammar
 from t2v_helpers.core import files, video
+from t2v_helpers.core.model_names import MODELS
 from t2v_helpers.inside import unet as inside
-from t2v_helpers.model import folders, loading, swapping
+from t2v_helpers.model import folders, loading
 from t2v_helpers.model.pipeline import CoursePipeline
 
 ROOT = Path(__file__).resolve().parents[1]
-WEIGHTS = ROOT / "t2v_helpers" / "weights"
 OPSET = 20
 FRAMES = 16
+STUDENT = {"samplers": ["ddim"], "counts": [1, 2, 4], "steps": loading.FEW["ddim_trailing"], "decoder": "tiny"}
+TEACHER = {"samplers": ["dpm++", "ddim"], "counts": [*range(1, 51)], "steps": 6, "decoder": "decoder"}
 logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # that torchvision is not there is no matter
 SMALL = 64  # a tensor of fewer numbers stays in float32: its cast would take more room than it saves
 
@@ -95,6 +99,7 @@ class Decoder(nn.Module):
     def __init__(self, vae: nn.Module):
         super().__init__()
         self.vae = vae
+        vae.disable_slicing()  # which would put one decoder into the graph for each frame
 
     def forward(self, latents: Tensor) -> Tensor:
         images = latents[0].transpose(0, 1) / self.vae.config.scaling_factor  # [f c h w]
@@ -152,35 +157,34 @@ def _fits(value: np.ndarray) -> bool:
 
 
 def sampling(pipe: CoursePipeline) -> dict[str, object]:
-    """How the model is sampled, by its folder's scheduler.
+    """How the model is sampled, by its folder's scheduler; a student goes by DDIM alone, in few steps.
 
-    A student's own is spaced "trailing": it goes on by DDIM alone, in few steps, and has learnt its guidance.
     ValueError: another scheduler than DDIM.
     """
     if not isinstance(pipe.scheduler, DDIMScheduler):
         kind = type(pipe.scheduler).__name__
         raise ValueError(f"the model's scheduler is {kind}, but the page has DDIMScheduler's alone.")
-    teacher = {"samplers": ["dpm++", "ddim"], "steps": 6, "guidance": loading.GUIDANCE["cartoon"]}
-    student = {"samplers": ["ddim"], "steps": loading.FEW["ddim_trailing"], "guidance": 0}
     config = pipe.scheduler.config
-    own = {
-        "spacing": config.timestep_spacing, "toOne": config.set_alpha_to_one, "prediction": config.prediction_type
-    }  # fmt: skip
-    return own | (student if pipe.student else teacher)
-
-
-def describe(pipe: CoursePipeline, folder: Path) -> dict[str, object]:
-    """What the page must know besides the networks. `folder`: the pipeline's."""
-    vocabulary, merges = folders.vocabulary(folder / "tokenizer")
-    size = pipe.unet.config.sample_size
-    return {
-        "latents": [pipe.unet.config.in_channels, FRAMES, size, size],
-        "tokens": pipe.text_encoder.config.max_position_embeddings,
-        "fps": video.FPS,
+    return (STUDENT if pipe.student else TEACHER) | {
+        "spacing": config.timestep_spacing,
+        "toOne": config.set_alpha_to_one,
+        "prediction": config.prediction_type,
         "abar": [float(value) for value in pipe.scheduler.alphas_cumprod],
+        "guidance": loading.defaults(pipe).guidance,  # 1: there is nothing to choose
+    }
+
+
+def describe(models: dict[str, CoursePipeline], tokenizer: Path) -> dict[str, object]:
+    """What the page must know besides the networks. `tokenizer`: the folder of the one that both models have."""
+    vocabulary, merges = folders.vocabulary(tokenizer)
+    config = models["student"].unet.config
+    return {
+        "latents": [config.in_channels, FRAMES, config.sample_size, config.sample_size],
+        "tokens": models["student"].text_encoder.config.max_position_embeddings,
+        "fps": video.FPS,
         "tokenizer": {"vocab": vocabulary, "merges": merges},
         "world": world(),
-        **sampling(pipe),
+        "models": {name: sampling(pipe) for name, pipe in models.items()},
     }
 
 
@@ -197,31 +201,48 @@ def world() -> dict[str, object]:
     }
 
 
-def export(model: Path, tiny: Path, to: Path) -> None:
-    """Write text.onnx, unet.onnx, decoder.onnx, sketch.onnx and model.json."""
-    pipe = loading.load(model, device="cpu", dtype="float32", quiet=True)
-    pipe.text_encoder.set_attn_implementation("eager")
-    sketch = swapping.read_part(AutoencoderTiny, tiny, like=pipe.vae)
+def opened(student: Path, teacher: Path) -> dict[str, CoursePipeline]:
+    """Both pipelines. ValueError: one is not what it is given for, they do not belong together; those of `load`."""
+    loading.check_teacher(student, teacher)
+    models = {}
+    for name, folder in {"student": student, "teacher": teacher}.items():
+        models[name] = loading.load(folder, device="cpu", dtype="float32", quiet=True)
+        if bool(models[name].student) != (name == "student"):
+            raise ValueError(f"--{name} {folder} holds no {name}: a student's scheduler alone is spaced 'trailing'.")
+    return models
+
+
+def export(student: Path, teacher: Path, to: Path) -> None:
+    """Write {text,tiny,student,teacher,decoder}.onnx and model.json. Errors: those of `opened`."""
+    models = opened(student, teacher)
+    known = describe(models, student / "tokenizer")
+    encoder = models["student"].text_encoder
+    encoder.set_attn_implementation("eager")
     to.mkdir(parents=True, exist_ok=True)
-    known = describe(pipe, model)
-    x, words = torch.zeros(1, *known["latents"]), torch.zeros(1, known["tokens"], pipe.unet.config.cross_attention_dim)
     tokens = torch.zeros(1, known["tokens"], dtype=torch.int64)
-    write_onnx(Text(pipe.text_encoder), {"tokens": tokens}, ["text"], to / "text.onnx")
-    inputs = {"x": x, "timestep": torch.zeros(1), "text": words}
-    write_onnx(Denoiser(inside.from_diffusers(pipe.unet)), inputs, ["answer", "maps"], to / "unet.onnx")
-    for name, vae in {"decoder": pipe.vae, "sketch": sketch}.items():
-        write_onnx(Decoder(vae), {"latents": x}, ["pixels"], to / f"{name}.onnx")
+    x, words = torch.zeros(1, *known["latents"]), torch.zeros(1, known["tokens"], encoder.config.hidden_size)
+    write_onnx(Text(encoder), {"tokens": tokens}, ["text"], to / "text.onnx")
+    for name, pipe in models.items():
+        inputs = {"x": x, "timestep": torch.zeros(1), "text": words}
+        write_onnx(Denoiser(inside.from_diffusers(pipe.unet)), inputs, ["answer", "maps"], to / f"{name}.onnx")
+        write_onnx(Decoder(pipe.vae), {"latents": x}, ["pixels"], to / f"{known['models'][name]['decoder']}.onnx")
     files.write_whole(to / "model.json", lambda temporary: temporary.write_text(json.dumps(known), encoding="utf-8"))
 
 
 def main() -> None:
-    """Read the command line and export."""
-    parser = argparse.ArgumentParser(description="Write the parts of a model for the live page.")
-    parser.add_argument("--model", type=Path, default=WEIGHTS / "model", help="a folder with a pipeline")
-    parser.add_argument("--tiny", type=Path, default=WEIGHTS / "tiny_vae", help="a folder with a tiny VAE of it")
+    """Read the command line and export. SystemExit: a folder is not there, or a model cannot be used."""
+    cartoons = MODELS["cartoon"]
+    parser = argparse.ArgumentParser(description="Write a student and its teacher for the live page.")
+    parser.add_argument("--student", type=Path, default=cartoons.student, help="a folder with a student's pipeline")
+    parser.add_argument("--teacher", type=Path, default=cartoons.folder, help="a folder with its teacher's pipeline")
     parser.add_argument("--to", type=Path, default=ROOT / "web" / "build", help="the folder to write")
     asked = parser.parse_args()
-    export(asked.model, asked.tiny, asked.to)
+    if not asked.student.is_dir():
+        sys.exit(f"The page needs the student, and {asked.student} is not there: `t2v train halving student` makes it.")
+    try:
+        export(asked.student, asked.teacher, asked.to)
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f"{error}")
 
 
 if __name__ == "__main__":

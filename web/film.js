@@ -55,18 +55,15 @@ async function write() {
   }
 }
 
+/** How it formed: a student is faster than a picture of the screen, so its calls are shown once all are done. */
 async function make() {
   await page.click("#make");
-  await says("This is the noise");
-  await seek(0);
-  await keep(700);
-  const total = await page.evaluate(() => Number(document.querySelector("[name=steps]").value));
-  for (let call = 1; call < total; call++) {
-    await says(`Call ${call} of`);
-    await seek(0);
-    await keep(500);
-  }
   await says("Done");
+  for (const call of await page.$$("#calls button")) {
+    await call.evaluate((button) => button.click());
+    await seek(0);
+    await keep(700);
+  }
 }
 
 async function touch() {

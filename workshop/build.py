@@ -35,9 +35,9 @@ LICENCE = (
     "ModelScope, are CC-BY-NC 4.0: not for commercial use, which a paid course may be. No exercise needs them."
 )
 SKIPPED = (
-    "A section of these notebooks that is not named here is not read, but its cells are run, for later cells use what "
-    "they define: *Shift+Enter* through them. Whoever is behind puts the cursor where the room is: "
-    "*Run > Run All Above Selected Cell*."
+    "A section of these notebooks that is not named here is not read. If one that is named follows it, its cells are "
+    "run all the same, for later cells use what they define: *Shift+Enter* through them. Whoever is behind puts the "
+    "cursor where the room is: *Run > Run All Above Selected Cell*."
 )
 TEMPLATES = jinja2.Environment(
     loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True, undefined=jinja2.StrictUndefined,

@@ -44,7 +44,8 @@ class Figure:
 class Section:
     """A part of a notebook; title is without its number. `exercise` is its number in the notebook, or 0.
 
-    `prose` and `code` are what there is to read in it, `figures` and `texts` what it shows and prints.
+    `prose` and `code` are what there is to read in it, the code in so many `cells`; `figures` and `texts` are what it
+    shows and prints.
     """
 
     notebook: str
@@ -54,6 +55,7 @@ class Section:
     exercise: int = 0
     prose: str = ""
     code: str = ""
+    cells: int = 0
     figures: list[Figure] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
 
@@ -83,6 +85,7 @@ def sections(notebook: str) -> tuple[Section, ...]:
             _read(notebook, text, found)
             continue
         found[-1].code += f"{text}\n"
+        found[-1].cells += 1
         if "check" not in cell["metadata"].get("tags", []):
             _keep(_lesson(found), cell["outputs"])
     return tuple(found)

@@ -1,9 +1,11 @@
 """A word that the model has never seen: the style "sepia", a rule that draws it and a rule that recognizes it.
 
 A sepia print has one ink: a pixel's colour follows from its brightness alone, on a straight line from dark brown to
-pale cream. `clip` draws with it; `distance` measures how far, on average, a pixel is from the colour of its brightness.
+pale cream. `clip` draws with it; `distance` measures how far, on average, a pixel is from the colour of its brightness,
+and `limit` says below which distance a video is called sepia.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +15,7 @@ from t2v_helpers.core.video import LUMA
 
 WORD = "sepia"
 DARK, LIGHT = np.array([45, 25, 12], np.float32), np.array([250, 228, 180], np.float32)  # RGB of black and of white
-LIMIT = 13.5  # grey levels: between sepia and other drawings after the autoencoder; see notebook 07
+LIMIT = 12.9  # grey levels: studies.new_word.limit of the shipped model; it changes with the autoencoder's weights
 
 
 def sepia(frames: np.ndarray) -> np.ndarray:
@@ -27,6 +29,19 @@ def distance(frames: np.ndarray) -> float:
     along = LIGHT - DARK
     y = ((frames - DARK) @ LUMA) / (along @ LUMA)  # [f h w], the Y for which sepia is as bright
     return float(np.abs(frames - (DARK + y[..., None] * along)).mean())
+
+
+def limit(near: Sequence[float], far: Sequence[float]) -> float:
+    """The distance with the fewest of `near` above it and of `far` below it: halfway between two neighbouring values.
+
+    near: distances of sepia drawings, far: of other drawings. ValueError: fewer than one of each.
+    """
+    if not (len(near) and len(far)):
+        raise ValueError(f"there are {len(near)} near and {len(far)} far distances: use at least one of each.")
+    tried = np.sort([*near, *far])
+    halfway = (tried[1:] + tried[:-1]) / 2
+    wrong = [np.sum(np.array(near) >= x) + np.sum(np.array(far) < x) for x in halfway]
+    return float(halfway[np.argmin(wrong)])
 
 
 def clip(seed: int, index: int, frames: int = 8, split: str = "train") -> tuple[np.ndarray, str, cartoon.Labels]:

@@ -41,13 +41,18 @@ def check_04_1(effect: Callable) -> Advice:
 
 def check_04_2(swap_row: Callable) -> Advice:
     """`swap_row(text_a, text_b, row)`: text_a [2 t d] with one row of its prompt from text_b."""
+    for row in (1, 3):  # first 1, for then text_a[row] is no error, but the whole prompt
+        yield from _swapped_advice(swap_row, row)
+
+
+def _swapped_advice(swap_row: Callable, row: int) -> Advice:
     a, b = advice.noises((2, 6, 4), (2, 6, 4))
-    before, row = a.clone(), 1  # 1, for then text_a[row] is no error, but the whole prompt
+    before = a.clone()
     wanted, both, whole, after, other = (a.clone() for _ in range(5))
     wanted[1, row], both[:, row], whole[1] = b[1, row], b[:, row], b[1]
     after[1, row:], other[0, row] = b[1, row:], b[0, row]
     column = a.clone()
-    column[1, :, row] = b[1, :, row]
+    column[1, :, row] = b[1, :, row]  # d is 4, so rows 0 to 3 alone
     mistakes = {
         "both_halves": both,
         "negative": other,
@@ -57,7 +62,11 @@ def check_04_2(swap_row: Callable) -> Advice:
         "nothing": before,
         "turned": torch.stack([b[0], torch.cat([b[1, :row], a[1, row : row + 1], b[1, row + 1 :]])]),
     }
-    yield advice.tensor("swap_row", swap_row(a, b, row), wanted, mistakes)
+    try:
+        given = swap_row(a, b, row)
+    except IndexError:  # the row was taken for a prompt's number
+        given = both * 0
+    yield advice.tensor("swap_row", given, wanted, mistakes)
     if not advice.close(a, before):
         yield "The answer is right, but text_a itself was changed: work on text_a.clone()."
 
@@ -82,7 +91,7 @@ def check_04_3(word_map: Callable) -> Advice:
 
 def check_05_1(video_flops: Callable) -> Advice:
     """`video_flops(steps, guidance, frames, unet, vae)`: unet for a guided step of all frames, vae for one frame."""
-    for steps, guidance, frames in ((25, 9.0, 16), (10, 1.0, 4), (10, 2.0, 4)):
+    for steps, guidance, frames in ((25, 9.0, 16), (10, 1.0, 4), (10, 2.0, 4), (10, 1.5, 4)):
         unet, vae = 7.0 * frames, 3.0
         half = 0.5 if guidance == 1 else 1.0
         wanted = steps * half * unet + frames * vae
@@ -192,25 +201,50 @@ def _error_advice(borrowed: Callable, pipe: SimpleNamespace) -> str | None:
     return "You swallow the error of the block: nobody would learn of it. `try ... finally` lets it through."
 
 
-def check_06_2(scaling_factor: Callable) -> Advice:
-    """`scaling_factor(latents)`: the number that brings latents [b c h w] to standard deviation 1."""
-    (z,) = advice.noises((64, 4, 8, 8))  # [b c h w]
-    z = z * torch.tensor([1.0, 2, 3, 4])[:, None, None] + 1.5  # the channels differ in size
-    std = z.std().item()
-    mistakes = {
-        "std": std,
-        "variance": 1 / std**2,
-        "mean_kept": 1 / z.square().mean().sqrt().item(),
-        "mean_size": 1 / z.abs().mean().item(),
-        "mean_of_channels": 1 / z.std(dim=(0, 2, 3)).mean().item(),
+def check_06_2(least_squares: Callable) -> Advice:
+    """`least_squares(x, y, ridge)` -> weight [d e], bias [e]: x @ weight + bias is nearest to y."""
+    x, y = advice.noises((40, 3), (40, 2))
+    y = y + x @ torch.tensor([[1.0, 0.0], [-2.0, 3.0], [0.0, 1.0]]) + 4
+    for ridge in (1e-6, 0.1):
+        given = least_squares(x.clone(), y.clone(), ridge)
+        yield _pair_advice(given)
+        weight, bias = (one.float() if isinstance(one, torch.Tensor) else one for one in given)
+        mistakes = _fits(x, y, ridge)
+        wanted = mistakes.pop("right")
+        yield advice.tensor("weight", weight, wanted[:-1], {name: w[:-1] for name, w in mistakes.items()})
+        yield advice.tensor("bias", bias, wanted[-1], {name: w[-1] for name, w in mistakes.items()})
+
+
+def _pair_advice(given: object) -> str | None:
+    """None where an answer is a weight and a bias."""
+    if advice.is_missing(given):
+        return advice.nothing("least_squares", given) + " Two tensors are wanted: weight, bias."
+    if not isinstance(given, tuple | list) or len(given) != 2:
+        return f"least_squares gave back a {type(given).__name__}; two tensors are wanted: `return weight, bias`."
+    return None
+
+
+def _fits(x: torch.Tensor, y: torch.Tensor, ridge: float) -> dict[str, torch.Tensor]:
+    """The weights [d+1 e], the bias last, of the right fit and of each mistake."""
+    ones = torch.ones_like(x[:, :1])
+    ends, begins = torch.cat([x, ones], 1), torch.cat([ones, x], 1)
+    all_alike, n = torch.eye(4), len(x)
+    no_bias = torch.diag(torch.tensor([1.0, 1, 1, 0]))
+
+    def solve(rows: torch.Tensor, penalty: torch.Tensor) -> torch.Tensor:
+        return torch.linalg.solve(rows.T @ rows + penalty, rows.T @ y)
+
+    seen = {  # a tiny ridge hides them
+        "no_ridge": solve(ends, 0 * all_alike),
+        "no_n": solve(ends, ridge * all_alike),
+        "free_bias": solve(ends, n * ridge * no_bias),
     }
-    given = scaling_factor(z)
-    if isinstance(given, torch.Tensor) and given.shape == z.shape:
-        yield "scaling_factor gave the scaled latents. Give the factor alone, one number."
-    if isinstance(given, torch.Tensor) and given.numel() > 1:
-        yield f"scaling_factor gave {given.numel()} numbers; one number for all channels is wanted."
-    # the tolerance: equal, whether the spread was divided by n or by n - 1
-    yield advice.number("scaling_factor", given, 1 / std, mistakes, rtol=1e-3)
+    return {
+        "right": solve(ends, n * ridge * all_alike),
+        "through_origin": torch.cat([solve(x, n * ridge * torch.eye(3)), torch.zeros(1, y.shape[1])]),
+        "ones_first": solve(begins, n * ridge * all_alike),
+        **(seen if ridge > 1e-3 else {}),
+    }
 
 
 def check_06_3(find_order: Callable) -> Advice:
@@ -248,30 +282,6 @@ def _no_order(given: object) -> str | None:
     if list(given) == list(range(6, 12)):
         return "Each channel of other found itself. Take only the part that sets z against other: [:c, c:]."
     return None if sorted(given) == list(range(6)) else otherwise
-
-
-def check_07_1(merged: Callable) -> Advice:
-    """merged(w [out in], a [r in], b [out r], alpha) is the one matrix that does the work of all three."""
-    for rank, alpha in ((6, 5.0), (2, 5.0), (3, 5.0)):  # first a square, for which A B has a shape that fits, too
-        w, a, b = advice.noises((6, 6), (rank, 6), (6, rank))
-        frozen = w.clone()
-        given = merged(frozen, a.clone(), b.clone(), alpha)
-        change, scale = b @ a, alpha / rank
-        if not advice.close(frozen, w):
-            yield "overwritten"
-        mistakes = {
-            "no_scale": w + change,
-            "no_rank": w + alpha * change,
-            "upside_down": w + change / scale,
-            "change_alone": scale * change,
-            "turned": w + scale * change.T,
-            **({"exchanged": w + scale * (a @ b)} if rank == 6 else {}),
-            "side_of_w": w + alpha / 6 * change,
-            "w_scaled": scale * (w + change),
-            "fixed_rank": w + alpha / 2 * change,
-        }
-        otherwise = f"For rank {rank} it is W + (alpha / r) B A, with r the number of rows of A."
-        yield advice.tensor("merged", given, w + scale * change, mistakes, otherwise)
 
 
 def check_07_2(read_with: Callable) -> Advice:

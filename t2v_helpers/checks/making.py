@@ -5,7 +5,7 @@ from numbers import Integral
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from t2v_helpers import cartoon
@@ -15,7 +15,7 @@ from t2v_helpers.core import layout
 from t2v_helpers.core.checking import shown
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.diffusion.noise import alphas_cumprod
-from t2v_helpers.inside import tracing, unet
+from t2v_helpers.inside import unet
 
 
 def check_00_1(spec: GenerationSpec) -> Advice:
@@ -137,36 +137,6 @@ def check_01_3(with_positions: Callable) -> Advice:
     numbers = ", ".join(f"{number:.2f}" for number in code[1])
     otherwise = f"With 8 channels, with_positions(x) - x should hold {numbers} for frame 1, whatever the pixel."
     yield advice.tensor("with_positions", with_positions(x), wanted, mistakes, otherwise)
-
-
-def check_01_4(conv_cost: Callable) -> Advice:
-    """`conv_cost(inputs, outputs, kernel, positions) -> (parameters, flops)`: compared with torch's own count."""
-    layers = {nn.Conv2d(6, 4, 3, padding=1): (5, 7), nn.Conv3d(8, 8, (3, 1, 1), padding=(1, 0, 0)): (4, 3, 2)}
-    for layer, shape in layers.items():
-        c, out, kernel, positions = layer.in_channels, layer.out_channels, layer.kernel_size, int(np.prod(shape))
-        given = conv_cost(c, out, kernel, positions)
-        yield advice.nothing("conv_cost", given)
-        if not isinstance(given, tuple | list) or len(given) != 2:
-            yield f"conv_cost gave back {shown(given)}; two numbers are wanted: (parameters, flops)."
-        work = tracing.trace(layer, torch.zeros(1, c, *shape)).total
-        if tuple(given) != (work.parameters, work.flops):
-            what = f"For {c} to {out} channels, kernel {kernel}, {positions} positions: "
-            yield what + _cost_advice(*given, work, out, int(np.prod(kernel)), positions)
-
-
-def _cost_advice(parameters: float, flops: float, true: tracing.Work, out: int, taps: int, positions: int) -> str:
-    if (parameters, flops) == (true.flops, true.parameters):
-        return "the two numbers are exchanged: (parameters, flops) is wanted, in this order."
-    if parameters != true.parameters:
-        what = f"{parameters} parameters, but there are {true.parameters}"
-        if abs(parameters - true.parameters) <= out:
-            return f"{what}: are the biases right? There is one for each channel that comes out."
-        return f"{what}. Each output reads {taps} positions of every input."
-    if positions * flops == true.flops:
-        return "the parameters are right, but each weight works at every position: the FLOPs are times `positions`."
-    if 2 * flops == true.flops:
-        return "the FLOPs are half of what torch counts: a multiplication and an addition are two."
-    return f"the parameters are right, but {flops} FLOPs are not {true.flops}. Torch leaves the bias out."
 
 
 def check_02_1(half_way: Callable) -> Advice:

@@ -157,22 +157,41 @@ def check_10_2(attainable: Callable) -> Advice:
         yield advice.number(call, given, min(peak, slope), mistakes)
 
 
-def check_10_3(price: Callable) -> Advice:
-    """`price(steps, every, whole, last)`: seconds, where each `every`-th step from the first computes all layers."""
-    for steps, every in ((25, 3), (10, 5), (7, 1)):
-        whole, last = 4.0, 1.0
-        full = -(-steps // every)
-        mistakes = {
-            "rounded_down": steps // every * whole + (steps - steps // every) * last,
-            "first_twice": (1 + steps // every) * whole + (steps - 1 - steps // every) * last,
-            "thirds": steps / every * whole + (steps - steps / every) * last,
-            "last_free": full * whole,
-            "last_twice": full * whole + steps * last,
-            "swapped": full * last + (steps - full) * whole,
-        }
-        call = f"price({steps}, {every}, {whole:g}, {last:g})"
-        wanted = full * whole + (steps - full) * last
-        yield advice.number(call, price(steps, every, whole, last), wanted, mistakes)
+def check_10_3(reuse: Callable) -> Advice:
+    """`reuse(every, whole, last) -> predict(x_t, t)`: all layers in each every-th call, the last layer in between."""
+    xs = advice.noises(*[(2, 3)] * 7)
+    for every in (3, 1):
+        predict = reuse(every, _whole, _last)
+        yield advice.nothing("reuse", predict)
+        if not callable(predict):
+            yield f"reuse gave back a {type(predict).__name__}; a function is wanted: `return predict`."
+        for k, x in enumerate(xs):
+            full = k - k % every  # the last call that was due to compute all layers
+            between, late = (_last(x, k, 100 * xs[j]) for j in (full, max(k - every, 0)))
+            wanted, mistakes = (between, {"all": x + k}) if k % every else (x + k, {"late": late})
+            mistakes |= {"first_deep": _last(x, k, 100 * xs[0]), "kept_noise": xs[full] + full}
+            mistakes |= {"old_latents": _last(xs[full], k, 100 * xs[full])}
+            try:
+                given = predict(x, k)
+            except UnboundLocalError:
+                yield "nonlocal"
+            if isinstance(given, tuple):
+                yield "pair"
+            yield advice.tensor(f"call {k + 1} of predict", given, wanted, mistakes)
+    one, other = (reuse(3, _whole, _last) for _ in range(2))
+    one(xs[0], 0)
+    if not advice.close(other(xs[1], 1), xs[1] + 1):
+        yield "shared"
+
+
+def _whole(x_t: Tensor, t: int) -> tuple[Tensor, Tensor]:
+    """A stand-in for all layers: noise, and deep features."""
+    return x_t + t, 100 * x_t
+
+
+def _last(x_t: Tensor, t: int, deep: Tensor) -> Tensor:
+    """A stand-in for the last layer alone."""
+    return x_t - t + deep
 
 
 def check_11_1(verdict_of: Callable) -> Advice:
@@ -202,20 +221,23 @@ def check_11_1(verdict_of: Callable) -> Advice:
 
 def check_11_2(start_of: Callable) -> Advice:
     """`start_of(k, shape) -> Tensor`: the k-th draw, k from 1, of one generator that is seeded once with 1234."""
-    shape = (1, 4, 2, 4, 4)  # [b c f h w]; a multiple of 16 numbers, so that one long draw gives the same
-    for k in (1, 3):
-        draws = advice.noises(*[shape] * (k + 1), seed=1234)
-        mistakes = {
-            "first": draws[0],
-            "one_too_many": draws[k],
-            "from_1234": advice.noises(shape, seed=1234 + k - 1)[0],
-            "from_1235": advice.noises(shape, seed=1234 + k)[0],
-        }
-        before = torch.get_rng_state()
-        yield advice.tensor(f"start_of({k}, shape)", start_of(k, shape), draws[k - 1], mistakes)
-        if not torch.equal(before, torch.get_rng_state()):
-            torch.set_rng_state(before)
-            yield "global"
+    drawn = 0  # by all calls so far: where a generator that is not made anew stands
+    for shape in ((1, 4, 2, 4, 4), (1, 3, 1, 5, 5)):  # [b c f h w]
+        for k in (3, 1, 6):
+            draws, drawn = advice.noises(*[shape] * (k + 1), seed=1234), drawn + k
+            mistakes = {
+                "first": draws[0],
+                "one_too_many": draws[k],
+                "from_1234": advice.noises(shape, seed=1234 + k - 1)[0],
+                "from_1235": advice.noises(shape, seed=1234 + k)[0],
+                "one_long_draw": advice.noises((k, *shape), seed=1234)[0][-1],
+                "went_on": advice.noises(*[shape] * drawn, seed=1234)[-1],
+            }
+            before = torch.get_rng_state()
+            yield advice.tensor(f"start_of({k}, shape)", start_of(k, shape), draws[k - 1], mistakes)
+            if not torch.equal(before, torch.get_rng_state()):
+                torch.set_rng_state(before)
+                yield "global"
 
 
 def check_11_3(still: Callable) -> Advice:
@@ -299,8 +321,11 @@ def check_12_3(refuse: Callable) -> Advice:
     """`refuse(frames)`: None for a uint8 [f h w 3] of two frames or more that are not constant, else a sentence."""
     good = (np.arange(2 * 8 * 6 * 3) % 251).astype(np.uint8).reshape(2, 8, 6, 3)  # [f h w c]
     unit = (good / 255).astype(np.float32)
-    if not advice.is_missing(said := refuse(good)):
-        yield f"A good video was refused ({shown(said)}): give back None for it."
+    fade = good.copy()
+    fade[0] = 0
+    for what, frames in {"A good video": good, "A good video that begins with a black frame": fade}.items():
+        if not advice.is_missing(said := refuse(frames)):
+            yield f"{what} was refused ({shown(said)}): give back None for it."
     trials = {
         "floats from 0 to 1": unit,
         "floats from -1 to 1": 2 * unit - 1,
@@ -311,6 +336,7 @@ def check_12_3(refuse: Callable) -> Advice:
         "four channels": np.concatenate([good, good[..., :1]], axis=-1),
         "one frame": good[:1],
         "a black video": np.zeros_like(good),
+        "a grey video": np.full_like(good, 128),
     }
     if all(advice.is_missing(refuse(frames)) for frames in trials.values()):
         yield "It lets everything through. Look at dtype, shape and values, and `return` a sentence for each fault."

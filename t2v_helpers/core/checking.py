@@ -184,12 +184,13 @@ def room_on_disk(path: str | Path, needed: int, what: str) -> None:
         )
 
 
-def replaceable(folder: str | Path, mark: str, what: str, *kept: Path) -> None:
+def replaceable(folder: str | Path, mark: str, what: str, *kept: Path, known: Iterable[str] = ()) -> None:
     """Check before a long computation that `what` may replace `folder`: a new or empty one, or one that holds `mark`.
 
-    Errors: ValueError where it holds other files, the working folder, or one of `kept`; those of files.check_target.
+    known: the names in such a folder; others would be gone. Errors: ValueError where it holds other files, the working
+    folder, or one of `kept`; those of files.check_target.
     """
-    place = files.real(folder)
+    place, instead = files.real(folder), f"Choose a new folder, or one with a {mark} in it."
     files.check_target(place / mark)
     lost = [path for path in kept if files.real(path).is_relative_to(place)]
     if Path.cwd().is_relative_to(place):
@@ -198,7 +199,13 @@ def replaceable(folder: str | Path, mark: str, what: str, *kept: Path) -> None:
         why = f"{files.named(lost[0])} would be lost with it"
     elif place.exists() and any(place.iterdir()) and not (place / mark).is_file():
         why = f"it holds files, but no {mark}"
+    elif known and (more := _others(place, known)):
+        why, instead = f"{files.named(more[0])} is in it, too, and would be lost", "Choose a new folder."
     else:
         return
-    instead = f"Choose a new folder, or one with a {mark} in it."
     raise ValueError(f"{what} cannot replace {shown(str(folder))}: {why}. {instead}")
+
+
+def _others(folder: Path, known: Iterable[str]) -> list[str]:
+    """The names in a folder that are not `known`, without those of this package and of macOS."""
+    return sorted({path.name for path in folder.glob("*")} - {*known, files.WRITING, ".DS_Store"})

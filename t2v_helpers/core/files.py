@@ -126,7 +126,7 @@ def _take(lock: IO) -> bool | None:
 
 def _take_places(ready: Path) -> None:
     """Move what is in a folder that is ready to its places in the folder, in the order in which it was written."""
-    for item in sorted(ready.iterdir(), key=lambda item: item.stat().st_mtime_ns):
+    for item in sorted(ready.iterdir(), key=lambda item: item.lstat().st_mtime_ns):
         target = ready.parent.parent / item.name
         if item.is_dir() and target.exists():
             target.rename(ready / f".old-{uuid.uuid4().hex}")
@@ -150,7 +150,7 @@ def tidy(folder: str | Path) -> None:
             lock = open(stage / LOCK, "ab")
         except OSError:  # it is gone, or of another user
             continue
-        with lock:
+        with lock, suppress(OSError):  # what cannot take its place, a file that of a folder, was sent by somebody
             if _take(lock) and stage.exists():
                 _take_places(stage) if stage.suffix == READY else _remove(stage)
     with suppress(OSError):

@@ -8,13 +8,16 @@ from t2v_helpers.core import paths
 
 @dataclass(frozen=True)
 class Model:
-    """A model's folder; None: it lies on the hub (see model/hub.py)."""
+    """A model's folder; None: it lies on the hub (see model/hub.py). student: the folder of a model of few steps that
+    it has taught; None: it has taught none.
+    """
 
     folder: Path | None = None
+    student: Path | None = None
 
 
 MODELS = {
-    "cartoon": Model(paths.WEIGHTS / "model"),
+    "cartoon": Model(paths.WEIGHTS / "model", paths.WEIGHTS / "student"),
     "modelscope": Model(),
 }
 CHOICES = f"{', '.join(MODELS)} or a folder"

@@ -121,16 +121,27 @@ def _known(cls, values: dict) -> dict:
 
 
 def _check_types(record) -> None:
-    """Check each field's type. An int may be a float; a bool is neither; numpy's ints become Python's, for JSON."""
+    """Check each field's type. An int may be a float; a bool is neither; numpy's numbers become Python's, for JSON."""
     for field in fields(record):
         value = getattr(record, field.name)
         kinds = getattr(field.type, "__args__", (field.type,))
         allowed = kinds + (int,) if float in kinds else kinds
-        if int in allowed and isinstance(value, Integral) and not isinstance(value, int):
-            value = int(value)
+        if type(plain := _plain(value, kinds)) is not type(value):
+            value = plain
             object.__setattr__(record, field.name, value)
         if not isinstance(value, allowed) or isinstance(value, bool):
             words = " or ".join(_WORDS.get(kind, kind.__name__) for kind in kinds)
             raise ValueError(
                 f"{field.name}={checking.shown(value)} is a {type(value).__name__}, but {words} is needed."
             )
+
+
+def _plain(value, kinds: tuple):
+    """numpy's numbers and texts as Python's, and 4 as 4.0 where a number is needed: equal specs have equal JSON."""
+    if isinstance(value, np.str_):
+        return str(value)
+    if float in kinds and isinstance(value, np.floating):
+        return float(value)
+    if {int, float} & {*kinds} and isinstance(value, Integral) and not isinstance(value, bool):
+        return float(value) if float in kinds and abs(value) <= 2**53 else int(value)
+    return value

@@ -8,6 +8,7 @@ import io
 import math
 import subprocess
 import tempfile
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -60,19 +61,26 @@ def mp4_bytes(frames: np.ndarray, fps: float = FPS, scale: int = 1, crf: int = C
 def read_mp4(path: str | Path) -> np.ndarray:
     """Read a video file with OpenCV: uint8 [f h w 3].
 
-    Errors: FileNotFoundError; ValueError where OpenCV finds no video, or fewer frames than the file announces.
+    Errors: FileNotFoundError; ValueError where it is no mp4, OpenCV finds no video, or fewer frames than it announces.
     """
-    capture = cv2.VideoCapture(str(existing(path, "check the name and the folder")))
+    path = existing(path, "check the name and the folder")
+    with open(path, "rb") as file:
+        if file.read(8)[4:] != b"ftyp":  # of a list of other files, ffmpeg would open those, OpenCV a row of pictures
+            raise _damaged(path, 0, 0)
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     announced = round(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     frames = []
     while (read := capture.read())[0]:
         frames.append(cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB))
     capture.release()
     if not frames or len(frames) < announced:
-        raise ValueError(
-            f"{named(path)} gives {len(frames)} of {max(announced, 0)} frames, so it is damaged or not a video."
-        )
+        raise _damaged(path, len(frames), max(announced, 0))
     return np.stack(frames)  # [f h w c]
+
+
+def _damaged(path: Path, found: int, announced: int) -> ValueError:
+    what = f"{named(path)} gives {found} of {announced} frames"
+    return ValueError(f"{what}, so it is damaged or not a video.")
 
 
 @dataclass(frozen=True)
@@ -194,9 +202,10 @@ def grid(videos: Sequence[np.ndarray], columns: int | None = None) -> np.ndarray
 def label(frames: np.ndarray, text: str) -> np.ndarray:
     """Put a white bar with `text` above each picture: uint8 [... h w 3] -> [... h+22 w 3].
 
-    A long text is set smaller, and cut with "…" if it still does not fit. ValueError: frames.
+    A long text is set smaller, and cut with "…" if it still does not fit. ValueError: frames, text.
     """
     frames = checking.pixels("frames", frames, "... h w 3")
+    checking.kind("text", text, str, "a text")
     bar = np.asarray(_bar(" ".join(text.split()), frames.shape[-2]))  # [bar w c]
     bars = np.broadcast_to(bar, (*frames.shape[:-3], *bar.shape))
     return np.concatenate([bars, frames], axis=-3)
@@ -224,10 +233,11 @@ def _tile(videos: np.ndarray, columns: int) -> np.ndarray:
 def _bar(text: str, width: int) -> Image.Image:
     fonts = [ImageFont.load_default(size) for size in (14, 13, 12, 11)]
     font = next((font for font in fonts if font.getlength(text) <= width - 4), fonts[-1])
-    shorter = (text[:end] + "…" for end in range(len(text) - 1, 0, -1))
-    shown = next((shown for shown in (text, *shorter) if font.getlength(shown) <= width - 4), "")
+    if font.getlength(text) > width - 4:  # cut where it is too long: each letter makes it longer
+        end = bisect_right(range(len(text)), width - 4, key=lambda end: font.getlength(text[:end] + "…")) - 1
+        text = text[:end] + "…" if end > 0 else ""
     bar = Image.new("RGB", (width, BAR), "white")
-    ImageDraw.Draw(bar).text((2, BAR // 2), shown, fill="black", font=font, anchor="lm")
+    ImageDraw.Draw(bar).text((2, BAR // 2), text, fill="black", font=font, anchor="lm")
     return bar
 
 

@@ -78,6 +78,16 @@ def eps_from_x_0(x_t: Tensor, x_0: Tensor, abar_t: Tensor | float) -> Tensor:
     return (x_t - signal * x_0) / noise
 
 
+def x_0_from_step(x_t: Tensor, x_s: Tensor, abar_t: Tensor | float, abar_s: Tensor | float) -> Tensor:
+    """The x_0 with which one step of DDIM leads from x_t to x_s (Salimans & Ho 2022, appendix G, eq. 43).
+
+    x_s = sqrt(abar_s) x_0 + sqrt(1 - abar_s) eps, with eps from x_t and x_0, solved for x_0. abar_t below abar_s.
+    """
+    (signal_t, noise_t), (signal_s, noise_s) = _scales(abar_t, x_t), _scales(abar_s, x_t)
+    kept = noise_s / noise_t  # of the noise
+    return (x_s - kept * x_t) / (signal_s - kept * signal_t)
+
+
 def x_0_from_v(x_t: Tensor, v: Tensor, abar_t: Tensor | float) -> Tensor:
     """x_0 = sqrt(abar_t) x_t - sqrt(1 - abar_t) v (Salimans & Ho 2022, appendix D)."""
     signal, noise = _scales(abar_t, x_t)

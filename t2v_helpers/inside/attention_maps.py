@@ -155,7 +155,7 @@ def _attentions(unet: nn.Module, layers: str) -> list[tuple[str, Attention, str]
     found = {name: module for name, module in unet.named_modules() if type(module) in KINDS}
     if not found:
         kind = type(unet).__name__
-        raise ValueError(f"unet is a {kind} without diffusers' attentions: load the model without fast=True.")
+        raise ValueError(f"unet is a {kind} without diffusers' attentions: use the UNet that loading.load gives.")
     if not any(layers in name for name in found):
         known = ", ".join(found)
         raise ValueError(f"layers={checking.shown(layers)} is in no layer's name: use a part of one of {known}.")

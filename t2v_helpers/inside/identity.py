@@ -12,7 +12,8 @@ fingerprint were made alike. Of a tensor all bytes are hashed, each time: a dige
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence, Set
+import sys
+from collections.abc import Iterable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from numbers import Real
@@ -22,9 +23,15 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 SAME = ("training", "use_slicing", "gradient_checkpointing")  # settings of a layer that change nothing (no dropout)
-THEIRS = ("transformers.", "diffusers.")  # hooks that keep outputs, attentions that compute the same in another order
+THEIRS = ("transformers.", "diffusers.")  # hooks that keep outputs
+ORDERS = (  # of the sums of attention, which all compute the same; another of diffusers' may not: PAG leaves it out
+    "AttnProcessor", "AttnProcessor2_0", "SlicedAttnProcessor", "FusedAttnProcessor2_0", "XFormersAttnProcessor",
+)  # fmt: skip
+LIBRARIES = ("t2v_helpers", "torch", "diffusers", "transformers", "peft", "accelerate", "huggingface_hub", "numpy",
+             "typing_extensions")  # fmt: skip
 CUTTING = ("model_max_length", "pad_token", "padding_side", "truncation_side", "split_special_tokens")
 INNER = vars(nn.Module()).keys()  # what torch keeps in each layer, none of it in place of a method
 Names = dict[int, str]  # id of a layer -> its name, for those that are told of already
@@ -44,17 +51,20 @@ def add_network(digest: Any, name: str, network: nn.Module, known: Names | None 
             digest.update(f"{name} {key} {found}".encode())
     for key, layer in network.named_modules():
         digest.update(f"{key} {_of_layer(layer, known)}".encode())
+    if found := swapped(type(one) for x in network.modules() for one in (x, getattr(x, "processor", None))):
+        digest.update(str(found).encode())
 
 
 def everywhere() -> list[str]:
-    """What holds for every network: how exactly torch multiplies, and hooks on all modules.
+    """What holds for every network: how exactly torch multiplies, hooks on all modules, functions put in torch's place.
 
     torch's older functions fail where the precision was set by its new name, as each backend's `fp32_precision`.
     """
     cuda, cpu, cudnn = torch.backends.cuda.matmul, torch.backends.mkldnn, torch.backends.cudnn
     exact = [cuda.fp32_precision, cpu.matmul.fp32_precision, cpu.conv.fp32_precision, cudnn.conv.fp32_precision]
     hooks = nn.modules.module._global_forward_hooks, nn.modules.module._global_forward_pre_hooks
-    return ["ieee" if one == "none" else one for one in exact] + _of_hooks(*hooks, known={})
+    others = _foreign([*vars(torch).items(), *vars(functional).items()])
+    return ["ieee" if one == "none" else one for one in exact] + _of_hooks(*hooks, known={}) + others
 
 
 def of_tokenizer(tokenizer: Any) -> list:
@@ -77,6 +87,33 @@ def patches(held: object, known: Names) -> list[tuple[str, str]]:
     return found
 
 
+def swapped(kinds: Iterable[type]) -> list[str]:
+    """What a user has put in place of a method of a library's class: UNet3DConditionModel.forward = mine."""
+    theirs = {one for kind in kinds for one in kind.__mro__ if not _is_users(one)}
+    return [one for kind in sorted(theirs, key=told) for one in _foreign(vars(kind).items())]
+
+
+def _foreign(items: Iterable[tuple[str, Any]]) -> list[str]:
+    """Those of a library's functions that are a user's."""
+    bare = ((name, _bare(value)) for name, value in items)
+    found = [(name, value) for name, value in bare if isinstance(value, FunctionType | partial) and _is_users(value)]
+    return [f"{name} {told(value)}" for name, value in sorted(found, key=lambda item: item[0])]
+
+
+def _bare(value: object) -> object:
+    """The function in a property, or in what a class has for its own or for no object."""
+    if isinstance(value, staticmethod | classmethod):
+        return value.__func__
+    return value.fget if isinstance(value, property) else value
+
+
+def _is_users(held: object) -> bool:
+    """Whether it is of a notebook, a file of the user's, or a package that the course does not know."""
+    module = getattr(getattr(held, "func", held), "__module__", None) or "builtins"
+    root = module.partition(".")[0]
+    return root not in LIBRARIES and (root == "__main__" or root not in sys.stdlib_module_names)
+
+
 def told(held: object, depth: int = 4, known: Names | None = None) -> str:
     """A function or an object by its name and by what it holds: numbers, texts and tensors, `depth` levels down.
 
@@ -93,7 +130,8 @@ def told(held: object, depth: int = 4, known: Names | None = None) -> str:
     if isinstance(held, nn.Module):
         return _of_network(held, known)
     kind = held if hasattr(held, "__qualname__") else type(held)
-    inside = [told(one, depth - 1, known) for one in _inside(held)] if depth else ()
+    pair = isinstance(held, tuple)  # a name with its value is no level of its own
+    inside = [told(one, depth - (not pair), known) for one in _inside(held)] if depth or pair else ()
     return f"{getattr(kind, '__module__', '')}.{kind.__qualname__}({', '.join(inside)})"
 
 
@@ -123,11 +161,11 @@ def _inside(held: object) -> Sequence:
 
 
 def _of_function(held: FunctionType) -> list:
-    """Its numbers, defaults and closure; of a notebook's, what it does, and the variables of the page that it reads."""
+    """Its numbers, defaults and closure; of a user's, what it does, and the variables of the page that it reads."""
     code, own = held.__code__, []
-    if "<" in held.__qualname__ or held.__module__ == "__main__":
+    if "<" in held.__qualname__ or _is_users(held):
         own = [_of_code(code)]
-    if held.__module__ == "__main__":
+    if _is_users(held):
         page = held.__globals__
         own += [(name, page[name]) for name in sorted(_names(code)) if name in page and _is_told(page[name])]
     numbers = [one for one in code.co_consts if isinstance(one, Real)]
@@ -145,9 +183,9 @@ def _of_object(held: object) -> list:
 
 
 def _of_class(kind: type) -> list:
-    """What a class does that a notebook defines, which may define another one of its name."""
-    own = [item for one in kind.__mro__ if one.__module__ == "__main__" for item in sorted(vars(one).items())]
-    own = [(name, getattr(value, "fget", None) or getattr(value, "__func__", value)) for name, value in own]
+    """What a class does that a user defines, who may define another one of its name."""
+    own = [item for one in kind.__mro__ if _is_users(one) for item in sorted(vars(one).items())]
+    own = [(name, _bare(value)) for name, value in own]
     functions = [f"{name} {_of_code(value.__code__)}" for name, value in own if hasattr(value, "__code__")]
     return functions + [(name, value) for name, value in own if name[:2] != "__" and _is_plain(value)]
 
@@ -170,7 +208,13 @@ def _of_layer(layer: nn.Module, known: Names) -> list:
     plain = [(name, told(value, known=known)) for name, value in settings.items() if _is_told(value)]
     hooks = _of_hooks(layer._forward_hooks, layer._forward_pre_hooks, known=known)
     off, attention = getattr(layer, "_disable_adapters", False), getattr(layer, "processor", None)
-    return [kind.__qualname__, _of_class(kind), plain, off, hooks, patches(layer, known), _own(attention, known)]
+    return [kind.__qualname__, _of_class(kind), plain, off, hooks, patches(layer, known), _processor(attention, known)]
+
+
+def _processor(attention: object, known: Names) -> str:
+    """An attention of one's own, or of diffusers' that is not the plain one."""
+    plain = type(attention).__module__.startswith(THEIRS) and type(attention).__name__ in ORDERS
+    return "" if attention is None or plain else told(attention, known=known)
 
 
 def _beneath(layer: object, held: Any) -> Any:

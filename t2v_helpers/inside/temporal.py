@@ -28,7 +28,7 @@ def temporal_layers(unet: nn.Module, kinds: tuple[str, ...] = tuple(KINDS)) -> l
     found = [module for module in unet.modules() if isinstance(module, wanted)]
     if kinds and not found:
         kind = type(unet).__name__
-        raise ValueError(f"unet is a {kind} without diffusers' temporal layers: load the model without fast=True.")
+        raise ValueError(f"unet is a {kind} without diffusers' temporal layers: use the UNet that loading.load gives.")
     return found
 
 

@@ -18,4 +18,5 @@ from t2v_helpers.metrics.frechet import *
 from t2v_helpers.metrics.gap import *
 from t2v_helpers.metrics.label_adherence import *
 from t2v_helpers.metrics.pixels import *
+from t2v_helpers.metrics.symptoms import *
 from t2v_helpers.metrics.wholeness import *

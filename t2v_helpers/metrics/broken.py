@@ -85,3 +85,16 @@ BREAKS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "noise": noisy,
     "blurred": blurred,
 }
+WRONG_SUBJECT = "wrong subject"
+_SEEDED = {"shuffled": shuffled, "noise": noisy}  # they draw
+
+
+def by_name(name: str, frames: np.ndarray, labels: cartoon.Labels, seed: int = 0) -> np.ndarray:
+    """The clip uint8 [f h w 3] that was drawn from `labels` and `seed`, broken in the way of that name.
+
+    name: a key of BREAKS, or WRONG_SUBJECT, which is drawn anew. ValueError: another name, or see the functions above.
+    """
+    checking.one_of("name", name, (*BREAKS, WRONG_SUBJECT))
+    if name == WRONG_SUBJECT:
+        return wrong_subject(labels, seed, len(checking.frames(frames)))
+    return _SEEDED[name](frames, seed) if name in _SEEDED else BREAKS[name](frames)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import cv2
 import numpy as np
@@ -53,6 +53,19 @@ def sharpness(frames: np.ndarray, mask: np.ndarray | None = None) -> float:
         raise ValueError(f"the mask is {mask.shape} with {mask.sum()} pixels set; use {frames.shape[:3]}, some set.")
     edges = [cv2.Laplacian(cv2.cvtColor(f, cv2.COLOR_RGB2GRAY).astype(np.float32), cv2.CV_32F) for f in frames]
     return float(np.mean([e[m].var() for e, m in zip(edges, mask, strict=True) if m.any()]))
+
+
+def variety(videos: np.ndarray) -> float:
+    """How unlike videos of one sentence are: the root mean square difference of two of them, the mean over all pairs.
+
+    videos uint8 [n f h w 3]; in grey levels, 0 to 255. 0: all are the same. Blind to meaning: noise counts as variety.
+    ValueError: fewer than two videos, or not uint8.
+    """
+    if not isinstance(videos, np.ndarray) or videos.dtype != np.uint8 or videos.ndim != 5 or len(videos) < 2:
+        given = f"{videos.dtype} {list(videos.shape)}" if isinstance(videos, np.ndarray) else type(videos).__name__
+        raise ValueError(f"videos are {given}: use uint8 [n f h w 3] with n at least 2, as np.stack makes it.")
+    pairs = combinations(videos.astype(np.float32), 2)
+    return float(np.mean([np.sqrt(np.mean((a - b) ** 2)) for a, b in pairs]))
 
 
 def flicker(frames: np.ndarray) -> float:

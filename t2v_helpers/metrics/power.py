@@ -57,6 +57,12 @@ class Pairs:
         chance = f"p = {self.p:.2g}" if self.p >= 0.001 else "p < 0.001"
         return f"{self.lost} lost, {self.won} won of {self.n}, {chance}"
 
+    @property
+    def verdict(self) -> str:
+        """The test's word, with its numbers: "fewer (6 lost, 0 won of 32, p = 0.03)"; or "more", or "not shown"."""
+        word = "more" if self.won > self.lost else "fewer"
+        return f"{word if self.differ else 'not shown'} ({self.summary})"
+
 
 def p_values(a: np.ndarray, b: np.ndarray, paired: bool = True) -> np.ndarray:
     """The p-value of each row of a and b, both [trials n], for no difference: [trials], 0 to 1.

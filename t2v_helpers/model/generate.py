@@ -51,6 +51,7 @@ def generate(
     result is not finite; MemoryError on the way.
     """
     pipe = course_pipeline(pipe)
+    _check_progress(progress)
     specs = check_all(pipe, [spec], 1)
     check_given(pipe, specs[0], latents=latents)
     return _generate_part(pipe, specs, progress, latents)[0]
@@ -69,9 +70,16 @@ def generate_batch(
     Errors: see `generate`.
     """
     pipe, batch_size = course_pipeline(pipe), checking.whole("batch_size", batch_size)
+    _check_progress(progress)
     specs = check_all(pipe, specs, batch_size)
     parts = [specs[i : i + batch_size] for i in range(0, len(specs), batch_size)]
     return [made for part in parts for made in _generate_part(pipe, part, progress)]
+
+
+def _check_progress(progress: object) -> None:
+    if progress is not None and not callable(progress):
+        given = f"progress={checking.shown(progress)} is a {type(progress).__name__}"
+        raise ValueError(f"{given}: give a function of a Step, such as print, or None.")
 
 
 def _generate_part(
@@ -125,10 +133,38 @@ def save(generation: Generation, path: str | Path, fps: int = video.FPS) -> Path
     """Write the video as H.264 to `path` (.mp4), and beside it the record (.json) and a filmstrip (.png).
 
     Videos below 256 pixels are enlarged by a whole number. The record's hash is of the frames before that.
-    Errors: ValueError (not .mp4); see files.write_together.
+    Errors: ValueError (not .mp4, no Generation, see `check_beside`); see files.write_together.
     """
     checking.suffix("path", path, ".mp4")
-    path, frames = Path(path), generation.frames
+    checking.kind("generation", generation, Generation, "what generate(pipe, spec) returns")
+    check_beside(path)
+    return write(generation, Path(path), fps)
+
+
+def check_beside(path: str | Path) -> None:
+    """ValueError where a filmstrip or a record at this name would replace files that are no video's."""
+    beside = [Path(path).with_suffix(suffix) for suffix in (".png", ".json")]
+    try:
+        if any(map(files.is_file, beside)):
+            GenerationRecord.load(path)
+    except (ValueError, FileNotFoundError) as error:
+        names = " and ".join(files.named(one.name) for one in beside)
+        lost = f"{names}, which are not a video's filmstrip and record ({files.reason(error)})"
+        raise ValueError(f"{checking.shown(str(path))} would replace {lost}: choose another name.") from error
+
+
+def free_name(path: Path, record: GenerationRecord) -> Path:
+    """`path`, or where a video of another model, LoRA or dtype has that name, one with these in it."""
+    if not files.is_file(path.with_suffix(".json")):
+        return path
+    there = GenerationRecord.load(path)
+    alike = (there.weights, there.dtype) == (record.weights, record.dtype)
+    return path if alike else path.with_stem(f"{path.stem}-{record.weights}-{record.dtype}")
+
+
+def write(generation: Generation, path: Path, fps: int = video.FPS) -> Path:
+    """The same as `save`, in a folder whose files were looked at before. Errors: see files.write_together."""
+    frames = generation.frames
     contents = {
         path: video.mp4_bytes(frames, fps=fps, scale=max(1, SHOWN_PIXELS // max(frames.shape[1:3]))),
         path.with_suffix(".png"): video.png_bytes(video.filmstrip(frames)),

@@ -1,6 +1,7 @@
 """Loads text-to-video pipelines by name (the guest of this module is diffusers).
 
     load("cartoon")      the small model that ships with the course; no network
+    load("cartoon", fast=True)  its student, which takes few steps: sampling(pipe) says which
     load("modelscope")   ali-vilab/text-to-video-ms-1.7b, downloaded once, for a GPU
     load("some/folder")  any folder with a TextToVideoSDPipeline in it
 
@@ -22,13 +23,11 @@ from typing import Any
 import torch
 
 from t2v_helpers import cartoon
-from t2v_helpers.core import checking, files, video
+from t2v_helpers.core import checking, files, tensors, video
 from t2v_helpers.core.importing import quickly
 from t2v_helpers.core.model_names import MODELS, WAN, Model
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.diffusion import schedulers
-from t2v_helpers.inside.feature_reuse import FAST
-from t2v_helpers.inside.unet import UNet3D, from_diffusers
 from t2v_helpers.machine.device import free_memory_bytes, keep_freed_memory, pick_device, pick_dtype
 from t2v_helpers.model import folders, hub, pipeline
 from t2v_helpers.model import memory_plan as planning
@@ -78,16 +77,16 @@ def load(
     led to, and that no GPU was found for modelscope.
     memory: "8GiB" say, in which 16 frames of the model's own size must fit, or a `plan` for others; what was chosen to
     save, and why, is kept in pipe.plan. None: use $T2V_MEMORY, as the notebooks do.
-    fast: with the course's UNet, and FAST: another video, as good by the judge (the notebook 10_speed; measured with
-    the cartoon alone). `pipe(...)` itself gains by the UNet alone; attention maps want a model without it.
+    fast: the student of that model, see `student_of`; `sampling` of it says how few steps it takes.
     Errors: ValueError (unknown name; no pipeline; weights that are cut short, changed or incomplete; a plan and another
     dtype), FileNotFoundError, ConnectionError (offline, no network), MemoryError and OSError (too little memory, disk).
     """
     checking.one_of("fast", fast, (True, False))
-    folder = find(name).folder
+    where = student_of(name) if fast else name
+    folder = find(where).folder
     asked, device = device, pick_device(device)
     memory = os.environ.get("T2V_MEMORY") or None if memory is None else memory
-    chosen = memory if isinstance(memory, planning.Plan | None) else plan(name, memory, device, dtype)
+    chosen = memory if isinstance(memory, planning.Plan | None) else plan(where, memory, device, dtype)
     dtype = _dtype(dtype, chosen, device)
     slow = folder is None and (str(asked), device.type) == ("auto", "cpu")
     for line in () if quiet else filter(None, (slow and _SLOW, chosen)):
@@ -96,11 +95,9 @@ def load(
         pipe = _open(folder, dtype)
     else:
         pipe = _open_modelscope(dtype, offline, quiet, _check_room(device, dtype, chosen))
-    pipe.model_name = str(name) if name in MODELS else folder.resolve().name
+    pipe.model_name = (str(name) if name in MODELS else folder.resolve().name) + " (fast)" * fast
     pipe.set_progress_bar_config(disable=True)
     pipe.plan = chosen
-    if fast:
-        _accelerate(pipe)
     options = chosen.options if chosen else planning.MemoryOptions(str(dtype), vae_slicing=not is_cartoon(pipe))
     return _place(pipe, options, device)
 
@@ -229,6 +226,40 @@ def find(name: str | Path) -> Model:
     return checking.one_of("model", name, MODELS, f"{_USE}.")
 
 
+def student_of(name: str | Path) -> Path:
+    """The folder of the student of that model: a model of few steps, distilled from it.
+
+    ValueError: it has none; those of `check_teacher`.
+    """
+    model = find(name)
+    if not model.student or not files.is_folder(model.student):
+        there = f" in {model.student} (`t2v train` makes it)" if model.student else ""
+        raise ValueError(f"model={checking.shown(str(name))} has no student{there}: leave out fast, and use few steps.")
+    check_teacher(model.student, model.folder)
+    return model.student
+
+
+def check_teacher(student: str | Path, teacher: str | Path) -> None:
+    """ValueError unless the models in these folders read words by the same weights, to the digits of float16.
+
+    A student keeps the text encoder of its teacher, and no two trainings leave the same one.
+    """
+    one, other = (_reading(Path(folder)) for folder in (student, teacher))
+    if one.keys() != other.keys() or not all(torch.equal(one[name], other[name]) for name in one):
+        raise ValueError(
+            f"the student in {student} was not taught by the model in {teacher}, since they read words by different "
+            "weights: distil it again from this model."
+        )
+
+
+def _reading(folder: Path) -> dict[str, torch.Tensor]:
+    """The weights of a model's text encoder in float16. ValueError: those of folders and tensors.read."""
+    part, half = "text_encoder", torch.float16
+    kind = folders.kinds(folder)[part]
+    stored = folders.variant(folder, half, {part: kind})
+    return tensors.read(folders.files_of(folder / part, kind, stored), dtype=half)
+
+
 def weights_of(name: str | Path) -> str:
     """What tells a model's weights from others: SHA-256 of its folder's manifest, or the revision on the hub.
 
@@ -322,13 +353,6 @@ def _move(pipe: CoursePipeline, device: torch.device) -> CoursePipeline:
             f"{device} has too little memory for the model: name what it has, memory='8GiB' say, take the dtype "
             "float16 or the device cpu."
         ) from error
-
-
-def _accelerate(pipe: CoursePipeline) -> None:
-    if not isinstance(pipe.unet, UNet3D):
-        pipe.unet = from_diffusers(pipe.unet)
-    pipe.predictor = FAST
-    pipe.model_name += " (fast)"
 
 
 @contextmanager

@@ -40,6 +40,7 @@ SPATIAL = r".*\.attentions\..*\.(to_q|to_k|to_v|to_out\.0|proj|net\.2|proj_in|pr
 NAME, PREFIX = "lora", "base_model.model."  # of the adapter in peft; of the names in its files
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PIECES = "learned_pieces.safetensors"  # piece -> the change of its embedding [d]; missing where none was learned
+FILES = (CONFIG, WEIGHTS, PIECES, files.MANIFEST)  # all that `save` writes
 LAYERS = (nn.Linear, nn.Conv2d, nn.Conv3d)  # to which a LoRA from elsewhere may belong; `add` takes the first alone
 NORM = number(0, torch.finfo(torch.float32).max)  # of a layer's weights, in a header
 TEXT: Rule = (lambda value: isinstance(value, str), "a text")
@@ -212,14 +213,18 @@ def save(pipe, folder: str | Path, words: Sequence[str] = ()) -> Path:
     """Write what was learned to `folder`, whole or not at all; `words` are those that prompts may now use.
 
     The header of the weights has the model's name and the norm of each of its layers, by which `load` recognises it.
-    Errors: ValueError (no LoRA; words is not a list of words), those of checking.replaceable.
+    Errors: ValueError (no LoRA; values that are not finite; words is not a list of words; the folder holds other files,
+    or those of checking.replaceable).
     """
     pipe = course_pipeline(pipe)
     layers, folder = _of(pipe), checking.path("folder", folder)
     if isinstance(words, str) or not isinstance(words, Sequence) or not all(isinstance(word, str) for word in words):
         raise ValueError(f"words={checking.shown(words)} is not allowed: use a list of words, such as ['sepia'].")
     known_words("words", list(words))
-    checking.replaceable(folder, CONFIG, "a LoRA")
+    for name, x in {**tensors(pipe.unet), **pieces(pipe)}.items():
+        if not x.isfinite().all():
+            raise ValueError(f"the LoRA has NaN or infinite values in {name}: train it again, with a smaller lr.")
+    checking.replaceable(folder, CONFIG, "a LoRA", known=FILES)
     norms = [_norm(layer.get_base_layer()) for layer in layers.values()]
     header = {
         "base_model": pipe.name.removesuffix(pipe.added),

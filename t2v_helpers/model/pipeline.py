@@ -20,6 +20,7 @@ from t2v_helpers.core import checking, files, layout
 from t2v_helpers.core.importing import quickly
 from t2v_helpers.diffusion import schedulers
 from t2v_helpers.diffusion.guidance import Predictor, guided
+from t2v_helpers.diffusion.schedulers import SchedulerMixin
 from t2v_helpers.inside import identity
 from t2v_helpers.inside.unet import UNet3D
 from t2v_helpers.model import folders
@@ -37,6 +38,7 @@ UNSEEN = (  # what a config decides, and no shape shows
 MOST_WORDS, LONGEST_WORD = 100, 40  # of a LoRA
 INDEX = "model_index.json"
 WORDS = "words.json"  # in a model's folder: what a LoRA taught it before it was merged
+NAMES = ("vae", "text_encoder", "tokenizer", "unet", "scheduler", INDEX, WORDS, files.MANIFEST)  # all in such a folder
 
 
 class OwnPipeline(DiffusionPipeline):
@@ -123,7 +125,7 @@ class CoursePipeline(Base):
         checking.one_of("variant", variant, (None, "fp16"))
         folder = checking.path("folder", folder)
         parts = {name: _published(name, part) for name, part in self.components.items()}
-        _check_replaced(folder, {*parts, INDEX, WORDS, files.MANIFEST, files.WRITING})
+        checking.replaceable(folder, INDEX, "the model", known=NAMES)
 
         def write(new: Path) -> None:
             Base(**parts).save_pretrained(str(new), variant=variant, **others)
@@ -132,14 +134,6 @@ class CoursePipeline(Base):
             _check_saved(new, variant)
 
         files.replace_folder(folder, write)
-
-
-def _check_replaced(folder: Path, known: set[str]) -> None:
-    """ValueError: something in the folder is no part of a model, and would be gone."""
-    checking.replaceable(folder, INDEX, "the model")
-    if more := sorted(path.name for path in folder.glob("*") if path.name not in known):
-        what = f"{files.named(folder)} has {files.named(more[0])} beside the model, which would be gone"
-        raise ValueError(f"{what}: choose a new folder.")
 
 
 def _check_saved(folder: Path, variant: str | None) -> None:
@@ -192,12 +186,18 @@ def known_words(path: object, found: list) -> tuple[str, ...]:
 
 
 def _published(name: str, part: Any) -> Any:
-    """A part in its published class, a compiled one as it was. ValueError: no folder holds it; a layer is compiled."""
+    """A part in its published class, a compiled one as it was.
+
+    ValueError: no folder holds it; a value is not finite; a layer is compiled.
+    """
     part = getattr(part, "_orig_mod", part)
     layers = dict(part.named_modules()) if isinstance(part, torch.nn.Module) else {}
     if compiled := [key for key in layers if key.endswith("._orig_mod")]:
         where = f"{name}.{compiled[0]}"
         raise ValueError(f"{where.rpartition('.')[0]} is compiled: put {where} in its place, and save again.")
+    for key, x in part.state_dict().items() if isinstance(part, torch.nn.Module) else ():
+        if isinstance(x, Tensor) and not x.is_meta and not x.float().isfinite().all():
+            raise ValueError(f"{name} has {key} with NaN or infinite values: load the model again, or train it anew.")
     part = _plain(part) if name == "unet" else part
     if not hasattr(part, "save_pretrained"):
         raise ValueError(f"{name} is a {type(part).__name__}, which no folder holds: swap the old part back.")
@@ -239,6 +239,7 @@ def fingerprint(pipe: CoursePipeline, noise: Tensor | None = None) -> str:
     parts = {part: getattr(pipe, part) for part in PARTS}
     known = identity.names(parts)
     own = identity.told(pipe.predictor, known=known), identity.told(type(pipe)), identity.patches(pipe, known)
+    own += tuple(identity.swapped([type(pipe), type(pipe.tokenizer), *SchedulerMixin.__subclasses__()]))
     words, schedule = identity.of_tokenizer(pipe.tokenizer), schedulers.resolved(pipe.scheduler.config)
     digest = hashlib.sha256(str((schedule, own, words, identity.everywhere())).encode())
     if noise is not None:

@@ -43,7 +43,7 @@ from t2v_helpers.model.pipeline import course_pipeline, fingerprint
 AXES = tuple(field.name for field in fields(GenerationSpec))
 MAX_VIDEOS = 100_000  # a day or two of the cartoon model, and about the most files that one folder handles well
 MANIFEST, TABLE = "sweep.json", "table.jsonl"
-SUFFIXES = (".mp4", ".png", ".json")  # written by generate.save, the record last
+SUFFIXES = (".mp4", ".png", ".json")  # written by generate.write, the record last
 GROWTH = 1.1  # the table is rewritten when it has grown by a tenth, which keeps the total writing linear
 LONGEST_WAIT = timedelta(days=30)  # of a finished process for the others
 
@@ -123,7 +123,7 @@ def _make(pipe, specs: list[GenerationSpec], out: Path, batches: list[list[int]]
     for missing in filter(None, ([i for i in batch if not _done(out, i)] for batch in batches)):
         videos = generate.generate_batch(pipe, [specs[i] for i in missing], len(missing), progress)
         for i, made_now in zip(missing, videos, strict=True):
-            generate.save(made_now, _path(out, i), fps)
+            generate.write(made_now, _path(out, i), fps)
         made += len(missing)
         if is_main and made >= GROWTH * written:
             _write_table(out, len(specs))

@@ -23,7 +23,7 @@ from t2v_helpers.model.folders import PARTS
 from t2v_helpers.model.pipeline import CoursePipeline, course_pipeline
 
 MAX_GUIDANCE, MAX_STEPS = 100.0, 1000
-_NUMBER, _DECIMAL = r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?%?", r"[+-]?\d*[.,]\d+"
+_NUMBER, _DECIMAL = r"[+-]?(\d{1,3}([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?%?", r"[+-]?\d*[.,]\d+"
 _WORD = r"\b(?!\d+\b)\w+"  # not 10:30
 _WEIGHT = re.compile(
     "|".join(
@@ -134,9 +134,11 @@ def check_torch() -> None:
 
 
 def _check_state(pipe: CoursePipeline) -> None:
-    """ValueError for a part in training, or a scheduler of another training; those of `check_torch`."""
+    """ValueError for a part that does not go with the others, or is in training, or a scheduler of another training;
+    those of `check_torch`."""
     check_torch()
-    for part in PARTS:
+    for part in sorted(PARTS, key="unet".__ne__):  # with it the others are compared
+        _check_part(pipe, part)
         if any(isinstance(m, nn.Dropout) and m.training and m.p for m in getattr(pipe, part).modules()):
             raise ValueError(f"pipe.{part} drops numbers by chance, as in training: call pipe.{part}.eval() first.")
     for key, value in pipe.trained.items():
@@ -146,6 +148,22 @@ def _check_state(pipe: CoursePipeline) -> None:
                 f"{checking.shown(value)}: make it from the pipeline's own, "
                 "EulerDiscreteScheduler.from_config(pipe.scheduler.config) for example."
             )
+
+
+def _check_part(pipe: CoursePipeline, name: str) -> None:
+    """ValueError for something else in place of a part, for another dtype than the UNet's, and for weights that are no
+    plain numbers: quantized, sparse, or none yet, as on torch's meta device."""
+    part, dtype = getattr(pipe, name), getattr(pipe.unet, "dtype", None)
+    if not isinstance(part, nn.Module) or not (hasattr(part, "config") and hasattr(part, "dtype")):
+        kind = type(part).__name__
+        raise ValueError(f"pipe.{name} is of type {kind}, and no part of a pipeline: put the part itself there again.")
+    if part.dtype != dtype:
+        each = f"pipe.{name} is in {part.dtype}, but pipe.unet in {dtype}".replace("torch.", "")
+        raise ValueError(f"{each}: use one dtype for all, pipe.to({dtype}) for example.")
+    for key, x in part.state_dict().items():
+        if type(x) is not torch.Tensor or x.is_meta or x.is_quantized or x.layout != torch.strided:
+            what = f"pipe.{name} has {checking.listed(key)}, which is quantized, sparse or without values"
+            raise ValueError(f"{what}: use a part whose weights are plain numbers, as loading.load makes it.")
 
 
 def _check_alike(spec: GenerationSpec, first: GenerationSpec) -> None:
@@ -249,9 +267,14 @@ _NO_WEIGHTS = "weights of words are no part of this model, which would read thei
 
 
 def _unseen(prompt: str) -> str:
-    """Characters without a picture of their own (fillers, accents that join no letter), as U+3164."""
+    """Characters without a picture of their own (fillers, accents that join no letter), as U+3164.
+
+    Vowels of Hindi or Thai are such marks, too, for Unicode, but are seen: their names do not say COMBINING.
+    """
     text = unicodedata.normalize("NFC", prompt)
-    return _points(c for c in text if unicodedata.category(c) in ("Mn", "Me") or c in _FILLERS)
+    marks = {c: unicodedata.name(c, "") for c in text if unicodedata.category(c) in ("Mn", "Me")}
+    unseen = [c for c, name in marks.items() if re.search("^COMBINING|VARIATION SELECTOR|VOWEL INHERENT", name)]
+    return _points(c for c in text if c in unseen or c in _FILLERS)
 
 
 def _shaped(prompt: str) -> str:

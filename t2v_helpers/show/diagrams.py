@@ -3,6 +3,7 @@
     parts = tracing.trace_parts(loading.skeleton("modelscope"), frames=20)
     diagrams.pipeline(parts)           diagrams.unet(parts["unet"])          diagrams.block(parts["unet"])
     diagrams.bars({"1.7B": parts["unet"], "cartoon": ...})                   diagrams.folding()
+    diagrams.reach({"temporal attention": changed})
 
 Each returns a figure, which a notebook shows as the last value of a cell. A colour means one kind of layer in all of
 them: blue for space, orange for time, green for text.
@@ -20,6 +21,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 from torch import Tensor
+from torch.nn import functional as F
 
 from t2v_helpers.core import checking, files
 from t2v_helpers.core.layout import fold_frames
@@ -252,6 +254,22 @@ def _origin(number: int, size: tuple[int, ...]) -> tuple[Tensor, str]:
     tone = torch.tensor(colors.to_rgb(COLOURS[("spatial conv", "temporal conv")[b]]))
     light = 0.25 * f
     return (tone * (1 - light) + light).tolist(), str(h * size[-1] + w)
+
+
+def reach(changed: Mapping[str, Tensor]) -> Figure:
+    """Where the output of each kind of layer changes, bool [f h w]: a row for each kind, a box for each frame."""
+    figure, rows = plt.subplots(len(changed), 1, figsize=(10, 1.1 * len(changed)), layout="constrained", squeeze=False)
+    for ax, (name, at) in zip(rows[:, 0], changed.items(), strict=True):
+        f, _, w = at.shape
+        boxes = F.pad(at.float(), (0, 1), value=0.3)  # [f h w+1], a line after each
+        ax.imshow(boxes.permute(1, 0, 2).flatten(1), cmap="Blues", vmin=0, vmax=1.2)
+        ax.set(xticks=[], yticks=[])
+        counts = f"positions changed: {int(at.sum())}, in frames: {int(at.flatten(1).any(1).sum())}"
+        ax.set_title(f"{name}; {counts}", size=SMALL, loc="left")
+    ax.set_xticks([w / 2 - 0.5 + (w + 1) * i for i in range(f)], range(f))
+    ax.set_xlabel("frame; inside each, its pixels")
+    plt.close(figure)
+    return figure
 
 
 def bars(traces: Mapping[str, Trace]) -> Figure:

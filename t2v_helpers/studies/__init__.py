@@ -1,4 +1,4 @@
-"""What takes hours?
+"""What needs many videos?
 
 Holds: tables of many seeds, each resumed where it stopped, and everything that `make bench` measures (release.py).
 Imports: core to training.

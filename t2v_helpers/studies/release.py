@@ -161,9 +161,11 @@ def page(results: dict) -> str:
     """benchmarks/README.md: the tables, and the command and the machine of each part."""
     sources = "\n".join(f"- {part}: `{found['command']}`, on {found['machine']}" for part, found in results.items())
     return (
-        f"# Benchmarks\n\nMade by `make bench`. Shares have Wilson's 95 % interval; times are the median, with the "
-        f"fastest and the\nslowest run as the interval.\n\n{table(results)}\n\nWord by word, what the judge read in "
-        f"the videos:\n\n{word_table(results)}\n\nThe command of each part:\n\n{sources}\n"
+        "# Benchmarks\n\nMade by `make bench`; the model card says what is measured and how. Shares have Wilson's 95 % "
+        "interval; times are\nthe median, with the fastest and the slowest run as the interval.\n\n"
+        f"{table(results)}\n\n"
+        f"Word by word, in how many videos the judge read what was asked:\n\n{word_table(results)}\n\n"
+        f"The command of each part:\n\n{sources}\n"
     )
 
 

@@ -1,8 +1,10 @@
-"""Studies: what takes hours. A table has one row per seed, and is resumed where it was stopped.
+"""Studies: what needs many videos. A table has one row per seed, and is resumed where it was stopped.
 
-    t2v study                   # every study: what it asks, rows done, hours
+    t2v study                   # every study: what it asks, rows done, minutes
     t2v study knobs --seeds 8   # add the rows that benchmarks/knobs.jsonl lacks, then print the summary
 
+All of them take less than an hour and a half of two cores. Small networks gain little from a second thread, so run two
+studies side by side, each with OMP_NUM_THREADS=1; only `speedups`, which measures seconds, must run alone.
 A study is a module of this folder that declares a STUDY. The first line of its table names the command, the weights and
 the settings: a table of other weights or settings is refused and left alone. The whole file is written after each row.
 """
@@ -34,8 +36,8 @@ ALL = "all"
 class Study:
     """A study, declared.
 
-    name, asks: its name and its question. file: its table in benchmarks/. seeds: the number of rows; hours: roughly, on
-    two CPU threads. head(pipe): the settings, as JSON. row(pipe, seed): a dict with "seed", "prompt" and "found".
+    name, asks: its name and its question. file: its table in benchmarks/. seeds: the number of rows; minutes: roughly,
+    of two CPU cores. head(pipe): the settings, as JSON. row(pipe, seed): a dict with "seed", "prompt" and "found".
     summary(rows): text. judged: the judge reads the videos, so the model must be of the cartoon world.
     """
 
@@ -43,7 +45,7 @@ class Study:
     asks: str
     file: str
     seeds: int
-    hours: float
+    minutes: float
     head: Callable[[Any], dict]
     row: Callable[[Any, int], dict]
     summary: Callable[[list[dict]], str]
@@ -92,7 +94,8 @@ class Study:
     def _read(self, table: Path) -> list[dict]:
         rows, where = [], files.named(table)
         if not table.exists():
-            raise FileNotFoundError(f"{where} does not exist: make it with `{self.command}`, which takes hours.")
+            how = f"make it with `{self.command}`, which takes some {self.minutes:g} minutes"
+            raise FileNotFoundError(f"{where} does not exist: {how}.")
         for n, text in enumerate(files.read_text(table).splitlines(), 1):
             try:
                 rows.append(files.parse_json(text))
@@ -154,11 +157,11 @@ def in_new_python(code: str, *words: str) -> str:
 
 
 def overview() -> str:
-    """Every study in a line: its name, what it asks, rows done, and hours on two CPU threads."""
-    rows = [("study", "what it asks", "rows", "hours")]
+    """Every study in a line: its name, what it asks, rows done, and minutes of two CPU cores."""
+    rows = [("study", "what it asks", "rows", "minutes")]
     for one in studies().values():
         done = len(one.load()) if one.table.exists() else 0
-        rows.append((one.name, one.asks, f"{done} of {one.seeds}", f"{one.hours:g}"))
+        rows.append((one.name, one.asks, f"{done} of {one.seeds}", f"{one.minutes:g}"))
     return tables.aligned(rows)
 
 

@@ -1,24 +1,23 @@
-"""The autoencoder: single frames to latents and back. Afterwards its decoder alone learns for longer.
+"""The autoencoder: single frames to latents and back.
 
-The second stage leaves the latents as they are and makes the frames sharper. Our own addition to the usual L1 and KL
-losses is a weight on the subject, which is small, and on fine detail: differences of neighbouring pixels, Laplacians.
+Our own addition to the usual L1 and KL losses is a weight on the subject, which is small, and on fine detail:
+differences of neighbouring pixels, Laplacians.
 """
 
 import math
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
-from torch import Tensor, nn
+from torch import Tensor
 
 from t2v_helpers import cartoon
 from t2v_helpers.core.seeding import generator, seeded
 from t2v_helpers.training import data
-from t2v_helpers.training.loop import Task, moved
+from t2v_helpers.training.loop import Task
 
 WIDTHS = (32, 64, 96, 96)  # channels, from full to an eighth of the resolution
 
@@ -80,50 +79,6 @@ class VaeTask(Task):
             latent = DiagonalGaussianDistribution(moments)
             y = self.modules.decode(latent.mean + latent.std * eps).sample
         return y.float(), latent.kl().mean() / latent.mean[0].numel()
-
-
-@dataclass(frozen=True)
-class DecoderSettings:
-    """What decides the decoder's weights, after the autoencoder's."""
-
-    steps: int = 3000
-    batch: int = 16
-    lr: float = 3e-3
-    warm_up: int = 100
-    gradient_weight: float = 2.0
-    laplacian_weight: float = 0.5
-    bfloat16: bool = True  # as in VaeSettings
-
-
-class DecoderTask(Task):
-    """Train only the decoder of a trained autoencoder, on frames it has not seen."""
-
-    name, ema = "decoder", 0.999
-
-    def __init__(self, settings: DecoderSettings, trained: VaeSettings, vae: AutoencoderKL):
-        self.vae, self.trained = vae.requires_grad_(False).eval(), trained
-        modules = nn.ModuleDict({"post_quant_conv": vae.post_quant_conv, "decoder": vae.decoder})
-        super().__init__(settings, modules.requires_grad_(True))
-
-    def fingerprint(self) -> dict[str, Any]:
-        """The settings of the autoencoder count, too."""
-        return {"vae": asdict(self.trained)} | super().fingerprint()
-
-    def batch(self, k: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Frames [b 3 64 64] in [-1, 1], their masks [b 1 64 64] in [0, 1], their latents [b c 8 8]."""
-        seen, size = self.trained.steps * self.trained.batch, self.settings.batch
-        x, mask = moved(data.frames(self.trained.seed, seen + k * size, size), self.device)
-        with torch.inference_mode():
-            latents = self.vae.encode(x).latent_dist.sample(generator(k))  # noisy, as in the first stage
-        return x, mask, latents.clone()
-
-    def loss(self, batch: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, dict[str, float]]:
-        """L1 of pixels, their differences and Laplacians, weighted towards the subject."""
-        (x, mask, latents), chosen = batch, self.settings
-        with in_bfloat16(x, chosen.bfloat16):
-            y = self.modules["decoder"](self.modules["post_quant_conv"](latents)).float()
-        weight = 1 + self.trained.subject_weight * mask
-        return reconstruction(x, y, weight, chosen.gradient_weight, chosen.laplacian_weight), {"psnr": psnr(x, y)}
 
 
 def in_bfloat16(x: Tensor, wanted: bool) -> AbstractContextManager:

@@ -137,7 +137,7 @@ class Round:
 class UnetSettings:
     """What decides the weights of the UNet and the text encoder.
 
-    Each round keeps its rate for a long time before it falls, so when to stop may be decided late (Hu et al. 2024,
+    The one long round keeps its rate until the last fifth, so when to stop may be decided late (Hu et al. 2024,
     arXiv 2404.06395, section 4: warm-up, stable, decay).
     """
 
@@ -164,12 +164,13 @@ class UnetSettings:
 
 
 class UnetTask(Task):
-    """Learn to predict the noise in a clip, given its caption."""
+    """Learn to predict the noise in a clip, given its caption. new_network: what learns to, untrained."""
 
     name, ema = "unet", 0.9995
+    new_network = staticmethod(new_course_unet)
 
     def __init__(self, settings: UnetSettings, encoded: data.Clips, tokenizer: CLIPTokenizer):
-        parts = {"unet": new_course_unet, "text_encoder": lambda: new_text_encoder(tokenizer)}
+        parts = {"unet": self.new_network, "text_encoder": lambda: new_text_encoder(tokenizer)}
         modules = nn.ModuleDict({name: seeded(settings.seed, build) for name, build in parts.items()})
         super().__init__(settings, modules)
         self.clips, self.tokenizer = encoded, tokenizer

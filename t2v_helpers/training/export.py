@@ -3,11 +3,12 @@
 import json
 from pathlib import Path
 
-from t2v_helpers.core import checking, files, paths
-from t2v_helpers.model.pipeline import Base
+from t2v_helpers.core import checking, files
+from t2v_helpers.core.model_names import MODELS
+from t2v_helpers.model.pipeline import NAMES, Base
 from t2v_helpers.training.denoiser import SCHEDULE, new_scheduler
 
-MODEL, STUDENT = paths.WEIGHTS / "model", paths.WEIGHTS / "student"
+MODEL, STUDENT = MODELS["cartoon"].folder, MODELS["cartoon"].student
 MOST_BYTES = 20 * 2**20
 
 
@@ -30,7 +31,7 @@ def export(pipe: Base, folder: Path = MODEL, schedule: dict = SCHEDULE) -> None:
 
 def check_target(folder: Path, *kept: Path) -> None:
     """Check before a long training that a model may replace `folder`. Errors: see checking.replaceable."""
-    checking.replaceable(folder, "model_index.json", "the model (--out)", *kept)
+    checking.replaceable(folder, "model_index.json", "the model (--out)", *kept, known=NAMES)
 
 
 def write_folder(folder: Path, *parts) -> None:

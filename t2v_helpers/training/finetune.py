@@ -10,12 +10,13 @@ variance, text is embeddings [n t d], or tokens [n t] where embeddings of a word
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from t2v_helpers.core import checking, layout, seeding
+from t2v_helpers.core import checking, files, layout, seeding, video
 from t2v_helpers.diffusion.noise import add_noise
 from t2v_helpers.model import loading
 from t2v_helpers.model.pipeline import course_pipeline
@@ -64,6 +65,23 @@ class Settings:
         checking.number("lr", self.lr, least=1e-9)
         checking.number("old", self.old, least=0, most=0.99)
         seeding.check_seed(self.seed)
+
+
+def read_folder(folder: str | Path) -> tuple[list[np.ndarray], list[str]]:
+    """The clips of a folder, uint8 [f h w 3], and their captions: a video name.mp4 has its caption in name.txt.
+
+    Errors: FileNotFoundError (no such folder), ValueError (no videos; one without a caption; see video.read_mp4).
+    """
+    folder = checking.path("folder", folder)
+    if not files.is_folder(folder):
+        raise FileNotFoundError(f"{files.named(folder)} is not a folder: use one with videos and their captions.")
+    paths = sorted(folder.glob("*.mp4"))
+    if not paths:
+        raise ValueError(f"{folder} has no videos: put in name.mp4, and its caption in name.txt.")
+    captions = [path.with_suffix(".txt") for path in paths]
+    if missing := [path.name for path in captions if not path.is_file()]:
+        raise ValueError(f"{folder} lacks {missing[0]}: write the caption of that video into it.")
+    return [video.read_mp4(path) for path in paths], [path.read_text(encoding="utf-8").strip() for path in captions]
 
 
 @torch.no_grad()

@@ -224,9 +224,19 @@ def restore(task: Task, folder: Path) -> State:
         why = reason(error)
         raise ValueError(f"{named(path)} is damaged ({why}): delete it and train {task.name} again.") from error
     if not same:
-        given = named(about["settings"])
+        given = named(_differing(settings, task))
         raise ValueError(f"{named(path)} is of other settings: {given}; use these, or another folder.")
     return state
+
+
+def _differing(settings: dict[str, Any], task: Task) -> str:
+    """Which settings of a checkpoint are not the task's, both as JSON."""
+    own = task.fingerprint()
+    return ", ".join(
+        f"{name} is {json.dumps(settings.get(name))}, not {json.dumps(own.get(name))}"
+        for name in own | settings
+        if settings.get(name) != own.get(name)
+    )
 
 
 def save(task: Task, state: State, folder: Path) -> None:

@@ -25,13 +25,16 @@ LOG = "log.jsonl"
 
 
 def follow(task: loop.Task, runs: Path, device: torch.device, measure: Callable[[], dict] | None = None) -> nn.Module:
-    """Train to the end in a folder of `runs`, with a progress bar and a log; the averaged modules, on the CPU."""
+    """Train to the end in a folder of `runs`, with a progress bar and a log; the averaged modules, on the CPU.
+
+    measure: what else a line of the log holds, every MEASURE_EVERY steps and at the end.
+    """
     folder = runs / task.name
     files.check_target(folder / LOG)
     folder.mkdir(parents=True, exist_ok=True)
     with tqdm(total=task.steps, desc=task.name, unit="step") as bar:
         for line in _lines(loop.train(task.to(device), folder), bar):
-            if measure and line["step"] % MEASURE_EVERY == 0:
+            if measure and (line["step"] % MEASURE_EVERY == 0 or line["step"] == task.steps):
                 line |= measure()
             with open(folder / LOG, "a", encoding="utf-8") as log:
                 log.write(json.dumps({"stage": task.name} | line) + "\n")

@@ -26,10 +26,12 @@ from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.machine.device import pick_device
 from t2v_helpers.model.folders import KINDS, read_alone
 from t2v_helpers.model.generate import generate_batch
+from t2v_helpers.model.later import dit_file
 from t2v_helpers.model.pipeline import Base
 from t2v_helpers.training import data, export, loop, progress, tiny_autoencoder
-from t2v_helpers.training.autoencoder import DecoderSettings, DecoderTask, VaeSettings, VaeTask
+from t2v_helpers.training.autoencoder import VaeSettings, VaeTask
 from t2v_helpers.training.denoiser import Phase, UnetSettings, UnetTask, for_diffusers
+from t2v_helpers.training.later.dit import DitSettings, DitTask
 from t2v_helpers.training.readers import judge, segmenter, small_clip
 from t2v_helpers.training.readers.judge import JudgeSettings
 from t2v_helpers.training.readers.segmenter import SegmenterSettings
@@ -38,9 +40,10 @@ from t2v_helpers.training.student import ConsistencyTask, HalvingTask, Student, 
 from t2v_helpers.training.tiny_autoencoder import TinySettings
 
 CALLS = (4, 2, 1)  # of a student, when it is measured
-HALVINGS = (  # the first teacher is guided; its students have guidance built in
-    StudentSettings(guidance=4.0, steps_of_teacher=32),
-    *(StudentSettings(guidance=1.0, steps_of_teacher=steps) for steps in (16, 8, 4)),
+HALVINGS = (  # the first teacher is guided; its students have guidance built in. An hour in all, on two cores
+    StudentSettings(steps=500, lr=1e-3, guidance=4.0, steps_of_teacher=16),
+    StudentSettings(steps=400, guidance=1.0, steps_of_teacher=8),
+    StudentSettings(steps=700, guidance=1.0, steps_of_teacher=4),
 )
 
 
@@ -56,11 +59,11 @@ class Plan:
     clip: ClipSettings = ClipSettings()
     segmenter: SegmenterSettings = SegmenterSettings()
     vae: VaeSettings = VaeSettings()
-    decoder: DecoderSettings = DecoderSettings()
     tiny: TinySettings = TinySettings()
     unet: UnetSettings = UnetSettings()
+    dit: DitSettings = DitSettings()
     halvings: tuple[StudentSettings, ...] = HALVINGS
-    consistency: StudentSettings = StudentSettings(steps_of_teacher=50)
+    consistency: StudentSettings = StudentSettings(steps=1600, steps_of_teacher=20)
     student: str = "halving"  # the method whose student is exported
     clips: int = 8_000
     probes: int = 24  # videos generated and judged while the UNet trains
@@ -79,9 +82,9 @@ class Plan:
             clip=ClipSettings(steps=2, batch=4, pool=8),
             segmenter=SegmenterSettings(steps=2, batch=4),
             vae=VaeSettings(steps=4, batch=2),
-            decoder=DecoderSettings(steps=2, batch=2),
             tiny=TinySettings(steps=2, batch=2),
             unet=UnetSettings(phases=(Phase(4, 1, 4), Phase(4, 4, 2)), images=4),
+            dit=DitSettings(phases=(Phase(2, 1, 4), Phase(2, 4, 2)), images=4),
             halvings=tuple(replace(one, steps=2, batch=2, frames=2) for one in HALVINGS[-2:]),
             consistency=StudentSettings(steps=2, batch=2, frames=2, steps_of_teacher=50),
             clips=4,
@@ -125,17 +128,12 @@ def train_vae(plan: Plan) -> None:
     progress.follow(VaeTask(plan.vae), plan.runs, plan.device)
 
 
-def train_decoder(plan: Plan) -> None:
-    """Train the autoencoder's decoder for longer."""
-    progress.follow(_decoder_task(plan), plan.runs, plan.device)
-
-
 def encode(plan: Plan) -> None:
     """Encode the training clips, unless their file is there; a damaged one is refused."""
     if plan.latents.exists():
         data.Clips.load(plan.latents)
         return
-    done = data.encode(_encoder(plan).to(plan.device), plan.unet.seed, plan.clips, plan.latents)
+    done = data.encode(_vae(plan).to(plan.device), plan.unet.seed, plan.clips, plan.latents)
     for _ in tqdm(done, total=plan.clips, desc="latents", unit="clip"):
         pass
 
@@ -150,8 +148,15 @@ def train_tiny(plan: Plan) -> None:
 
 def train_unet(plan: Plan) -> None:
     """Train UNet and text encoder, and judge a few videos now and then."""
-    _encoder(plan)  # fail now if it is missing, not at the first probe
+    _vae(plan)  # fail now if it is missing, not at the first probe
     progress.follow(_unet_task(plan), plan.runs, plan.device, lambda: probe(plan))
+
+
+def train_dit(plan: Plan) -> None:
+    """Train and write the DiT with its text encoder, and judge a few videos now and then."""
+    _vae(plan)  # fail now if it is missing, not at the first probe
+    trained = progress.follow(_dit_task(plan), plan.runs, plan.device, lambda: probe(plan, _dit_task))
+    dit_file.save(trained, plan.weights / dit_file.WEIGHTS.name)
 
 
 def train_halving(plan: Plan) -> None:
@@ -190,11 +195,11 @@ STAGES = {  # in the order in which they run
     "clip": Stage(train_clip, "the small CLIP in the package"),
     "segmenter": Stage(train_segmenter, "the segmenter in the package"),
     "vae": Stage(train_vae, "the autoencoder's checkpoint"),
-    "decoder": Stage(train_decoder, "the decoder's checkpoint"),
     "latents": Stage(encode, "the encoded clips"),
     "tiny": Stage(train_tiny, "the tiny autoencoder in the package"),
     "unet": Stage(train_unet, "the checkpoint of UNet and text encoder"),
-    "halving": Stage(train_halving, "the checkpoints of students of 16, 8, 4 and 2 steps"),
+    "dit": Stage(train_dit, "the DiT and its text encoder in the package"),
+    "halving": Stage(train_halving, "the checkpoints of students of 8, 4 and 2 steps"),
     "consistency": Stage(train_consistency, "the checkpoint of a student by latent consistency"),
     "student": Stage(export_student, "the student in the package"),
     "export": Stage(export_model, "the model in the package, or the one at --out"),
@@ -242,27 +247,28 @@ def add_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     return parser
 
 
-def assemble(plan: Plan, finished: bool = True) -> Base:
+def assemble(plan: Plan, finished: bool = True, task_of: Callable[[Plan], UnetTask] | None = None) -> Base:
     """The pipeline of the checkpoints in the plan's runs, with the averaged weights, in float32.
 
-    Errors: a stage is not finished (with `finished=False` UNet and decoder need not be), or its file is damaged.
+    task_of: whose denoiser and text encoder (None: the UNet's). Errors: a stage is not finished (with `finished=False`
+    the denoiser need not be), or its file is damaged.
     """
-    vae, task = _vae(plan, finished), _unet_task(plan)
-    parts = loop.averaged(task, plan.runs / "unet", finished)
-    unet = for_diffusers(parts["unet"])
+    vae, task = _vae(plan), (task_of or _unet_task)(plan)
+    parts = loop.averaged(task, plan.runs / task.name, finished)
+    unet = for_diffusers(parts["unet"]) if task.name == UnetTask.name else parts["unet"]
     pipe = export.as_pipeline(vae, unet, parts["text_encoder"], task.tokenizer, task.clips.scaling_factor)
     return pipe.to(plan.device)
 
 
-def probe(plan: Plan) -> dict:
+def probe(plan: Plan, task_of: Callable[[Plan], UnetTask] | None = None) -> dict:
     """Generate a few videos with the averaged weights: how many show what was asked, how sharp and how whole they are.
 
     Sharpness is relative to drawings of the same captions, the geometric mean. Wholeness is left out until there is a
-    segmenter.
+    segmenter. task_of: see `assemble`.
     """
     items = progress.asked(plan.probes)
     specs = [GenerationSpec(item.caption, seed=i, steps=12, guidance=4.0) for i, item in enumerate(items)]
-    frames = [made.frames for made in generate_batch(assemble(plan, finished=False), specs)]
+    frames = [made.frames for made in generate_batch(assemble(plan, False, task_of), specs)]
     return progress.read(items, frames, plan.segmenter_weights)
 
 
@@ -319,17 +325,10 @@ def _unet_task(plan: Plan) -> UnetTask:
     return UnetTask(plan.unet, data.Clips.load(plan.latents), new_tokenizer())
 
 
-def _decoder_task(plan: Plan) -> DecoderTask:
-    return DecoderTask(plan.decoder, plan.vae, _encoder(plan))
+def _dit_task(plan: Plan) -> DitTask:
+    return DitTask(plan.dit, data.Clips.load(plan.latents), new_tokenizer())
 
 
-def _encoder(plan: Plan) -> AutoencoderKL:
-    """The autoencoder before its decoder's own training: all that latents need."""
-    return loop.averaged(VaeTask(plan.vae), plan.runs / "vae")
-
-
-def _vae(plan: Plan, finished: bool = True) -> AutoencoderKL:
-    """The autoencoder. Its decoder may be half trained if `finished` is False."""
-    task = _decoder_task(plan)
-    loop.averaged(task, plan.runs / "decoder", finished)
-    return task.vae
+def _vae(plan: Plan) -> AutoencoderKL:
+    """The trained autoencoder."""
+    return loop.averaged(VaeTask(plan.vae), plan.runs / VaeTask.name)

@@ -13,6 +13,7 @@ Letters: b batch, c channels, f frames, h height, w width. Times t are whole num
 negative time means no noise at all.
 """
 
+import hashlib
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -24,12 +25,15 @@ from torch import Tensor, nn
 
 from t2v_helpers.core import checking
 from t2v_helpers.core.seeding import generator
-from t2v_helpers.diffusion.noise import add_noise, snr, x_0_from_eps
+from t2v_helpers.diffusion.noise import add_noise, snr, x_0_from_eps, x_0_from_step
+from t2v_helpers.inside import identity
 from t2v_helpers.training import data
 from t2v_helpers.training.denoiser import SCHEDULE, without_dropout, worded
 from t2v_helpers.training.loop import Task
 
 STEEPEST = 1e-3  # of the pseudo-Huber loss: errors well below are squared, those above are not
+KEPT = 0.25  # of a batch: steps that begin between the student's own, which more calls will take
+TIMES = 1000
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class StudentSettings:
     """What decides the student's weights, after the teacher's. `steps_of_teacher`: see the two tasks."""
 
     seed: int = 0
-    steps: int = 2000
+    steps: int = 500
     batch: int = 6
     frames: int = 16
     lr: float = 5e-4
@@ -75,6 +79,19 @@ class Teacher:
         """Alpha-bar of times [b]; 1 below time 0."""
         return torch.where(t < 0, 1.0, self.alphas_cumprod[t.clamp(min=0)])
 
+    def noised(self, x_0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
+        """x_t at times t [b]; at the last one the noise alone, since that is where a video begins.
+
+        The schedule leaves 7 % of the clip there, and a student that has seen it would miss it (Lin et al. 2024,
+        arXiv 2305.08891, section 3.1).
+        """
+        return add_noise(x_0, eps, torch.where(t == TIMES - 1, 0.0, self.alpha_bar(t)))
+
+    def digits(self) -> str:
+        """16 digits that tell these weights from those of another teacher."""
+        weights = [x for part in (self.unet, self.text_encoder) for x in part.state_dict().values()]
+        return hashlib.sha256("".join(map(identity.told, weights)).encode()).hexdigest()[:16]
+
     @torch.no_grad()
     def embedded(self, words: Tensor) -> tuple[Tensor, Tensor]:
         """Tokens [b 24] as embeddings [b 24 d], and as many of the empty caption."""
@@ -99,8 +116,8 @@ def trailing(steps: int) -> np.ndarray:
 
     ValueError: more steps than times, or none.
     """
-    checking.whole("steps", steps, 1, 1000)
-    return np.round(np.arange(1000, 0, -1000 / steps)).astype(np.int64)[:steps] - 1
+    checking.whole("steps", steps, 1, TIMES)
+    return np.round(np.arange(TIMES, 0, -TIMES / steps)).astype(np.int64)[:steps] - 1
 
 
 class Student(Task):
@@ -113,7 +130,11 @@ class Student(Task):
         self.teacher = replace(teacher, guidance=settings.guidance)
         for part in (teacher.unet, teacher.text_encoder):
             part.requires_grad_(False).eval()
-        self.clips, self.tokenizer = clips, tokenizer
+        self.clips, self.tokenizer, self.taught_by = clips, tokenizer, teacher.digits()
+
+    def fingerprint(self) -> dict[str, Any]:
+        """The teacher counts, too: the checkpoint of another one's student is refused."""
+        return super().fingerprint() | {"teacher": self.taught_by}
 
     def to(self, device: str | torch.device) -> "Student":
         """The student, with its teacher."""
@@ -123,12 +144,15 @@ class Student(Task):
 
     def batch(self, k: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Latents x_0 [b c f h w], noise of the same shape, the numbers of the steps to learn [b], tokens [b 24]."""
-        rng = np.random.default_rng([self.settings.seed, k])
+        rng = np.random.default_rng([self.settings.seed, self.settings.steps_of_teacher, k])  # each halving its own
         x_0, clips = data.cuts(self.clips.latents, self.settings.batch, self.settings.frames, rng)
         eps = torch.randn(x_0.shape, generator=generator(int(rng.integers(2**31))))
-        steps = torch.from_numpy(rng.integers(self.choices, size=len(x_0)))
         captions = [worded(self.clips.labels[i], rng, empty=0) for i in clips]
-        return x_0, eps, steps, data.tokens(self.tokenizer, captions)
+        return x_0, eps, torch.from_numpy(self.draw(len(x_0), rng)), data.tokens(self.tokenizer, captions)
+
+    def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """The numbers of the steps to learn [count], rising: one from each of as many equal slices of the choices."""
+        return ((np.arange(count) + rng.random(count)) / count * self.choices).astype(np.int64)
 
     def lr(self, k: int) -> float:
         """Linear warm-up, then a linear decay to zero."""
@@ -138,7 +162,9 @@ class Student(Task):
 class HalvingTask(Student):
     """Go with one step as far as the teacher with two. Settings: StudentSettings.
 
-    The teacher goes down in `steps_of_teacher` steps, spacing "trailing", the student in half as many.
+    The teacher goes down in `steps_of_teacher` steps, spacing "trailing", the student in half as many. Where a step of
+    the teacher ends between two of the student's, the student keeps the teacher's answer: otherwise it would forget
+    these times, and be worse in twice as many calls than in its own number.
     """
 
     name = "halving"
@@ -153,12 +179,16 @@ class HalvingTask(Student):
         """How many steps the student has."""
         return self.settings.steps_of_teacher // 2
 
+    def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """The teacher's steps from which to go on [count]: even ones begin a step of the student, odd ones are kept."""
+        return 2 * super().draw(count, rng) + (rng.random(count) < KEPT)
+
     def loss(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, dict[str, float]]:
         """The squared error of x_0, weighted max(SNR, 1) (Salimans and Ho, section 4: truncated SNR)."""
         x_0, eps, i, words = batch
-        t, middle, end = (self.times(2 * i + j) for j in range(3))
+        t, middle, end = self.times(i), self.times(i + 1), self.times(i + 2 - i % 2)
         text, empty = self.teacher.embedded(words)
-        x_t = add_noise(x_0, eps, self.teacher.alpha_bar(t))
+        x_t = self.teacher.noised(x_0, eps, t)
         wanted = self.target(x_t, (t, middle, end), text, empty)
         found = x_0_from_eps(x_t, self.modules(x_t, t, text).sample, self.teacher.alpha_bar(t))
         error = (found - wanted).square().mean(dim=(1, 2, 3, 4))
@@ -172,14 +202,12 @@ class HalvingTask(Student):
     def target(self, x_t: Tensor, times: Sequence[Tensor], text: Tensor, empty: Tensor) -> Tensor:
         """The x_0 with which one step of DDIM comes where the teacher comes with two: [b c f h w].
 
-        x_s = sqrt(abar_s) x_0 + sqrt(1 - abar_s) eps, with eps from x_t and x_0, solved for x_0 (appendix G, eq. 43).
+        Where `end` is the middle itself, the second step goes nowhere, and x_0 is the teacher's.
         """
         (t, middle, end), teacher = times, self.teacher
         x = teacher.move(x_t, teacher.eps(x_t, t, text, empty), t, middle)
         x = teacher.move(x, teacher.eps(x, middle, text, empty), middle, end)
-        at_t, at_end = (_scales(teacher.alpha_bar(time), x) for time in (t, end))
-        kept = at_end[1] / at_t[1]  # of the noise
-        return (x - kept * x_t) / (at_end[0] - kept * at_t[0])
+        return x_0_from_step(x_t, x, teacher.alpha_bar(t), teacher.alpha_bar(end))
 
 
 class ConsistencyTask(Student):
@@ -190,6 +218,12 @@ class ConsistencyTask(Student):
     """
 
     name = "consistency"
+
+    def __init__(self, settings: StudentSettings, teacher: Teacher, clips: data.Clips, tokenizer):
+        if TIMES % settings.steps_of_teacher:
+            given = f"steps_of_teacher={settings.steps_of_teacher} does not divide {TIMES}"
+            raise ValueError(f"{given}, so the first step would not begin at the last time: use 20, for example.")
+        super().__init__(settings, teacher, clips, tokenizer)
 
     @property
     def schedule(self) -> dict[str, Any]:
@@ -209,7 +243,7 @@ class ConsistencyTask(Student):
         x_0, eps, i, words = batch
         t, before = self.times(i), self.times(i - 1)
         text, empty = self.teacher.embedded(words)
-        x_t = add_noise(x_0, eps, self.teacher.alpha_bar(t))
+        x_t = self.teacher.noised(x_0, eps, t)
         found = self.answer(x_t, t, text)
         with torch.no_grad():
             x_s = self.teacher.move(x_t, self.teacher.eps(x_t, t, text, empty), t, before)
@@ -219,15 +253,9 @@ class ConsistencyTask(Student):
 
     def times(self, i: Tensor) -> Tensor:
         """The time of step i [b] from the end, as LCMScheduler counts: 1000 // steps apart; -1, no noise, below 0."""
-        stride = 1000 // self.settings.steps_of_teacher
+        stride = TIMES // self.settings.steps_of_teacher
         return torch.where(i < 0, -1, (i + 1) * stride - 1)
 
     def answer(self, x_t: Tensor, t: Tensor, text: Tensor) -> Tensor:
         """The x_0 [b c f h w] that the student sees in x_t."""
         return x_0_from_eps(x_t, self.modules(x_t, t, text).sample, self.teacher.alpha_bar(t))
-
-
-def _scales(abar: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-    """sqrt(abar) and sqrt(1 - abar) of [b], ready to multiply x."""
-    shaped = abar.view(-1, *[1] * (x.ndim - 1))
-    return shaped.sqrt(), (1 - shaped).sqrt()

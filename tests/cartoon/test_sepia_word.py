@@ -22,16 +22,34 @@ def test_colours_of_one_brightness_become_one_colour():
 
 def test_the_distance_of_sepia_is_rounding_and_of_a_known_change_is_that_change():
     frames = sepia_word.clip(1, 0, frames=2)[0]
-    assert sepia_word.distance(frames) < 0.5 < sepia_word.LIMIT
+    assert sepia_word.distance(frames) < 0.5
     level = sepia_word.DARK + 0.5 * (sepia_word.LIGHT - sepia_word.DARK)
     off = np.array([-0.114, 0, 0.299]) * 100  # as bright, since LUMA has no say in this direction
     assert sepia_word.distance(np.full((1, 2, 2, 3), level + off)) == pytest.approx(np.abs(off).mean(), abs=1e-3)
 
 
 @pytest.mark.parametrize("style", cartoon.STYLES)
-def test_no_other_style_counts_as_sepia(style):
+def test_no_other_style_is_near_sepia(style):
     labels = cartoon.Labels("cat", "dancing", "forest", style)
-    assert sepia_word.distance(cartoon.render(labels, seed=0, frames=1)[0]) > sepia_word.LIMIT
+    assert sepia_word.distance(cartoon.render(labels, seed=0, frames=1)[0]) > 13
+
+
+@pytest.mark.parametrize(
+    ("near", "far", "wanted"),
+    [
+        ([1, 2], [4, 9], 3),  # nothing is on the wrong side
+        ([1, 2, 8], [3, 9, 9], 2.5),  # one is, wherever the limit lies: the smallest such limit
+        ([9, 9, 9], [1], 5),  # even the best limit has all on the wrong side
+    ],
+)
+def test_the_limit_has_the_fewest_drawings_on_the_wrong_side(near, far, wanted):
+    assert sepia_word.limit(near, far) == wanted
+    assert sepia_word.limit(near[::-1], far[::-1]) == wanted
+
+
+def test_a_limit_needs_drawings_of_both_kinds():
+    with pytest.raises(ValueError, match="0 near and 1 far"):
+        sepia_word.limit([], [3.0])
 
 
 def test_a_clip_is_a_function_of_seed_and_index_and_says_the_word():

@@ -11,7 +11,7 @@ from t2v_helpers.checks import diagnosis
 from t2v_helpers.checks.advice import TEXTS
 from t2v_helpers.studies import from_scratch
 
-SOURCE = inspect.getsource(from_scratch.train)
+SOURCE = "\n\n".join(map(inspect.getsource, (from_scratch.noise_error, from_scratch.train)))
 X_T, AVERAGE = "noise.add_noise(x_0, eps, ABAR[t])", "min(decay, (1 + k) / (10 + k))"
 ROOT = "ABAR[t][:, None, None, None, None]"
 ADAM, KEEP = "net.parameters(), lr, betas=(0.9, 0.99), weight_decay=0.0", "keep = min("
@@ -26,7 +26,7 @@ FAULTS = [  # (what the loop says, what is said instead, the cause)
     (X_T, f"{ROOT} * x_0 + (1 - {ROOT}) * eps", "no_root"),
     (", t, words)", ", 999 - t, words)", "wrong_time"),
     (", t, words)", ", t.roll(1), words)", "wrong_time"),
-    ("/ b * len(ABAR)", "/ b * 100", "few_times"),
+    ("u * len(ABAR)", "u * 100", "few_times"),
     ("x_0 * scale", "x_0", "not_scaled"),
     ("x_0 * scale", "x_0 * scale**2", "not_scaled"),
     (AVERAGE, "0.9999", "average_stays"),
@@ -37,7 +37,7 @@ FAULTS = [  # (what the loop says, what is said instead, the cause)
     ("< empty", "> empty", "often_silent"),
     ("words) - eps)", "words) - x_0)", "learns_x_0"),
     ("words) - eps)", f"words) - ({ROOT}.sqrt() * eps - (1 - {ROOT}).sqrt() * x_0))", "learns_v"),
-    ("words) - eps)", f"words) - {EPS})", "wrong_target"),
+    ("words) - eps)", "words) - torch.randn(x_0.shape, generator=seeding.generator(1)))", "wrong_target"),
     ("words) - eps)", "words) + eps)", "wrong_sign"),
     ("optimizer.zero_grad()", "pass", "kept_gradients"),
     (f"eps = {EPS}", "eps = torch.randn(x_0.shape, generator=seeding.generator(seed))", "same_noise"),
@@ -51,7 +51,7 @@ FAULTS = [  # (what the loop says, what is said instead, the cause)
 
 
 def broken(old: str, new: str) -> Callable:
-    """The package's loop with one change."""
+    """The package's loop and its objective with one change."""
     assert SOURCE.count(old) == 1, old
     names = dict(vars(from_scratch))
     exec(SOURCE.replace(old, new), names)  # the repository's own source

@@ -7,10 +7,6 @@ from torch.nn import functional as F
 from t2v_helpers import checks
 
 
-def weights(inputs, outputs, kernel):
-    return inputs * outputs * torch.Size(kernel).numel()
-
-
 def code(count, channels):
     angles = torch.arange(count)[:, None] * 10000 ** (-torch.arange(channels // 2) / (channels // 2))
     return torch.cat([angles.cos(), angles.sin()], dim=-1)  # [f c]
@@ -63,18 +59,3 @@ def test_the_temporal_convolution(answer, word):
 )
 def test_numbers_for_the_frames(answer, word):
     assert word in checks.check_01_3(answer).word
-
-
-@pytest.mark.parametrize(
-    ("answer", "word"),
-    [
-        (lambda i, o, k, n: 7, "two numbers are wanted"),
-        (lambda i, o, k, n: (i * o + o, 2 * i * o * n), "Each output reads 9 positions of every input"),
-        (lambda i, o, k, n: (weights(i, o, k) + o, (2 * weights(i, o, k) + o) * n), "Torch leaves the bias out"),
-        (lambda i, o, k, n: (2 * weights(i, o, k) * n, weights(i, o, k) + o), "exchanged: (parameters, flops)"),
-        (lambda i, o, k, n: (weights(i, o, k) + 1, 0), "are the biases right? There is one for each channel"),
-        (lambda i, o, k, n: (i * o * k[0] ** 2 + o, 2 * i * o * k[0] ** 2 * n), "kernel (3, 1, 1), 24 positions"),
-    ],
-)
-def test_the_cost_of_a_convolution(answer, word):
-    assert word in checks.check_01_4(answer).word

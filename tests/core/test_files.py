@@ -420,3 +420,12 @@ def test_a_pipe_for_a_lock_keeps_nobody_waiting(tmp_path):
     os.mkfifo(tmp_path / ".being-written" / "x" / ".writers-lock")
     files.tidy(tmp_path)
     assert files.write_text(tmp_path / "a.txt", "new").read_text() == "new"
+
+
+def test_what_cannot_take_its_place_is_left_alone(tmp_path):
+    for name in ("link", "file"):
+        (ready := tmp_path / name / ".being-written" / "sent.ready").mkdir(parents=True)
+        (tmp_path / name / "dog.json").mkdir()
+        ready.joinpath("x").symlink_to("nothing") if name == "link" else ready.joinpath("dog.json").write_text("sent")
+        with pytest.raises(FileNotFoundError, match="dog.json is a folder"):
+            files.existing(tmp_path / name / "dog.json", "give another")

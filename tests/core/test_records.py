@@ -130,3 +130,10 @@ def test_frames_hash_sees_pixels_and_shape_but_not_memory_order():
 def test_frames_hash_refuses_what_is_no_video(frames):
     with pytest.raises(ValueError, match=r"frames .*uint8 \[f h w 3\]"):
         frames_hash(frames)
+
+
+@pytest.mark.parametrize("four", [4, np.float32(4), np.float16(4), np.float64(4), np.int64(4)])
+def test_the_numbers_of_numpy_are_plain_ones_and_equal_specs_have_equal_json(four):
+    spec = GenerationSpec(np.str_("a dog"), seed=np.uint8(4), guidance=four)
+    assert json.dumps(spec.to_dict()) == json.dumps(GenerationSpec("a dog", seed=4, guidance=4.0).to_dict())
+    assert repr(spec) == repr(GenerationSpec("a dog", seed=4, guidance=4.0))

@@ -315,3 +315,20 @@ def test_an_ffmpeg_that_is_not_there_or_lacks_h264_is_named(fresh, tmp_path, mon
         with pytest.raises(OSError, match="ffmpeg cannot be started|lacks libx264") as caught:
             video.check_encoder()
         assert "IMAGEIO_FFMPEG_EXE" in str(caught.value)
+
+
+@pytest.mark.timeout(20)
+def test_a_label_of_any_length_is_cut_at_once():
+    assert video.label(np.zeros((2000, 4000, 3), np.uint8), "word " * 10_000).shape == (2022, 4000, 3)
+    with pytest.raises(ValueError, match="text"):
+        video.label(np.zeros((8, 8, 3), np.uint8), None)
+
+
+def test_what_is_no_mp4_opens_no_other_file(tmp_path):
+    video.write_mp4(np.zeros((2, 16, 16, 3), np.uint8), tmp_path / "other.mp4")
+    (tmp_path / "list.mp4").write_text("ffconcat version 1.0\nfile other.mp4\n")
+    for n in range(2):
+        (tmp_path / f"row_{n}.mp4").write_bytes(video.png_bytes(np.zeros((16, 16, 3), np.uint8)))
+    for name in ("list.mp4", "row_0.mp4"):
+        with pytest.raises(ValueError, match=name):
+            video.read_mp4(tmp_path / name)

@@ -123,3 +123,11 @@ def test_levels_that_do_not_fit_the_batch(pair, abar_t):
 def test_bad_schedules(values, words):
     with pytest.raises(ValueError, match=words):
         noise.alphas_cumprod(**values)
+
+
+@pytest.mark.parametrize("abar_s", [0.6, 1.0])
+def test_the_aim_of_one_step_leads_where_it_is_told(abar_s):
+    x_t, x_s = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(0))
+    x_0 = noise.x_0_from_step(x_t, x_s, 0.1, abar_s)
+    arrived = noise.add_noise(x_0, noise.eps_from_x_0(x_t, x_0, 0.1), abar_s)
+    torch.testing.assert_close(arrived, x_s, atol=1e-5, rtol=1e-5)

@@ -10,7 +10,7 @@ from t2v_helpers.diffusion import guidance
 from t2v_helpers.diffusion.guidance import guided, in_two_passes
 from t2v_helpers.inside import feature_reuse, unet
 from t2v_helpers.inside.feature_reuse import Shortcuts
-from t2v_helpers.model import denoising, generate, loading
+from t2v_helpers.model import denoising, generate
 
 SPEC = GenerationSpec("a dog is dancing", steps=5, frames=3, scheduler="ddim", guidance=4.0)
 
@@ -150,20 +150,10 @@ def test_what_is_no_predictor_is_refused_before_any_computing(toy_pipe, net, giv
         denoising.denoise(toy_pipe, SPEC)
 
 
-def test_fast_is_loaded_and_recorded_and_a_loaded_model_without_it_is_as_ever(toy_folder):
-    pipe = loading.load(toy_folder, device="cpu", fast=True)
-    assert type(pipe.unet) is unet.UNet3D and pipe.predictor is feature_reuse.FAST
-    record = generate.generate(pipe, SPEC).record
-    assert record.model == f"{toy_folder.name} (fast)"
-    plain = loading.load(toy_folder, device="cpu")
-    assert plain.predictor is guidance.guided and generate.generate(plain, SPEC).record.model == toy_folder.name
-
-
-def test_fast_leaves_out_what_it_says(toy_folder):
-    pipe = loading.load(toy_folder, device="cpu", fast=True)
-    with calls_of(pipe.unet.mid_block) as deep:
-        generate.generate(pipe, SPEC)
-    assert len(deep) == -(-SPEC.steps // feature_reuse.FAST.reuse)
+def test_the_chosen_shortcuts_leave_out_what_they_say(toy_pipe, net):
+    with working(toy_pipe, net, feature_reuse.CHOSEN), calls_of(net.mid_block) as deep:
+        generate.generate(toy_pipe, SPEC)
+    assert len(deep) == -(-SPEC.steps // feature_reuse.CHOSEN.reuse)
 
 
 # --- words and bad input
@@ -185,8 +175,3 @@ def test_a_shortcut_out_of_range_is_refused(bad):
 def test_shortcuts_want_the_courses_unet(toy_pipe):
     with pytest.raises(ValueError, match="unet is a UNet3DConditionModel: Shortcuts need unet.from_diffusers"):
         Shortcuts(2)(toy_pipe.unet, torch.zeros(2, 5, 32), 4.0)
-
-
-def test_fast_is_yes_or_no(toy_folder):
-    with pytest.raises(ValueError, match="fast='yes'"):
-        loading.load(toy_folder, fast="yes")

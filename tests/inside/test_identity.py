@@ -101,9 +101,18 @@ def linear(value):
 @pytest.mark.parametrize("make", [
     Slotted, linear, lambda x: {x}, lambda x: [str] * 200 + [torch.ones(x)], lambda x: linear(x).forward,
     lambda x: lambda y: linear(1)(y * x), lambda x: partial(linear(x)), lambda x: (None, torch.int8, torch.bool)[x],
+    lambda x: Slotted({"a": {"b": {"c": torch.ones(x)}}}),
 ])  # fmt: skip
 def test_what_an_object_holds_is_told(make):
     assert identity.told(make(1)) == identity.told(make(1)) != identity.told(make(2))
+
+
+def test_a_function_of_a_users_own_file_is_told_when_it_is_read_again():
+    seen = set()
+    for does in ("a + 1", "a - 1"):
+        exec(f"def mine(a):\n    return {does}", file := {"__name__": "my_predictors"})
+        seen.add(identity.told(file["mine"]))
+    assert len(seen) == 2
 
 
 def test_what_cannot_be_looked_into_is_told_by_name():

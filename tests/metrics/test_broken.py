@@ -107,3 +107,12 @@ def test_a_subject_needs_labels():
     for given, word in (((LABELS, 0.5), "seed=0.5"), ((LABELS, -1), "seed=-1"), ((LABELS, 1, 0), "frames=0")):
         with pytest.raises(ValueError, match=word):
             broken.wrong_subject(*given)
+
+
+def test_a_way_is_found_by_its_name():
+    for name, function in broken.BREAKS.items():
+        assert np.array_equal(broken.by_name(name, CLIP, LABELS), function(CLIP))
+    assert np.array_equal(broken.by_name("noise", CLIP, LABELS, seed=2), broken.noisy(CLIP, 2))
+    assert np.array_equal(broken.by_name("wrong subject", CLIP, LABELS, 3), broken.wrong_subject(LABELS, 3, 8))
+    with pytest.raises(ValueError, match="name='torn' .*shuffled"):
+        broken.by_name("torn", CLIP, LABELS)

@@ -213,3 +213,16 @@ def test_what_is_no_array_of_numbers_is_refused(given):
                     lambda a: power.simulated(a, [1, 2], 5)):  # fmt: skip
         with pytest.raises(ValueError, match="is not an array of numbers"):
             measure(given)
+
+
+def test_variety_is_the_distance_of_two_videos_and_the_mean_over_all_pairs():
+    dark, light = np.full((2, 4, 4, 3), 20, np.uint8), np.full((2, 4, 4, 3), 250, np.uint8)
+    assert metrics.variety(np.stack([dark, dark, dark])) == 0
+    assert metrics.variety(np.stack([dark, light])) == pytest.approx(230)  # and not 26, as uint8 would have it
+    assert metrics.variety(np.stack([dark, dark, light])) == pytest.approx(2 / 3 * 230)
+
+
+@pytest.mark.parametrize("bad", [np.zeros((1, 2, 4, 4, 3), np.uint8), np.zeros((2, 2, 4, 4, 3)), [1, 2]])
+def test_variety_wants_several_videos(bad):
+    with pytest.raises(ValueError, match="videos are .*: use uint8 .n f h w 3. with n at least 2"):
+        metrics.variety(bad)

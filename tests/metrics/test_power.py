@@ -32,6 +32,10 @@ def test_pairs_are_lost_or_won_and_the_rest_says_nothing():
     found = power.Pairs.of([1, 1, 1, 0, 0, 1, 1, 1, 1], [True, False, False, True, False, False, False, False, False])
     assert (found.lost, found.won, found.n) == (6, 1, 9) and found.p == pytest.approx(16 / 2**7) and not found.differ
     assert power.Pairs(6, 0, 32).differ and power.Pairs(6, 0, 32).summary == "6 lost, 0 won of 32, p = 0.031"
+    assert power.Pairs(6, 0, 32).verdict == "fewer (6 lost, 0 won of 32, p = 0.031)"
+    assert [power.Pairs(*split, 32).verdict.split(" (")[0] for split in ((0, 6), (0, 5), (5, 0), (0, 0))] == [
+        "more", "not shown", "not shown", "not shown",
+    ]  # fmt: skip
     assert power.Pairs(0, 0, 4).p == 1 and power.Pairs(20, 0, 32).summary.endswith("p < 0.001")
 
 

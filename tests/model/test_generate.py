@@ -250,3 +250,22 @@ def test_save_on_a_full_disk_keeps_what_was_there(toy_pipe, tmp_path, monkeypatc
 def test_generation_holds_frames_and_record(toy_pipe):
     made = generate(toy_pipe, replace(SPEC, steps=1, frames=1))
     assert isinstance(made, Generation) and isinstance(made.record, GenerationRecord)
+
+
+@pytest.mark.parametrize("name", ["package.json", "package.png"])
+def test_saving_a_video_replaces_no_other_programs_file(toy_pipe, tmp_path, name):
+    (tmp_path / name).write_text("{}")
+    made = generate(toy_pipe, SPEC)
+    with pytest.raises(ValueError, match=name):
+        save(made, tmp_path / "package.mp4")
+    assert (tmp_path / name).read_text() == "{}" and not (tmp_path / "package.mp4").exists()
+    for _ in range(2):
+        save(made, tmp_path / "dog.mp4")
+
+
+def test_what_is_no_generation_and_no_progress_is_refused(no_computing, tmp_path):
+    with pytest.raises(ValueError, match="generation"):
+        save(None, tmp_path / "a.mp4")
+    for make in (generate, lambda pipe, spec, progress: generate_batch(pipe, [spec], progress=progress)):
+        with pytest.raises(ValueError, match="progress=3"):
+            make(no_computing, SPEC, progress=3)

@@ -547,3 +547,15 @@ def test_a_folder_of_peft_predicts_what_peft_predicts(toy_folder, tmp_path, sett
     assert far(noise_pred(ours), noise_pred(loading.load(toy_folder, device="cpu", dtype="float32")))
     lora.merge(ours)
     torch.testing.assert_close(noise_pred(ours), noise_pred(theirs), atol=1e-5, rtol=1e-4)
+
+
+def test_what_could_not_be_loaded_again_replaces_nothing(taught, folder):
+    before = (folder / lora.WEIGHTS).read_bytes()
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(ValueError, match="notes.txt"):
+        lora.save(taught, folder)
+    (folder / "notes.txt").unlink()
+    next(iter(lora.added(taught.unet).values())).lora_A["lora"].weight.data[0, 0] = torch.nan
+    with pytest.raises(ValueError, match="lora_A"):
+        lora.save(taught, folder)
+    assert (folder / lora.WEIGHTS).read_bytes() == before

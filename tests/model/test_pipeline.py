@@ -208,7 +208,7 @@ def test_a_saved_model_keeps_nothing_of_the_one_before_and_tells_no_place(own, m
 def test_a_folder_with_more_than_a_model_is_not_replaced(own, merged):
     (merged / "README.md").write_text("mine")
     before = saved(merged)
-    for folder, said in ((merged, "a has README.md beside the model"), (merged.parent, "holds files, but no model_in")):
+    for folder, said in ((merged, "README.md is in it, too"), (merged.parent, "holds files, but no model_in")):
         with pytest.raises(ValueError, match=said):
             own.save_pretrained(folder)
     assert saved(merged) == before
@@ -255,3 +255,12 @@ def test_a_model_that_could_not_be_loaded_is_not_saved(own, tmp_path, change, sa
     with pytest.raises(ValueError, match=said):
         own.save_pretrained(tmp_path / "a")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_model_with_nan_replaces_none(toy_folder, tmp_path):
+    pipe = loading.load(toy_folder, device="cpu", dtype="float32")
+    pipe.save_pretrained(tmp_path / "mine")
+    pipe.vae.quant_conv.bias.data[0] = torch.nan
+    with pytest.raises(ValueError, match="vae has quant_conv.bias"):
+        pipe.save_pretrained(tmp_path / "mine")
+    assert loading.load(tmp_path / "mine", device="cpu").vae.quant_conv.bias.isfinite().all()

@@ -10,7 +10,14 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderTiny, DDIMScheduler, EulerDiscreteScheduler
+from diffusers import (
+    AutoencoderTiny,
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
+    TextToVideoSDPipeline,
+)
+from diffusers.models.attention_processor import AttnProcessor2_0, PAGIdentitySelfAttnProcessor2_0
 from tokenizers import normalizers, pre_tokenizers
 
 from t2v_helpers.core import seeding
@@ -391,3 +398,48 @@ def test_asking_for_hidden_states_changes_nothing(toy_pipe):
     ids = toy_pipe.tokenizer(["a dog"], return_tensors="pt").input_ids
     assert len(toy_pipe.text_encoder(ids, output_hidden_states=True).hidden_states) > 1
     assert fingerprint(toy_pipe) == before
+
+
+def mine(*given, **named):
+    """Stands in place of a method, and of a function of torch."""
+
+
+PLACES = [
+    (torch.nn.functional, "scaled_dot_product_attention"),
+    (torch.nn.Linear, "forward"),
+    (AttnProcessor2_0, "__call__"),
+    (DPMSolverMultistepScheduler, "step"),
+    (TextToVideoSDPipeline, "decode_latents"),
+]
+
+
+@pytest.mark.parametrize("place, name", PLACES)
+def test_what_stands_in_place_of_a_method_of_a_class_is_told(pipe, monkeypatch, place, name):
+    before = fingerprint(pipe)
+    with monkeypatch.context() as context:
+        context.setattr(place, name, mine)
+        assert fingerprint(pipe) != before
+    assert fingerprint(pipe) == before
+
+
+def test_an_attention_of_diffusers_that_computes_another_is_told(pipe):
+    before = fingerprint(pipe)
+    pipe.unet.set_attn_processor(PAGIdentitySelfAttnProcessor2_0())
+    assert fingerprint(pipe) != before
+
+
+def test_parts_that_do_not_go_together_are_refused_before_computing(no_computing):
+    pipe = copy.copy(no_computing)
+    linear = copy.deepcopy(pipe.unet)
+    linear.time_embedding.linear_1.weight = torch.nn.Parameter(torch.ones(64, 64).to_sparse())
+    others = [
+        ("unet", copy.deepcopy(pipe.unet).double(), "float64"),
+        ("vae", copy.deepcopy(pipe.vae).half(), "pipe.vae is in float16"),
+        ("unet", copy.deepcopy(pipe.unet).to("meta"), "without values"),
+        ("unet", linear, "time_embedding.linear_1.weight"),
+        ("unet", torch.nn.DataParallel(pipe.unet), "DataParallel"),
+        ("vae", None, "NoneType"),
+    ]
+    for name, part, said in others:
+        with pytest.raises(ValueError, match=said), pipe.using(**{name: part}):
+            generate(pipe, SPEC)

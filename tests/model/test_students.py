@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from t2v_helpers import cli
 from t2v_helpers.core import files, seeding
+from t2v_helpers.core.model_names import Model
 from t2v_helpers.core.records import GenerationRecord, GenerationSpec
 from t2v_helpers.diffusion import schedulers
 from t2v_helpers.inside import attention_maps
@@ -164,6 +165,61 @@ def test_the_command_line_asks_for_its_own_sampling(folder, tmp_path, capsys):
 def test_the_playground_begins_with_its_own_sampling(pipe):
     first = playground.Playground(pipe).spec()
     assert (first.scheduler, first.steps, first.guidance) == (pipe.student, loading.FEW[pipe.student], 1.0)
+
+
+# --- by the name of its teacher
+
+
+@pytest.fixture
+def taught(folder, toy_folder, monkeypatch):
+    """The toy in place of the cartoon, with a student."""
+    monkeypatch.setitem(loading.MODELS, "cartoon", Model(toy_folder, folder))
+
+
+@pytest.mark.usefixtures("taught")
+def test_fast_gives_the_student_and_the_record_says_so(pipe):
+    fast = loading.load("cartoon", device="cpu", dtype="float32", fast=True)
+    assert (fast.student, fast.name) == (pipe.student, "cartoon (fast)") and fingerprint(fast) == fingerprint(pipe)
+    assert generate(fast, asked(fast)).record.model == "cartoon (fast)"
+    assert loading.load("cartoon", device="cpu").student == ""
+    assert loading.load("cartoon", device="cpu", quiet=True, memory="8GiB", fast=True).student == pipe.student
+
+
+def test_a_model_without_a_student_says_so_in_one_sentence(toy_folder, tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match="model='.*toy' has no student: leave out fast"):
+        loading.load(toy_folder, fast=True)
+    monkeypatch.setitem(loading.MODELS, "cartoon", Model(toy_folder, tmp_path / "student"))
+    with pytest.raises(ValueError, match="'cartoon' has no student in .*student .`t2v train` makes it.: leave out"):
+        loading.load("cartoon", fast=True)
+
+
+@pytest.mark.usefixtures("taught")
+def test_the_student_of_another_teacher_is_refused_before_anything_is_loaded(copy, toy_folder, monkeypatch):
+    monkeypatch.setitem(loading.MODELS, "cartoon", Model(toy_folder, copy))
+    words = copy / "text_encoder" / "model.safetensors"
+    weights = load_file(words)
+    save_file({name: x.float() for name, x in weights.items()}, words)
+    assert loading.student_of("cartoon") == copy  # in other digits it is the same
+    save_file(weights | {min(weights): weights[min(weights)] + 1}, words)
+    monkeypatch.setattr(loading, "_open", lambda *_: pytest.fail("it was loaded"))
+    with pytest.raises(ValueError, match=r"student in .* was not taught by the model in .*toy, .*: distil it again"):
+        loading.load("cartoon", fast=True)
+
+
+def test_fast_is_yes_or_no(toy_folder):
+    with pytest.raises(ValueError, match="fast='yes'"):
+        loading.load(toy_folder, fast="yes")
+
+
+@pytest.mark.usefixtures("taught")
+def test_the_command_line_takes_it_by_fast(folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sizes = [word for name, value in SIZE.items() for word in (f"--{name}", str(value))]
+    assert cli.main(["generate", PROMPT, "--device", "cpu", *sizes, "--fast"]) == 0
+    (path,) = (tmp_path / "outputs").glob("*.mp4")
+    record = GenerationRecord.load(path)
+    assert path.stem.endswith("-fast") and record.model == "cartoon (fast)"
+    assert (record.spec.scheduler, record.spec.steps) == (folder.name, loading.FEW[folder.name])
 
 
 # --- the scheduler that is for them alone

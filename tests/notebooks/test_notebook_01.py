@@ -124,25 +124,29 @@ def test_a_layer_that_changes_its_channels_is_that_of_diffusers(scale, request):
     same(HERE["spatial_conv"](x, time, part), part(x, time.repeat_interleave(2, dim=0)))
 
 
+def test_the_readers_convolution_does_the_work_of_the_models(toy_pipe):
+    part, x = toy_pipe.unet.down_blocks[0].temp_convs[0], inputs(toy_pipe)[0]
+    answer = {}
+    exec(NOTEBOOK.with_name("solutions").joinpath("01_2.py").read_text(), answer)  # the repository's own
+    for convolve in (HERE["on_a_view"], answer["temporal_conv"]):
+        same(HERE["temporal_layer"](x, part, 2, convolve), part(x, num_frames=3))
+
+
 # --- text encoder and decoder
 
 
 @BOTH
 def test_the_text_encoder_is_that_of_transformers(scale, request):
     theirs = request.getfixturevalue(scale).text_encoder
-    mine = HERE["TextEncoder"](theirs.config).eval()
-    mine.load_state_dict(theirs.state_dict())
     ids = torch.randint(0, theirs.config.vocab_size, (2, 9), generator=torch.Generator().manual_seed(0))
-    same(mine(ids), theirs(ids).last_hidden_state)
+    same(HERE["text_encoder"](ids, theirs), theirs(ids).last_hidden_state)
 
 
 @BOTH
 def test_the_decoder_is_that_of_diffusers(scale, request):
     theirs = request.getfixturevalue(scale).vae
-    mine = HERE["Decoder"](theirs.config)
-    mine.load_state_dict(theirs.decoder.state_dict())
     z = normal(2, theirs.config.latent_channels, 3, 4)
-    same(mine(z), theirs.decoder(z))
+    same(HERE["decoder"](z, theirs.decoder), theirs.decoder(z))
 
 
 # --- measuring

@@ -4,7 +4,6 @@ import json
 import math
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from diffusers import DDIMScheduler
@@ -18,7 +17,7 @@ NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "02_basic_generation.ipynb"
 
 def namespace(pipe=None) -> dict:
     """The notebook's functions, and the few names that they look up."""
-    names = {"json": json, "layout": layout, "math": math, "np": np, "torch": torch, "pipe": pipe, "device": "cpu"}
+    names = {"json": json, "layout": layout, "math": math, "torch": torch, "pipe": pipe, "device": "cpu"}
     exec(source(functions(NOTEBOOK)), names)  # the repository's own notebook
     names["abar"] = names["alphas_cumprod"]()
     if pipe is not None:
@@ -136,9 +135,3 @@ def test_the_rescaled_loop_is_the_plain_one_where_phi_is_0_and_keeps_the_spread_
     *_, (_, ours, _) = there["denoise_rescaled"](start, embeddings, 4, 15.0, phi)
     assert torch.allclose(plain, ours, atol=1e-4) == same
     assert same or ours.std() < plain.std()
-
-
-def test_saturation_is_0_for_grey_and_1_for_pure_colours():
-    grey, red = np.full((1, 2, 4, 4, 3), 90, np.uint8), np.zeros((1, 2, 4, 4, 3), np.uint8)
-    red[..., 0] = 200
-    assert HERE["saturation"](grey) == 0 and HERE["saturation"](red) == 1

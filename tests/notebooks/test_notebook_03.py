@@ -10,7 +10,9 @@ import torch
 from notebook_functions import functions, source
 
 from t2v_helpers.diffusion import grids, noise, samplers
-from t2v_helpers.studies import comparison
+from t2v_helpers.metrics import power
+from t2v_helpers.metrics.estimates import Measure
+from t2v_helpers.studies import comparison, knobs
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "03_scheduler_swapping.ipynb"
 ABAR = noise.alphas_cumprod().double()
@@ -23,7 +25,8 @@ LINES = [
 
 HERE = {"W": 0.5, "abar": ABAR, "ALL_CALLS": comparison.CALLS, "comparison": comparison, "expm1": expm1, "inf": inf,
         "lines": LINES, "math": math, "np": np, "PROMPT": "",
-        "grids": grids, "samplers": samplers, "torch": torch}  # fmt: skip
+        "grids": grids, "knobs": knobs, "power": power, "samplers": samplers, "torch": torch,
+        "most": comparison.CALLS[-1], "best": [True, True]}  # fmt: skip
 exec(source(functions(NOTEBOOK)), HERE)  # the repository's own notebook
 
 
@@ -54,21 +57,37 @@ def test_the_order_of_a_power_is_its_exponent():
     assert HERE["slope_of"]([2, 4, 8], [1 / 4, 1 / 16, 1 / 64]) == pytest.approx(2)
 
 
-def test_the_mean_of_new_values_lies_where_it_is_expected_19_times_in_20():
-    rng, inside = np.random.default_rng(0), 0
-    for _ in range(2000):
-        low, high = HERE["expected"](rng.normal(size=50), 3)
-        inside += low <= rng.normal(size=3).mean() <= high
-    assert inside / 2000 == pytest.approx(0.95, abs=0.02)
+def test_your_heun_goes_down_the_toy_as_the_packages_does():
+    solution = Path(NOTEBOOK).with_name("solutions") / "03_2.py"
+    here = HERE.copy()
+    exec(solution.read_text() + source(functions(NOTEBOOK)), here)  # the repository's own answer
+    x, grid = torch.tensor([2.0], dtype=torch.float64), comparison.fair_grid("heun", 9, ABAR)
+    torch.testing.assert_close(here["my_heun"](x, grid), comparison.arrive("heun", here["toy_predict"], x, grid))
 
 
-def test_the_advice_follows_from_the_lines():
-    assert HERE["level_with_best"](10) == list(comparison.NAMES)
-    assert HERE["fewest"]("ddim", lambda name, n: n > 6) == "10"
-    assert HERE["fewest"]("ddim", lambda name, n: False) == "-"
-    assert HERE["fewest"]("ddim", HERE["shows_it"]) == "4"
+@pytest.mark.parametrize(("low", "high", "said"), [(-3, -1, "less"), (1, 3, "more"), (-1, 1, "undecided")])
+def test_an_interval_of_differences_gives_a_verdict_where_it_can(low, high, said):
+    assert HERE["verdict"](Measure((low + high) / 2, low, high, 16)) == said
 
 
-def test_the_distance_between_videos_is_in_grey_levels():
-    black, grey = (np.full((2, 4, 4, 3), level, dtype=np.uint8) for level in (0, 30))
-    assert HERE["apart"]([black, grey, black]) == 15
+def losing(name: str, lost: int, n: int = 8) -> list[dict]:
+    """LINES n times over, where a sampler loses the first `lost` videos and is the nearest to the solution."""
+    rows = [{"seed": i, "prompt": "", "found": {other: dict(LINES[0]["found"][other]) for other in comparison.NAMES}}
+            for i in range(n)]  # fmt: skip
+    for i, row in enumerate(rows):
+        row["found"][name] = {str(k): [0.01, "1110" if i < lost else "1111"] for k in comparison.CALLS}
+    return rows
+
+
+@pytest.mark.parametrize(("lost", "stays"), [(0, True), (5, True), (6, False), (8, False)])
+def test_a_sampler_stays_until_the_paired_test_distinguishes_it(lost, stays, monkeypatch):
+    monkeypatch.setitem(HERE, "lines", losing("lms", lost))
+    assert ("lms" in HERE["contenders"](10)) == stays
+    assert (HERE["nearest"](HERE["contenders"](10), 10) == "lms") == stays
+
+
+def test_the_answer_is_the_first_budget_that_is_enough():
+    assert HERE["fewest"](lambda name, n: n >= 10) == "`ddim` with 10 calls"
+    assert HERE["fewest"](lambda name, n: name == "heun" and n >= 6) == "`heun` with 6 calls"
+    assert HERE["fewest"](lambda name, n: False) == "more than 16 calls"
+    assert HERE["draft"]("ddim", 4) and not HERE["keep"]("ddim", 4)

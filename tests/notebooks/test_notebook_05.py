@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from t2v_helpers import cartoon
+from t2v_helpers import cartoon, metrics
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.inside import tracing
 from t2v_helpers.metrics import estimates, power
@@ -22,7 +22,7 @@ def namespace(**names) -> dict:
     """The notebook's functions, and the names that they look up."""
     modules = {"np": np, "generate": generate, "knobs": knobs, "estimates": estimates, "loading": loading}
     here = modules | {"BASE": knobs.BASE, "MODEL": "cartoon", "PROMPT": "a dog", "GenerationSpec": GenerationSpec}
-    here |= {"tracing": tracing, "cache": cache} | names
+    here |= {"tracing": tracing, "cache": cache, "denoising": denoising} | names
     exec(notebook_functions.source(notebook_functions.functions(NOTEBOOK)), here)  # the repository's own notebook
     return here
 
@@ -57,6 +57,21 @@ def test_its_change_counts_grey_levels_from_the_first_frame():
     frames = np.zeros((3, 2, 2, 3), np.uint8)
     frames[2] = 200
     assert HERE["change"](frames).tolist() == [0, 0, 200]
+
+
+def test_it_decodes_what_its_guided_latents_are(toy_pipe):
+    here = namespace(pipe=toy_pipe, BASE=knobs.BASE | {"steps": 1, "frames": 2, "size": 32})
+    spec = GenerationSpec("a dog", seed=3, steps=1, guidance=9.0, frames=2, height=32, width=32)
+    found = here["decoded"](here["guided_latents"](9.0, seed=3))
+    assert np.array_equal(found, generate.generate(toy_pipe, spec).frames)
+
+
+def test_all_four_is_what_the_table_holds_of_a_seed(toy_pipe, monkeypatch):
+    here = namespace(pipe=toy_pipe, metrics=metrics)
+    monkeypatch.setattr(generate, "generate", lambda pipe, spec: knobs.item_of(spec.seed))
+    assert here["all_four"](40)
+    monkeypatch.setattr(generate, "generate", lambda pipe, spec: knobs.item_of(spec.seed + 1))
+    assert not here["all_four"](40)
 
 
 def test_its_price_of_the_base_is_1_and_follows_the_steps():

@@ -1,20 +1,20 @@
 """Notebook 07 computes what the package computes: its functions are taken out and run, and so are its exercises."""
 
 import ast
+import copy
 from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from t2v_helpers import cartoon, metrics
 from t2v_helpers.cartoon import sepia_word
-from t2v_helpers.core import video
 from t2v_helpers.diffusion.noise import add_noise, snr
 from t2v_helpers.inside import learned_rows
+from t2v_helpers.metrics import power
 from t2v_helpers.model import loading, lora
 from t2v_helpers.studies import new_word
 from t2v_helpers.training import finetune
@@ -34,8 +34,8 @@ def definitions() -> str:
 
 def namespace(**names) -> dict:
     """The notebook's functions, and the names that they look up."""
-    modules = {"F": F, "Path": Path, "cartoon": cartoon, "lora": lora, "metrics": metrics, "nn": nn, "np": np}
-    here = modules | {"torch": torch, "finetune": finetune, "video": video, "add_noise": add_noise, "snr": snr}
+    here = {"cartoon": cartoon, "lora": lora, "metrics": metrics, "new_word": new_word, "np": np, "power": power}
+    here |= {"torch": torch, "finetune": finetune, "add_noise": add_noise, "snr": snr}
     here |= {
         "DARK": sepia_word.DARK,
         "LIGHT": sepia_word.LIGHT,
@@ -64,37 +64,37 @@ def test_its_sepia_and_its_distance_are_the_packages():
 def test_its_loss_is_the_packages(toy_pipe):
     generator = torch.Generator().manual_seed(0)
     x_0, eps = (torch.randn(2, 8, 1, 4, 4, generator=generator) for _ in range(2))
-    batch = x_0, eps, torch.tensor([10, 900]), torch.randn(2, 24, 32, generator=generator)
+    batch = x_0, eps, torch.tensor([10, 900]), finetune.tokens(toy_pipe, ["a cat", "a dog"])
     mine = namespace(pipe=toy_pipe, where=(torch.device("cpu"), torch.float32))["denoising_loss"]
     with torch.no_grad():
         torch.testing.assert_close(mine(*batch), finetune.denoising_loss(toy_pipe, *batch))
 
 
 @torch.no_grad()
-def test_its_layers_are_pefts_on_the_whole_unet(pipe):
-    x, text = torch.randn(1, 8, 2, 4, 4), torch.randn(1, 24, 32)
+def test_the_layer_of_exercise_1_is_pefts_on_the_whole_unet(pipe, solution):
+    inputs = torch.randn(1, 8, 2, 4, 4), 5, torch.randn(1, 24, 32)
     for p in lora.add(pipe, rank=2):
         p.data.normal_()
-    wanted, theirs = pipe.unet(x, 5, text).sample, lora.added(pipe.unet)
-    HERE["by_hand"](pipe.unet, 2, theirs)
+    wanted, filled = pipe.unet(*inputs).sample, lora.added(pipe.unet)
+    here = namespace(pipe=pipe, inputs=inputs, filled=filled, LoRALinear=solution("07_1", "LoRALinear"))
+    found = here["with_layers"](here["yours"])
     assert lora.added(pipe.unet) == {}
-    torch.testing.assert_close(pipe.unet(x, 5, text).sample, wanted, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-4)
+    here["with_layers"](lambda theirs: theirs)
+    assert lora.added(pipe.unet) == filled
 
 
-def test_its_layer_begins_as_no_change_and_learns_a_and_b_alone():
-    base = nn.Linear(5, 3)
-    side, x = HERE["LoRALinear"](base, 2, alpha=4), torch.randn(4, 5)
-    assert torch.equal(side(x), base(x)) and side.scale == 2
-    assert [name for name, p in side.named_parameters() if p.requires_grad] == ["A", "B"]
+def test_its_limit_is_the_packages():
+    near, far = [3.0, 5.0, 9.0, 4.0], [8.0, 20.0, 11.0, 12.0]
+    assert HERE["limit"](near, far) == sepia_word.limit(near, far) == 6.5
 
 
-def test_clips_of_a_folder_come_with_their_captions(tmp_path):
-    frames = np.random.default_rng(0).integers(256, size=(9, 16, 16, 3), dtype=np.uint8)
-    for name in ("b", "a"):
-        video.write_mp4(frames, tmp_path / f"{name}.mp4")
-        (tmp_path / f"{name}.txt").write_text(f"a video {name}")
-    videos, captions = HERE["own_clips"](tmp_path)
-    assert captions == ["a video a", "a video b"] and {v.shape for v in videos} == {(8, 16, 16, 3)}
+@pytest.mark.parametrize(
+    ("lost", "won", "word"), [(0, 5, "not shown"), (0, 6, "more"), (6, 0, "fewer"), (3, 3, "not shown")]
+)
+def test_its_verdict_is_that_of_the_paired_test(lost, won, word):
+    before, after = [True] * lost + [False] * won, [False] * lost + [True] * won
+    assert HERE["verdict"](before, after).startswith(f"{word} ({lost} lost, {won} won")
 
 
 def test_its_loudness_is_the_distance_of_two_texts(toy_pipe):
@@ -102,24 +102,25 @@ def test_its_loudness_is_the_distance_of_two_texts(toy_pipe):
     assert loudness("") == pytest.approx(0, abs=1e-6) and loudness("in black and white") > 0
 
 
-def test_what_moved_is_paired_by_seed():
+def test_its_change_of_the_distance_is_paired_by_seed():
     row = {"found": {"0": {"new": [{"distance": d} for d in (9.0, 30.0, 50.0)]},
                      "2": {"new": [{"distance": d} for d in (8.0, 29.0, 49.0)]}}}  # fmt: skip
-    m = HERE["moved"](row, "new")
+    m = HERE["moved"](row, "2", "new")
     assert (m.value, m.low, m.high, m.n) == (-1, -1, -1, 3)
 
 
 # --- the exercises
 
 
+@torch.no_grad()
 def test_the_merge_of_exercise_1_is_the_packages(pipe, solution):
     for p in lora.add(pipe, rank=2, alpha=3):
         p.data.normal_()
     name, layer = next(iter(lora.added(pipe.unet).items()))
-    w, a, b = layer.get_base_layer().weight, layer.lora_A["lora"].weight, layer.lora_B["lora"].weight
-    wanted = solution("07_1", "merged")(w.clone(), a, b, 3)
+    mine = solution("07_1", "LoRALinear")(copy.deepcopy(layer.get_base_layer()), 2, 3)
+    mine.A.data, mine.B.data = layer.lora_A["lora"].weight, layer.lora_B["lora"].weight
     lora.merge(pipe)
-    torch.testing.assert_close(pipe.unet.get_submodule(name).weight, wanted)
+    torch.testing.assert_close(mine.merged(), pipe.unet.get_submodule(name).weight)
 
 
 def test_the_rows_of_exercise_2_are_the_packages(solution):

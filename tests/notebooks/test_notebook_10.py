@@ -8,6 +8,7 @@ import pytest
 import torch
 from notebook_functions import functions, source
 
+from t2v_helpers import metrics
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.course import costs
 from t2v_helpers.inside import feature_reuse, unet
@@ -60,7 +61,8 @@ def test_its_last_layer_is_the_packages(here, net, inputs):
 
 @pytest.mark.parametrize("every", [1, 2, 3])
 @torch.no_grad()
-def test_its_reuse_is_the_packages(here, net, inputs, every):
+def test_its_reuse_is_the_packages(here, net, inputs, every, solution, monkeypatch):
+    monkeypatch.setitem(here, "reuse", solution("10_3", "reuse"))
     (x_t, _), text = inputs[0].split(1), inputs[1]
     ours, theirs = here["reusing"](net, text, 4.0, every), feature_reuse.Shortcuts(every)(net, text, 4.0)
     for t in (900, 600, 300, 100):
@@ -107,15 +109,21 @@ def test_its_rates_are_positive_and_its_clock_counts(here):
     assert here["seconds_of"](lambda: sum(range(10))) >= 0
 
 
-def test_a_part_of_the_table_is_its_head_and_the_rows_asked_for(here, monkeypatch):
-    monkeypatch.setitem(here, "lines", speedups.STUDY.load())
-    head, rule, *rows = here["table_of"]([speedups.PLAIN, "10 steps"]).split("\n")
-    assert head.startswith("| option") and [row.split(" | ")[0] for row in rows] == ["| as it is", "| 10 steps"]
-    assert len(here["table_of"](speedups.OPTIONS).split("\n")) == 2 + len(speedups.OPTIONS)
+def test_its_medians_are_taken_in_turns(here):
+    order = []
+    found = here["medians"]({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, repeats=3)
+    assert order == ["a", "b"] * 3 and set(found) == {"a", "b"} and min(found.values()) >= 0
 
 
-def test_the_formulas_of_the_exercises_hold_against_the_package(solution, net, inputs):
-    price = solution("10_3", "price")
+def test_it_reads_a_video_against_its_own_sentence(here, monkeypatch):
+    monkeypatch.setattr(speedups, "made", lambda pipe, option, spec: (speedups.item_of(spec.seed).frames, 0.0))
+    monkeypatch.setitem(here, "metrics", metrics)
+    assert here["as_asked"](None, 7)
+    monkeypatch.setattr(speedups, "made", lambda pipe, option, spec: (speedups.item_of(spec.seed + 1).frames, 0.0))
+    assert not here["as_asked"](None, 7)
+
+
+def test_its_price_is_what_the_package_computes(here, net, inputs):
     calls = []
     hook = net.mid_block.register_forward_pre_hook(lambda *_: calls.append(1))
     predict = feature_reuse.Shortcuts(3)(net, inputs[1], 4.0)
@@ -123,7 +131,10 @@ def test_the_formulas_of_the_exercises_hold_against_the_package(solution, net, i
         for t in range(900, 200, -100):
             predict(inputs[0][:1], torch.tensor(t))
     hook.remove()
-    assert price(7, 3, 1, 0) == len(calls) and price(7, 3, 0, 1) == 7 - len(calls)
+    assert here["price"](7, 3, 1, 0) == len(calls) and here["price"](7, 3, 0, 1) == 7 - len(calls)
+
+
+def test_the_formulas_of_the_exercises_hold_at_their_ends(solution):
     assert solution("10_1", "amdahl")(1.0, 3.0) == pytest.approx(3)
     assert solution("10_2", "attainable")(1e9, 7.0, 1.0) == 7.0
 

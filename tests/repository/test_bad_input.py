@@ -143,6 +143,15 @@ def test_a_character_that_is_no_sign_is_refused_by_its_code_point(argument, sign
         validation.check_text(f"a dog{sign} is dancing", argument)
 
 
+@pytest.mark.parametrize("prompt", ["\u0915\u0941\u0924\u094d\u0924\u093e", "\u0e2b\u0e21\u0e35"], ids=ascii)
+def test_vowels_that_are_signs_are_seen(hub_pipe, prompt):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        validation.check_prompt(hub_pipe, prompt)
+    with pytest.raises(ValueError, match="the cartoon model does not know"):
+        validation.refuse_unknown_words(prompt)
+
+
 def test_ordinary_white_space_and_letters_of_any_language_are_no_such_characters():
     for prompt in (
         "a dog\tis\r\ndancing",
@@ -168,7 +177,7 @@ def test_a_weight_of_a_word_is_called_so_however_it_is_written(weight):
 @pytest.mark.parametrize("prompt", [
     "at 10:30", "a film in 16:9", "(it is 10:30)", "cast: 2 dogs", "a scene:3d", "a dog (1.5)", "a happy dog :3",
     "3 km^2", "a C++ book", "a dog--no cat--is dancing", "a dog -- small", "a dog: 1.5 metres", "5*3", "(brown)-haired",
-    "(18)+", "a *small* dog",
+    "(18)+", "a *small* dog", "a garden (after Monet; 1890)", "blade runner:2049", "(Paris: 1900)",
 ])  # fmt: skip
 def test_a_time_or_a_ratio_is_no_weight(prompt):
     with pytest.raises(ValueError, match="the cartoon model does not know"):

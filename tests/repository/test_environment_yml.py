@@ -39,6 +39,18 @@ def homes() -> dict[str, set[str]]:
     return found
 
 
+def test_make_chooses_the_small_build_of_torch_on_linux_without_a_gpu_alone(tmp_path):
+    def lines(*words: str, **environ: str) -> str:
+        told = ["make", "-n", "setup", f"VENV={tmp_path / 'venv'}", "SYSTEM=Linux", "GPU=", *words]
+        env = {"PATH": "/usr/bin:/bin"} | environ
+        return subprocess.run(told, cwd=ROOT, env=env, capture_output=True, text=True, check=True).stdout
+
+    assert 'constraints.txt "torch" --extra-index-url https://download.pytorch.org/whl/cpu' in lines()
+    by_words = [lines(word) for word in ("GPU=/dev/kfd", "SYSTEM=Darwin")]
+    for other in [*by_words, lines(PIP_NO_INDEX="1"), lines(PIP_EXTRA_INDEX_URL="x")]:
+        assert "--extra-index-url" not in other and 'constraints.txt "torch"' in other
+
+
 def conda_pip() -> list[str]:
     return next(entry["pip"] for entry in CONDA if isinstance(entry, dict))
 

@@ -145,6 +145,15 @@ def test_the_bars_are_as_long_as_the_shares(big, small):
     assert "cartoon: 7.25 M parameters, 11.3 GFLOP" in words(figure)
 
 
+def test_what_is_reached_is_drawn_frame_by_frame():
+    at = torch.zeros(3, 2, 4, dtype=torch.bool)  # [f h w]
+    at[1, 0, 2] = at[2, 1, 3] = True
+    figure = diagrams.reach({"all": torch.ones_like(at), "two": at})
+    assert "two; positions changed: 2, in frames: 2" in words(figure) and "positions changed: 24" in words(figure)
+    drawn = figure.axes[1].images[0].get_array()  # [h (f w+1)], the 1 a line between frames
+    assert drawn.shape == (2, 15) and np.argwhere(drawn == 1).tolist() == [[0, 7], [1, 13]]
+
+
 # --- folding
 
 

@@ -79,6 +79,27 @@ def test_a_budget_of_one_call_is_refused():
         comparison.fair_grid("pndm", 1, ABAR)
 
 
+@pytest.mark.parametrize(
+    ("times", "word"),
+    [
+        ([998, 500], "begin at 999"),
+        ([999, 500, 500], "below the one before"),
+        ([999, 100, 200], "below the one before"),
+        ([], "begin at 999"),
+        ([999, 0], "time=0"),
+        ([999, 0.5], "time=0.5"),
+    ],
+)
+def test_times_of_your_own_begin_with_the_noise_and_fall(times, word):
+    with pytest.raises(ValueError, match=word):
+        comparison.grid_through(times, ABAR)
+
+
+def test_trailing_times_of_your_own_are_the_fair_grid():
+    fair = comparison.fair_grid("dpm++", 6, ABAR)
+    assert comparison.grid_through([t.t for t, _ in fair], ABAR) == fair
+
+
 # --- the table
 
 
@@ -95,8 +116,9 @@ def test_a_line_has_a_distance_and_the_judged_labels_of_each_sampler(toy_pipe):
 def test_only_the_first_seeds_have_many_calls_and_orders(toy_pipe, monkeypatch):
     monkeypatch.setattr(comparison, "line", lambda pipe, seed, calls=comparison.CALLS: {"calls": calls})
     monkeypatch.setattr(comparison, "order_line", lambda pipe, seed: {})
-    assert comparison.whole_line(toy_pipe, 15) == {"calls": comparison.CALLS + comparison.MANY, "order": {}}
-    assert comparison.whole_line(toy_pipe, 16) == {"calls": comparison.CALLS}
+    last = comparison.FIRST - 1
+    assert comparison.whole_line(toy_pipe, last) == {"calls": comparison.CALLS + comparison.MANY, "order": {}}
+    assert comparison.whole_line(toy_pipe, last + 1) == {"calls": comparison.CALLS}
 
 
 def row(seed, distance, labels, orders):
@@ -109,6 +131,7 @@ def test_shares_means_and_orders_are_read_from_the_lines():
     lines = [row(0, 0.1, "1111", orders), row(1, 0.4, "1011", orders)]
     assert comparison.adherence(lines, "ddim", 10).value == 0.5
     assert comparison.adherence(lines, "ddim", 10, "place").value == 1
+    assert comparison.as_asked(lines, "ddim", 10) == [True, False]
     assert comparison.error(lines, "ddim", 10).value == pytest.approx(0.2)
     assert comparison.order(lines, "ddim") == pytest.approx(2)
     with pytest.raises(ValueError, match="no 11 in found ddim: it has 10"):

@@ -11,7 +11,7 @@ from t2v_helpers.model import loading
 from t2v_helpers.studies import from_scratch as study
 
 FEW = {"CLIPS": 1, "IMAGES": 2, "VIDEOS": 1, "IMAGES_FIRST": 2, "STEPS_A_MINUTE": 2, "MINUTES": (1, 2), "LAST": "4",
-       "WINDOW": 2, "ASKED": {"steps": 1, "guidance": 2.0}}  # fmt: skip
+       "BOTH": ("4", "again"), "WINDOW": 2, "ASKED": {"steps": 1, "guidance": 2.0}}  # fmt: skip
 
 
 @pytest.fixture
@@ -24,11 +24,20 @@ def small(monkeypatch):
     """Rows that take seconds."""
     for name, value in FEW.items():
         monkeypatch.setattr(study, name, value)
-    monkeypatch.setattr(study, "RUNS", (study.RUNS[0], study.RUNS[5] | {"clips": 1}))
+    monkeypatch.setattr(study, "TRAININGS", ((study.RUNS[0], 0), (study.RUNS[4] | {"clips": 1}, 0), (study.RUNS[0], 1)))
+    monkeypatch.setattr(study, "SAMPLED", ((study.FIRST, 2), (study.SECOND, 1)))
+    monkeypatch.setattr(study, "FILMED", (2,))
 
 
 def row(losses, found=None, name=study.RUNS[0]["name"]):
     return {"seed": 0, "prompt": name, "losses": losses, "found": found or {}, "cpu_seconds": 1}
+
+
+def test_the_sound_training_has_several_seeds_and_each_other_run_one():
+    names = [run["name"] for run, _ in study.TRAININGS]
+    assert names[: study.SEEDS] == [study.RUNS[0]["name"]] * study.SEEDS
+    assert [seed for _, seed in study.TRAININGS] == [*range(study.SEEDS), *[0] * (len(study.RUNS) - 1)]
+    assert names[study.SEEDS :] == [run["name"] for run in study.RUNS[1:]]
 
 
 def test_each_subject_and_each_action_is_held_out_once():
@@ -97,12 +106,15 @@ def test_the_loop_learns_and_its_average_follows(small, pipe):
 
 
 def test_a_row_has_what_the_notebook_reads(small, pipe):
-    one, other = study.line(pipe, 0), study.line(pipe, 1)
-    assert set(one["found"]) == {"2", "4", "again", "not averaged", "guidance 1"} and set(other["found"]) == {"2", "4"}
+    one, other, again = (study.line(pipe, k) for k in range(3))
+    sampled = {"first order, 2 steps", "second order, 1 steps"}
+    assert set(one["found"]) == {"2", "4", "again", "not averaged", "guidance 1"} | sampled == set(again["found"])
+    assert set(other["found"]) == {"2", "4", "again"} and other["prompt"] == "50 % of the words wrong"
     assert all(len(found) == 16 for found in one["found"].values())
-    assert len(one["losses"]) == 2 and set(one["films"]) == {"2", "4"} and "films" not in other
+    assert len(one["losses"]) == 2 and set(one["films"]) == {"2", "4", "first order, 2 steps"}
+    assert "films" not in other and "films" not in again and again["losses"] != one["losses"]
     assert study.from_film(one["films"]["2"]).shape == (study.FRAMES, 64, 4 * 64, 3)
-    assert len(study.summary([one, other]).splitlines()) == 3
+    assert len(study.summary([one, other, again]).splitlines()) == 3
 
 
 def test_an_ffmpeg_that_is_not_there_is_told_before_a_training(monkeypatch):
@@ -152,8 +164,8 @@ def test_a_verdict_says_where_and_on_which_side(loss, word):
 
 def test_the_committed_table_is_what_the_study_asks():
     rows = study.STUDY.load()
-    assert rows[0]["seed"] == 0 and len(rows[0]["films"]) == len(study.MINUTES)  # the notebook shows them
+    assert rows[0]["seed"] == 0 and len(rows[0]["films"]) == len(study.MINUTES) + len(study.FILMED)  # they are shown
     for one in rows:
-        assert one["prompt"] == study.RUNS[one["seed"] % len(study.RUNS)]["name"]
+        assert one["prompt"] == study.TRAININGS[one["seed"]][0]["name"]
         assert len(one["losses"]) == int(study.LAST) // study.WINDOW
         assert {str(m * study.STEPS_A_MINUTE) for m in study.MINUTES} <= set(one["found"])

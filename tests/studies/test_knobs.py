@@ -1,5 +1,7 @@
 """knobs: one knob at a time, measures that mean what they say, and the committed table of the shipped model."""
 
+import re
+
 import cv2
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from t2v_helpers import metrics
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.inside import tracing
+from t2v_helpers.metrics import power
 from t2v_helpers.model import generate, validation
 from t2v_helpers.studies import knobs
 
@@ -125,7 +128,7 @@ def test_the_flops_of_a_video_are_those_that_are_counted_while_it_is_made(toy_pi
 
 
 def answers(wrong):
-    return [False] * wrong + [True] * (32 - wrong)
+    return [False] * wrong + [True] * (knobs.SEEDS - wrong)
 
 
 def test_enough_is_the_first_that_a_paired_test_does_not_distinguish_from_the_best():
@@ -146,14 +149,30 @@ def test_seeds_are_as_asked_where_all_four_are():
     assert knobs.as_asked(LINES, "frames", 8) == [True, False]
 
 
-def test_means_of_new_values_lie_where_they_are_expected_19_times_in_20():
-    rng = np.random.default_rng(0)
-    old, new = rng.normal(size=(2000, 8)), rng.normal(size=(2000, 3)).mean(axis=1)
-    inside = [low <= x <= high for (low, high), x in zip((knobs.expected(v, 3) for v in old), new, strict=True)]
-    assert 0.93 < np.mean(inside) < 0.97
-    assert knobs.expected([1.0], 3) == (-np.inf, np.inf)
+def test_the_curves_leave_out_the_flicker_of_one_frame_and_have_the_control_where_there_is_one():
+    lines = knobs.STUDY.load()
+    shares, flicker, _ = knobs.curves(lines, "frames").values()
+    assert set(shares) == {"videos", "drawings"}
+    assert [value for value, _ in flicker["videos"]] == knobs.moving("frames") == list(knobs.GRID["frames"][1:])
+    assert flicker["videos"][0][1].value == pytest.approx(100 * knobs.mean(lines, "frames", 2, "flicker").value)
+    assert set(next(iter(knobs.curves(lines, "steps").values()))) == {"videos"}
 
 
-def test_two_values_are_expected_as_widely_as_students_t_says():
-    low, high = knobs.expected([0.0, 2.0], 1)  # t = 12.706 at one degree of freedom
-    assert (low, high) == pytest.approx((1 - 12.706 * np.sqrt(3), 1 + 12.706 * np.sqrt(3)), rel=1e-4)
+@pytest.mark.parametrize("knob", knobs.GRID)
+def test_a_table_compares_each_value_with_the_best_one_seed_by_seed(knob):
+    lines = knobs.STUDY.load()
+    head, *rows = knobs.table(lines, knob).splitlines()
+    assert head.split()[0] == knob and [int(row.split()[0]) for row in rows] == list(knobs.GRID[knob])
+    heard = [knobs.as_asked(lines, knob, value) for value in knobs.GRID[knob]]
+    best = max(heard, key=sum)
+    for row, found in zip(rows, heard, strict=True):
+        pairs = power.Pairs.of(best, found)
+        assert re.search(rf"{sum(found)} of {len(lines)} \(.*\) +{pairs.lost} +{pairs.won} ", row)
+
+
+def test_a_table_of_labels_has_the_drawings_beside_the_videos():
+    lines = knobs.STUDY.load()
+    head, *rows = knobs.label_table(lines, "size").splitlines()
+    assert head.endswith("drawings: action  drawings: all four") and len(rows) == len(knobs.GRID["size"])
+    wanted = knobs.adherence(lines, "size", 64, "all four", "drawn").value
+    assert rows[2].endswith(f"{wanted:.0%}") and rows[2].split()[0] == "64"

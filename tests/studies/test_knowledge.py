@@ -83,12 +83,6 @@ def test_a_change_is_the_mean_of_its_square():
     assert knowledge.change(other, video, 4)[1, 0, 0] == 25
 
 
-def test_changes_are_split_by_where_drawings_show_the_subject():
-    labels = cartoon.Labels("dog", "sleeping")
-    region = metrics.usual_region("dog", "sleeping", 8).reshape(8, 8, 8, 8, 8).mean((2, 4)) > 0.5
-    assert knowledge.split(np.where(region, 7.0, 2.0), labels) == [7, 2]
-
-
 def test_tied_values_share_their_mean_rank():
     a, b = np.array([[1.0, 1.0], [2.0, 3.0]]), np.array([[1.0, 2.0], [2.0, 2.0]])
     ranks = [1.5, 1.5, 3, 4], [1, 3, 3, 3]
@@ -101,7 +95,7 @@ def test_a_line_holds_every_way(line):
     more = {"its row alone", "all rows after", "halfway", "negative, said", "negative, open"}
     assert line["seed"] == 3 and line["prompt"] == s.prompt
     assert set(line["found"]) == {*knowledge.wordings(s), *more}
-    assert set(line["change"]) == set(knowledge.PARTS) and set(line["ranks"]) == {*knowledge.PARTS, knowledge.CONTROL}
+    assert set(line["ranks"]) == {*knowledge.PARTS, knowledge.CONTROL}
     assert all(-1 <= r <= 1 for row in line["ranks"].values() for r in row.values())
 
 

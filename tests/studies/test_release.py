@@ -110,7 +110,7 @@ def test_a_command_measures_its_part_again():
 
 def test_a_quick_run_prints_and_writes_nothing(own_folder, capsys, monkeypatch):
     release.main(["--only", "judge", "--quick", "--renders", "4"])
-    assert "judge on fresh renders, blur: weakest label" in capsys.readouterr().out
+    assert "judge on blurred drawings: weakest label" in capsys.readouterr().out
     assert not own_folder.exists()
 
 

@@ -8,9 +8,9 @@ import torch
 
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.diffusion import guidance
-from t2v_helpers.inside import feature_reuse, unet
+from t2v_helpers.inside import feature_reuse, tracing, unet
 from t2v_helpers.model import generate, loading
-from t2v_helpers.studies import speedups
+from t2v_helpers.studies import speedups, unet_speed
 from t2v_helpers.studies.speedups import OPTIONS, PLAIN
 
 SPEC = GenerationSpec("a dog is dancing", steps=2, frames=2)
@@ -102,7 +102,7 @@ def row(seed: int, seconds: dict[str, float], wrong: tuple[str, ...] = ()) -> di
 SECONDS = {PLAIN: 3.0, "bfloat16": 0.5, **{name: 2.0 for name, option in OPTIONS.items() if option.shortcuts}}
 
 
-def test_the_fastest_is_one_for_load_and_as_good_as_the_plain_one():
+def test_the_fastest_has_shortcuts_and_is_as_good_as_the_plain_one():
     quick, quicker = "deep features at interval 3", "deep features at interval 5"
     seconds = SECONDS | {quick: 1.0, quicker: 0.9}
     assert speedups.fastest([row(seed, seconds) for seed in range(8)]) == quicker
@@ -168,16 +168,53 @@ def test_the_table_is_made_seed_by_seed_and_only_the_first_are_timed(toy_pipe, t
     assert "6 steps" in speedups.text([first, second])
 
 
+def test_a_part_of_the_table_is_its_head_and_the_rows_asked_for():
+    lines = speedups.STUDY.load()
+    head, rule, *rows = speedups.text(lines, [PLAIN, "10 steps"]).split("\n")
+    assert head.startswith("| option") and [row.split(" | ")[0] for row in rows] == ["| as it is", "| 10 steps"]
+    assert speedups.pairs(lines, "10 steps").summary in rows[1]
+
+
+def test_options_know_their_family_and_their_numbers():
+    known = {name: (option.family, option.numbers) for name, option in OPTIONS.items()}
+    assert known["deep features at interval 3"] == ("deep features", "3")
+    assert known["guidance down to timestep 500"] == ("guidance", "500")
+    assert known["deep features at interval 5, guidance down to timestep 500"] == ("both", "5, 500")
+    assert known["10 steps"] == ("steps", "10") and known["bfloat16"] == ("bfloat16", "")
+
+
+class Alone(torch.nn.Module):
+    """A function as a module without parts, to be traced."""
+
+    def __init__(self, call):
+        super().__init__()
+        self.call = call
+
+    def forward(self):
+        return self.call()
+
+
+@torch.no_grad()
+def test_the_last_layers_share_is_what_it_computes(toy_pipe):
+    net = unet.from_diffusers(toy_pipe.unet)
+    x, text = unet_speed.step_inputs(toy_pipe.unet, 2)
+    _, deep = feature_reuse.all_layers(net, x, 500, text)
+    ways = lambda: net(x, 500, text), lambda: feature_reuse.last_layer(net, x, 500, text, deep)
+    whole, last = (tracing.trace(Alone(way)).total.flops for way in ways)
+    assert speedups.last_layer_share(toy_pipe.components, 2) == pytest.approx(last / whole, rel=0.1)
+    assert 0 < speedups.last_layer_share(toy_pipe.components, 2, "bytes") < 1
+
+
 def test_the_committed_table_has_every_option():
     lines = speedups.STUDY.load()
     assert list(lines[0]["found"]) == list(OPTIONS)
     assert speedups.largest(lines, "the course's UNet") <= 1 < speedups.largest(lines, "6 steps")
 
 
-def test_what_load_takes_for_fast_is_what_the_table_chose_and_twice_as_fast():
+def test_the_chosen_shortcuts_are_those_of_the_table_and_twice_as_fast():
     lines = speedups.STUDY.load()
     name = speedups.fastest(lines)
-    assert OPTIONS[name].shortcuts == feature_reuse.FAST
+    assert OPTIONS[name].shortcuts == feature_reuse.CHOSEN
     assert speedups.times_faster(lines, name).low >= 2
 
 

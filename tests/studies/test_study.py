@@ -21,7 +21,7 @@ def row(_, seed):
 def toy(row_of=row, **changes) -> study.Study:
     """A study of three rows, squares unless told otherwise."""
     declared = {
-        "name": "toy", "asks": "What is the square?", "file": "toy.jsonl", "seeds": 3, "hours": 0.5, "judged": False,
+        "name": "toy", "asks": "What is the square?", "file": "toy.jsonl", "seeds": 3, "minutes": 0.5, "judged": False,
         "head": lambda pipe: {"base": 2}, "row": row_of, "summary": lambda rows: f"{len(rows)} squares",
     }  # fmt: skip
     return study.Study(**declared | changes)
@@ -94,6 +94,10 @@ def test_the_committed_table_is_whole_and_of_the_shipped_weights(name, toy_pipe)
     assert seeds == list(range(len(seeds) if name in GROWING else one.seeds)) and seeds
 
 
+def test_all_tables_can_be_made_in_a_sitting():
+    assert sum(one.minutes for one in STUDIES.values()) <= 90
+
+
 # --- what studies need
 
 
@@ -137,7 +141,7 @@ def test_the_command_resumes_a_study_and_prints_its_summary(one_study, tmp_path,
     assert len(toy().load(tmp_path / "other.jsonl")) == 1
 
 
-def test_alone_it_lists_what_each_study_asks_rows_and_hours(one_study, capsys):
+def test_alone_it_lists_what_each_study_asks_rows_and_minutes(one_study, capsys):
     study.main(["toy", "--seeds", "2"])
     capsys.readouterr()
     assert study.main([]) == 0

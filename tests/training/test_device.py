@@ -17,9 +17,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*copying from a non-meta parameter"),  # nothing is copied: nothing is there
 ]
 PLAN = stages.Plan.quick(Path("runs"), Path("out"))
-VAE, DECODER = (
-    replace(settings, steps=2, bfloat16=False) for settings in (PLAN.vae, PLAN.decoder)
-)  # no autocast on meta
+VAE = replace(PLAN.vae, steps=2, bfloat16=False)  # no autocast on meta
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +44,6 @@ def student_task(kind, settings, clips):
 
 TASKS = {
     "vae": lambda clips: autoencoder.VaeTask(VAE),
-    "decoder": lambda clips: autoencoder.DecoderTask(DECODER, VAE, new_vae()),
     "tiny": lambda clips: tiny_autoencoder.TinyTask(PLAN.tiny, new_vae()),
     "unet": unet_task,
     "halving": lambda clips: student_task(student.HalvingTask, PLAN.halvings[0], clips),

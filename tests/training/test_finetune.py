@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from t2v_helpers.core import layout
+from t2v_helpers.core import layout, video
 from t2v_helpers.model import loading, lora
 from t2v_helpers.training import denoiser, finetune
 from t2v_helpers.training.finetune import Examples, Settings
@@ -150,6 +150,25 @@ GOOD = np.zeros((2, 32, 32, 3), np.uint8)
 def test_clips_that_cannot_be_learned_from_are_refused(toy_pipe, clips, match):
     with pytest.raises(ValueError, match=match):
         finetune.encode(toy_pipe, clips)
+
+
+def test_clips_of_a_folder_come_with_their_captions(tmp_path):
+    frames = np.random.default_rng(0).integers(256, size=(9, 16, 16, 3), dtype=np.uint8)
+    for name in ("b", "a"):
+        video.write_mp4(frames, tmp_path / f"{name}.mp4")
+        (tmp_path / f"{name}.txt").write_text(f"a video {name}\n")
+    videos, captions = finetune.read_folder(tmp_path)
+    assert captions == ["a video a", "a video b"] and {v.shape for v in videos} == {(9, 16, 16, 3)}
+
+
+def test_a_folder_without_clips_or_captions_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="is not a folder"):
+        finetune.read_folder(tmp_path / "none")
+    with pytest.raises(ValueError, match="has no videos"):
+        finetune.read_folder(tmp_path)
+    (tmp_path / "a.mp4").touch()
+    with pytest.raises(ValueError, match="lacks a.txt"):
+        finetune.read_folder(tmp_path)
 
 
 @pytest.mark.parametrize("captions", ["a dog", [], None, 5, [1, 2], ("a dog" for _ in range(2))])

@@ -31,12 +31,6 @@ def vae_task(clips, steps=4, seed=0):
     return autoencoder.VaeTask(autoencoder.VaeSettings(steps=steps, batch=2, seed=seed))
 
 
-def decoder_task(clips, steps=4):
-    trained = autoencoder.VaeSettings(steps=4, batch=2)
-    vae = seeding.seeded(0, autoencoder.new_vae).eval()
-    return autoencoder.DecoderTask(autoencoder.DecoderSettings(steps=steps, batch=2), trained, vae)
-
-
 def unet_task(clips, seed=0):
     phases = (denoiser.Phase(2, 1, 2), denoiser.Phase(2, 3, 1))
     settings = denoiser.UnetSettings(seed=seed, phases=phases, images=2, images_every=3, warm_up=2)
@@ -84,7 +78,7 @@ def test_what_a_killed_training_left_is_cleaned_up_even_where_nothing_is_left_to
     assert list(loop.train(Toy(), tmp_path)) == [] and os.listdir(tmp_path) == ["checkpoint.safetensors"]
 
 
-@pytest.mark.parametrize("make", [vae_task, decoder_task, unet_task])
+@pytest.mark.parametrize("make", [vae_task, unet_task])
 def test_a_killed_training_ends_with_the_same_weights(make, clips, tmp_path):
     torch.set_num_threads(1)
     whole, expected = final_weights(lambda: make(clips), tmp_path / "whole")
@@ -112,7 +106,7 @@ def test_the_average_follows_the_weights(tmp_path):
 
 def test_a_checkpoint_of_other_settings_is_refused(tmp_path):
     list(loop.train(Toy(steps=1), tmp_path))
-    with pytest.raises(ValueError, match='is of other settings: .*"seed": 0'):
+    with pytest.raises(ValueError, match="is of other settings: seed is 0, not 1;"):
         next(loop.train(Toy(steps=1, seed=1), tmp_path))
 
 

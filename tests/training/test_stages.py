@@ -15,6 +15,10 @@ from diffusers import DiffusionPipeline
 from safetensors import safe_open
 
 from t2v_helpers.core import files
+from t2v_helpers.core.records import GenerationSpec
+from t2v_helpers.model import loading
+from t2v_helpers.model.generate import generate
+from t2v_helpers.model.later import dit_file
 from t2v_helpers.training import export, loop, stages
 
 pytestmark = pytest.mark.usefixtures("toy_sizes")
@@ -66,10 +70,24 @@ def test_the_student_opens_and_makes_a_video_in_two_calls(runs, method, schedule
     assert calls == [(1, 999), (1, 499)]
 
 
+def test_the_dit_is_written_takes_the_unets_place_and_is_measured(runs):
+    pipe, spec = loading.load(runs / "model", "cpu", "float32"), GenerationSpec("a fish is sleeping", frames=2, steps=2)
+    with dit_file.using(pipe, runs / "weights" / "dit.safetensors"):
+        assert generate(pipe, spec).frames.shape == (2, 64, 64, 3)
+    found = stages.probe(stages.Plan.quick(runs, runs / "model"), stages._dit_task)
+    assert found["adherence"]["all four"]["n"] == 2
+
+
 def test_a_student_is_measured_by_its_calls(runs):
     plan = stages.Plan.quick(runs, runs / "model")
     found = stages.probe_student(plan, stages._halved(plan))
     assert list(found) == ["calls 4", "calls 2", "calls 1"] and found["calls 2"]["adherence"]["all four"]["n"] == 2
+
+
+def test_a_training_is_measured_at_its_end(runs):
+    for stage in ("unet", "halving_2", "halving_4", "consistency"):
+        last = json.loads((runs / stage / "log.jsonl").read_text().splitlines()[-1])
+        assert "adherence" in last or list(last)[-3:] == ["calls 4", "calls 2", "calls 1"], stage
 
 
 def test_a_finished_training_is_not_done_again(runs):
@@ -84,7 +102,7 @@ def test_the_probe_judges_a_few_videos(runs):
 
 
 def test_a_stage_waits_for_those_before_it(tmp_path):
-    for stage in ("decoder", "latents", "unet", "export"):
+    for stage in ("latents", "unet", "export"):
         with pytest.raises(ValueError, match=r"stage vae is not finished \(0 of 4 steps in .*vae\)"):
             stages.main(["--quick", stage, "--runs", str(tmp_path)])
     assert not list(tmp_path.rglob("*.*"))
@@ -143,7 +161,7 @@ def test_the_full_plan_replaces_the_model_of_the_package():
 
 
 def test_an_unknown_stage_is_refused():
-    with pytest.raises(ValueError, match="stage='gan' is unknown.* judge, clip, segmenter, vae, decoder"):
+    with pytest.raises(ValueError, match="stage='gan' is unknown.* judge, clip, segmenter, vae, latents"):
         stages.main(["gan"])
 
 

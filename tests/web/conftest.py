@@ -1,10 +1,12 @@
-"""The live page's JavaScript, run by node, and the page itself, made of the shipped model.
+"""The live page's JavaScript, run by node, and the page itself, made of the shipped student and its teacher.
 
     js("words.js", "m.distance(...data)", data)    the value of an expression; m is the module of web/src, data any JSON
-    parts                                          the folder that web/export.py writes
+    export                                         the module web/export.py
+    parts                                          the folder that it writes
     page                                           the page's file
 
-Where there is no node, no npm, no onnx or no chromium, what needs it is skipped; `make page` brings the packages.
+Where there is no student, no node, no npm, no onnx or no chromium, what needs it is skipped; `make page` brings the
+packages.
 """
 
 import importlib.util
@@ -13,8 +15,11 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+
+from t2v_helpers.core.model_names import MODELS
 
 WEB = Path(__file__).parents[2] / "web"
 PACKAGES = WEB / "node_modules"
@@ -56,10 +61,26 @@ def packages(node) -> Path:
     return PACKAGES
 
 
-@pytest.fixture(scope="session")
-def parts(packages, tmp_path_factory) -> Path:
+def needs_onnx() -> None:
     if not importlib.util.find_spec("onnx") or not importlib.util.find_spec("onnxscript"):
         pytest.skip("onnx and onnxscript are not installed: `make page` brings them")
+
+
+@pytest.fixture(scope="session")
+def export() -> ModuleType:
+    """The module web/export.py."""
+    needs_onnx()
+    spec = importlib.util.spec_from_file_location("web_export", WEB / "export.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def parts(packages, tmp_path_factory) -> Path:
+    needs_onnx()
+    if not MODELS["cartoon"].student.is_dir():
+        pytest.skip("the page needs the student, which is not there: `t2v train halving student` makes it")
     folder = tmp_path_factory.mktemp("parts")
     subprocess.run([sys.executable, WEB / "export.py", "--to", folder], check=True, capture_output=True)
     return folder

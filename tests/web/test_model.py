@@ -4,7 +4,6 @@ import base64
 import json
 import shutil
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,23 +12,29 @@ import pytest
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, UNet3DConditionModel
 
-from t2v_helpers.core import paths
+from t2v_helpers.core import files, paths
 from t2v_helpers.core.paths import ROOT
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.inside import attention_maps
 from t2v_helpers.model import denoising, generate, loading, swapping
 from t2v_helpers.training import tiny_autoencoder
+from t2v_helpers.training.student import HalvingTask
 
-SETTINGS = [
-    {"prompt": "A Robot is dancing in the Times Square", "seed": 1234, "steps": 6, "guidance": 4, "sampler": "dpm++"},
-    {"prompt": "a cat is sleeping as a pencil sketch", "seed": 7, "steps": 3, "guidance": 1, "sampler": "ddim"},
-]
-WORD = ["Robot", "cat"]
+ROBOT = {"prompt": "A Robot is dancing in the Times Square", "seed": 1234}
+CAT = {"prompt": "a cat is sleeping as a pencil sketch", "seed": 7}
+STUDENT, TEACHER = {"model": "student", "sampler": "ddim", "guidance": 1}, {"model": "teacher"}
+SETTINGS = {  # and a word to look for
+    "two calls": (ROBOT | STUDENT | {"steps": 2}, "Robot"),
+    "four calls": (CAT | STUDENT | {"steps": 4}, "cat"),
+    "guided": (ROBOT | TEACHER | {"sampler": "dpm++", "steps": 6, "guidance": 4}, "Robot"),
+    "plain": (CAT | TEACHER | {"sampler": "ddim", "steps": 3, "guidance": 1}, "cat"),
+}
 
 
 @pytest.fixture(scope="module")
-def pipe():
-    return loading.load("cartoon", device="cpu", dtype="float32", quiet=True)
+def pipes(parts):  # without a student there are no parts, and this is skipped
+    words = {"device": "cpu", "dtype": "float32", "quiet": True}
+    return {"student": loading.load("cartoon", **words, fast=True), "teacher": loading.load("cartoon", **words)}
 
 
 @pytest.fixture(scope="module")
@@ -43,25 +48,31 @@ def make(node):
     return run
 
 
-def other_model(folder: Path) -> Path:
-    """A student of other shapes, with random weights: 16 latent channels, latents of 4x4 pixels; and its tiny VAE."""
+def other_models(folder: Path) -> tuple[Path, Path]:
+    """A student and its teacher of other shapes, with random weights: 16 latent channels, latents of 4x4 pixels."""
+    torch.manual_seed(0)
+    vae = {"block_out_channels": (8,) * 4, "norm_num_groups": 4, "latent_channels": 16, "sample_size": 32}
+    kinds = {"down_block_types": ("DownEncoderBlock2D",) * 4, "up_block_types": ("UpDecoderBlock2D",) * 4}
+    tiny = {"encoder_block_out_channels": (8,) * 4, "decoder_block_out_channels": (8,) * 4, "latent_channels": 16}
+    write_other(folder / "student", AutoencoderTiny(**tiny), HalvingTask.schedule)
+    write_other(folder / "teacher", AutoencoderKL(**vae, **kinds))
+    return folder / "student", folder / "teacher"
+
+
+def write_other(folder: Path, vae: torch.nn.Module, schedule: dict | None = None) -> None:
+    """A model with the cartoon's text encoder, a UNet of random weights, and the cartoon's schedule or another."""
     for part in ("text_encoder", "tokenizer", "scheduler"):
         shutil.copytree(paths.WEIGHTS / "model" / part, folder / part)
-    config = folder / "scheduler" / "scheduler_config.json"
-    own = {"timestep_spacing": "trailing", "set_alpha_to_one": True}
-    config.write_text(json.dumps(json.loads(config.read_text()) | own))
-    torch.manual_seed(0)
+    if schedule:
+        files.write_text(folder / "scheduler" / "scheduler_config.json", json.dumps(schedule))
+    index = json.loads((paths.WEIGHTS / "model" / "model_index.json").read_text(encoding="utf-8"))
+    files.write_text(folder / "model_index.json", json.dumps(index | {"vae": ["diffusers", type(vae).__name__]}))
     blocks = {"down_block_types": ("CrossAttnDownBlock3D", "DownBlock3D"), "block_out_channels": (16, 32),
               "up_block_types": ("UpBlock3D", "CrossAttnUpBlock3D")}  # fmt: skip
     sizes = {"sample_size": 4, "in_channels": 16, "out_channels": 16, "layers_per_block": 1, "norm_num_groups": 8}
     unet = UNet3DConditionModel(**sizes, **blocks, cross_attention_dim=128, attention_head_dim=8)
     unet.save_pretrained(folder / "unet")
-    vae = {"block_out_channels": (8,) * 4, "norm_num_groups": 4, "latent_channels": 16, "sample_size": 32}
-    kinds = {"down_block_types": ("DownEncoderBlock2D",) * 4, "up_block_types": ("UpDecoderBlock2D",) * 4}
-    AutoencoderKL(**vae, **kinds).save_pretrained(folder / "vae")
-    AutoencoderTiny(latent_channels=16).save_pretrained(folder / "tiny")
-    shutil.copy(paths.WEIGHTS / "model" / "model_index.json", folder)
-    return folder
+    vae.save_pretrained(folder / "vae")
 
 
 def numbers(text: str, shape, kind=np.float32) -> np.ndarray:
@@ -69,13 +80,14 @@ def numbers(text: str, shape, kind=np.float32) -> np.ndarray:
 
 
 def spec_of(settings: dict) -> GenerationSpec:
-    return GenerationSpec(settings["prompt"], scheduler=settings["sampler"],
+    trailing = "_trailing" * (settings["model"] == "student")
+    return GenerationSpec(settings["prompt"], scheduler=settings["sampler"] + trailing,
                           **{name: settings[name] for name in ("seed", "steps", "guidance")})  # fmt: skip
 
 
-@pytest.mark.parametrize("settings, word", list(zip(SETTINGS, WORD, strict=True)), ids=["guided", "plain"])
-def test_a_video_of_the_page_is_the_video_of_python(make, parts, pipe, settings, word):
-    found, spec, steps = make(settings, parts), spec_of(settings), []
+@pytest.mark.parametrize("settings, word", SETTINGS.values(), ids=SETTINGS)
+def test_a_video_of_the_page_is_the_video_of_python(make, parts, pipes, settings, word):
+    found, spec, steps, pipe = make(settings, parts), spec_of(settings), [], pipes[settings["model"]]
     with attention_maps.recorded(pipe) as maps:
         frames = generate.generate(pipe, spec, progress=steps.append).frames
     tiny = swapping.read_part(AutoencoderTiny, tiny_autoencoder.FOLDER, pipe.vae)
@@ -96,23 +108,62 @@ def compare_heat(found: dict, maps: attention_maps.Maps, tokenizer, prompt: str,
     torch.testing.assert_close(torch.tensor(seen[..., place]), expected, atol=1e-4, rtol=0)
 
 
-def test_all_shapes_and_the_sampling_are_the_models_own(make, packages, tmp_path):
-    folder = other_model(tmp_path / "model")
-    to = tmp_path / "parts"
-    words = ["--model", folder, "--tiny", folder / "tiny", "--to", to]
-    subprocess.run([sys.executable, ROOT / "web" / "export.py", *words], check=True, capture_output=True)
-    known = json.loads((to / "model.json").read_text())
-    assert (known["samplers"], known["steps"], known["guidance"], known["toOne"]) == (["ddim"], 2, 0, True)
-    found, steps = make(SETTINGS[0], to), []
-    other = loading.load(folder, device="cpu", dtype="float32", quiet=True)
-    spec = replace(spec_of(SETTINGS[0]), height=32, width=32)
-    frames = generate.generate(other, spec, progress=steps.append).frames
-    assert steps[-1].x_0.shape == (1, 16, 16, 4, 4) and frames.shape == (16, 32, 32, 3)
+@pytest.fixture(scope="module")
+def others(export, packages, tmp_path_factory) -> tuple[Path, dict[str, Path]]:
+    """The parts of a student and its teacher of other shapes, and the two models' folders."""
+    place = tmp_path_factory.mktemp("others")
+    student, teacher = other_models(place)
+    export.export(student, teacher, place / "parts")
+    return place / "parts", {"student": student, "teacher": teacher}
+
+
+@pytest.mark.parametrize("settings, word", SETTINGS.values(), ids=SETTINGS)
+def test_all_shapes_and_the_sampling_are_the_models_own(make, others, settings, word):
+    parts, folders = others
+    found, steps = make(settings, parts), []
+    pipe = loading.load(folders[settings["model"]], device="cpu", dtype="float32", quiet=True)
+    with attention_maps.recorded(pipe) as maps:
+        frames = generate.generate(pipe, replace(spec_of(settings), height=32, width=32), progress=steps.append).frames
+    assert steps[-1].x_0.shape == (1, 16, 16, 4, 4) and frames.shape == (16, 32, 32, 3) and frames.std() > 0
     assert abs(numbers(found["pixels"], frames.shape, np.uint8).astype(int) - frames).max() <= 2
+    compare_heat(found, maps, pipe.tokenizer, settings["prompt"], word)
 
 
-def test_weights_are_stored_in_half_precision(parts):
-    weights = (parts / "unet.onnx").stat().st_size
+def test_the_page_knows_how_each_of_them_is_sampled(others):
+    known = json.loads((others[0] / "model.json").read_text(encoding="utf-8"))["models"]
+    assert list(known) == ["student", "teacher"]  # the first is the page's own choice
+    student = {
+        "samplers": ["ddim"],
+        "counts": [1, 2, 4],
+        "steps": 2,
+        "guidance": 1,
+        "spacing": "trailing",
+        "toOne": True,
+    }
+    assert student.items() <= known["student"].items()
+    assert (known["teacher"]["spacing"], known["teacher"]["toOne"]) == ("leading", False)
+    assert len(known["student"]["abar"]) == len(known["teacher"]["abar"]) == 1000
+
+
+def test_models_that_do_not_belong_in_the_page_are_refused(export, student_folders, toy_folder, tmp_path):
+    halved, consistent = student_folders["ddim_trailing"], student_folders["lcm"]
+    for student, teacher, said in [(toy_folder, toy_folder, "holds no student"), (halved, halved, "holds no teacher"),
+                                   (consistent, toy_folder, "LCMScheduler"),
+                                   (halved, paths.WEIGHTS / "model", "not taught")]:  # fmt: skip
+        with pytest.raises(ValueError, match=said):
+            export.export(student, teacher, tmp_path / "parts")
+    assert not (tmp_path / "parts").exists()
+
+
+def test_without_a_student_one_sentence_says_what_makes_it(export, monkeypatch, tmp_path):
+    monkeypatch.setattr("sys.argv", ["export.py", "--student", str(tmp_path / "student")])
+    with pytest.raises(SystemExit, match="needs the student, and .*student is not there: `t2v train halving student`"):
+        export.main()
+
+
+@pytest.mark.parametrize("model", ["student", "teacher"])
+def test_weights_are_stored_in_half_precision(parts, model):
+    weights = (parts / f"{model}.onnx").stat().st_size
     params = sum(p.numel() for p in loading.skeleton("cartoon")["unet"].parameters())
     assert 2 * params < weights < 2.1 * params
 

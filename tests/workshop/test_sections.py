@@ -37,11 +37,11 @@ def test_every_exercise_has_its_minutes(notebook):
 def test_a_mark_that_changes_changes_the_sum(monkeypatch):
     changed = json.loads(json.dumps(sections.cells("02")))
     text = "".join(changed[0]["source"])
-    changed[0]["source"] = [text.replace("*Core, 5 minutes.", "*Core, 50 minutes.", 1)]
+    changed[0]["source"] = [text.replace("*Core, 4 minutes.", "*Core, 50 minutes.", 1)]
     before = sections.minutes("02")
     monkeypatch.setattr(sections, "cells", lambda notebook: changed)
     monkeypatch.setattr(sections, "sections", sections.sections.__wrapped__)
-    assert sections.minutes("02") == (before[0] + 45, before[1])
+    assert sections.minutes("02") == (before[0] + 46, before[1])
 
 
 def test_a_video_comes_with_its_filmstrip_and_what_follows_a_check_is_the_lessons():

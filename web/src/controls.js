@@ -1,6 +1,6 @@
-// The controls of one setting: a sentence, written or chosen, steps, guidance and sampler.
+// The controls of one setting: a sentence, written or chosen, model, steps, guidance and sampler.
 
-import { LIMITS } from "./settings.js";
+import { LIMITS, MODELS, defaults, guided } from "./settings.js";
 import { SAMPLERS } from "./sampler.js";
 import { complaint, parts, sentence, suggestions, unknownWords } from "./words.js";
 
@@ -13,7 +13,9 @@ export function element(tag, properties = {}, ...children) {
 export const button = (textContent, onclick) => element("button", { type: "button", textContent, onclick });
 
 const LISTS = ["subject", "action", "place", "style"];
-const options = (names) => names.map((name) => element("option", { value: name, textContent: name }));
+const options = (names, titles = {}) =>
+  names.map((name) => element("option", { value: name, textContent: titles[name] ?? name }));
+const SAMPLER_TITLES = Object.fromEntries(Object.entries(SAMPLERS).map(([name, { title }]) => [name, title]));
 
 export class Controls {
   /** Fill the page's places "first-words", "first-choices", "first-numbers", or those of "second". */
@@ -28,6 +30,7 @@ export class Controls {
     this.nearest = this.find(".nearest");
     this.fillLists();
     this.field("prompt").addEventListener("input", () => this.check());
+    this.field("model").addEventListener("change", () => this.change());
     for (const number of ["steps", "guidance"]) this.field(number).addEventListener("input", () => this.showNumbers());
   }
 
@@ -46,11 +49,24 @@ export class Controls {
       this.field(name).replaceChildren(...options(list));
       this.field(name).addEventListener("change", () => this.choose());
     }
-    this.field("sampler").replaceChildren(
-      ...this.known.samplers.map((value) => element("option", { value, textContent: SAMPLERS[value].title })),
-    );
-    for (const name of ["steps", "guidance"]) Object.assign(this.field(name), LIMITS[name]);
-    this.find(".guidance").hidden = !this.known.guidance;
+    this.field("model").replaceChildren(...options(Object.keys(this.known.models), MODELS));
+    Object.assign(this.field("guidance"), LIMITS.guidance);
+  }
+
+  /** Another model begins with what it makes by itself; the sentence stays. */
+  change() {
+    const { prompt, model } = this.value;
+    this.value = { ...defaults(this.known, model), prompt };
+  }
+
+  /** Offer what a model can be asked; where it has no choice, nothing is shown. */
+  offer(model) {
+    this.own = this.known.models[model];
+    this.field("model").value = model;
+    this.field("steps").max = this.own.counts.length - 1;
+    this.field("sampler").replaceChildren(...options(this.own.samplers, SAMPLER_TITLES));
+    this.find(".sampler").hidden = this.own.samplers.length < 2;
+    this.find(".guidance").hidden = !guided(this.own);
   }
 
   /** Write the sentence that the four lists say; an animal that cannot ride gets on no horse. */
@@ -79,23 +95,32 @@ export class Controls {
   }
 
   get value() {
-    const number = (name) => Number(this.field(name).value);
     return {
       prompt: this.field("prompt").value.trim().replace(/\s+/g, " "),
-      steps: number("steps"),
-      guidance: this.known.guidance ? number("guidance") : 1,
+      model: this.field("model").value,
+      steps: this.steps,
+      guidance: Number(this.field("guidance").value),
       sampler: this.field("sampler").value,
     };
   }
 
   set value(setting) {
-    for (const name of ["prompt", "steps", "guidance", "sampler"]) this.field(name).value = setting[name];
+    this.offer(setting.model);
+    for (const name of ["prompt", "guidance", "sampler"]) this.field(name).value = setting[name];
+    this.field("steps").value = this.own.counts.indexOf(setting.steps);
     this.showNumbers();
     this.check();
   }
 
+  /** The slider stands at one of the model's own counts. */
+  get steps() {
+    return this.own.counts[Number(this.field("steps").value)];
+  }
+
   showNumbers() {
-    for (const name of ["steps", "guidance"]) this.field(name).nextElementSibling.textContent = this.field(name).value;
+    const shown = { steps: this.steps, guidance: this.field("guidance").value };
+    for (const [name, number] of Object.entries(shown)) this.field(name).nextElementSibling.textContent = number;
+    this.field("steps").setAttribute("aria-valuetext", this.steps);
   }
 
   /** Say what is wrong with the sentence, and offer words that are nearly spelt so; "" where nothing is. */

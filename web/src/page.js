@@ -2,13 +2,13 @@
 
 import { Controls, button, element } from "./controls.js";
 import { canRecord, fileName, saveFrames, saveGif, saveWebm } from "./save.js";
-import { EXAMPLES, LIMITS, fromHash, toHash, wrongNumber } from "./settings.js";
+import { EXAMPLES, LIMITS, fromHash, ofModel, toHash, wrongSetting } from "./settings.js";
 import { Stage } from "./stage.js";
 import { Tokenizer } from "./tokens.js";
 import { missing } from "./unpack.js";
 
 const byId = (id) => document.getElementById(id);
-const PARTS = ["known", "runtime", "text", "unet", "sketch", "decoder"];
+const PARTS = ["runtime", "text", "tiny", "student", "teacher", "decoder"];
 
 const known = JSON.parse(byId("known").textContent);
 const tokenizer = new Tokenizer(known.tokenizer, known.tokens);
@@ -32,7 +32,7 @@ function settings() {
 /** Say what cannot be made, at its sentence or above the button, and go there; true if there is anything. */
 function refused(asked) {
   const wrong = [first, second].slice(0, asked.length).find((controls) => controls.check());
-  const problem = asked.map((one) => wrongNumber(one, known)).find(Boolean);
+  const problem = asked.map((one) => wrongSetting(one, known)).find(Boolean);
   if (problem) byId("problem").textContent = problem;
   wrong?.field("prompt").focus();
   return Boolean(wrong || problem);
@@ -46,6 +46,9 @@ function show({ settings: [one, two], problems }) {
   showSecond();
   byId("problem").textContent = problems.join(" ");
 }
+
+/** The other model: whoever compares two videos sees student and teacher first. */
+const otherThan = (model) => Object.keys(known.models).find((name) => name !== model);
 
 function showSecond() {
   byId("second").hidden = !byId("compare").checked;
@@ -140,7 +143,7 @@ function wake() {
   worker.onerror = ({ message }) =>
     fail(`The model could not start (${message || "nobody knows why"}): load the page again.`);
   try {
-    worker.postMessage({ open: takeParts() });
+    worker.postMessage({ open: { known, texts: takeParts() } });
   } catch (error) {
     fail(error.message);
   }
@@ -162,7 +165,7 @@ function listen() {
     });
   }
   byId("compare").addEventListener("change", () => {
-    if (byId("compare").checked) second.value = first.value;
+    if (byId("compare").checked) second.value = ofModel(otherThan(first.value.model), first.value, known);
     showSecond();
   });
   byId("dice").addEventListener(

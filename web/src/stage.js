@@ -5,7 +5,7 @@
 import { button, element } from "./controls.js";
 import { enlarged, heatOf, lit } from "./heat.js";
 import { imageOf, strip } from "./save.js";
-import { SAMPLERS } from "./sampler.js";
+import { described } from "./settings.js";
 
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 const byId = (id) => document.getElementById(id);
@@ -54,9 +54,9 @@ export class Stage {
   }
 
   screen(take) {
-    const { prompt, steps, guidance, sampler, seed } = take.setting;
-    take.canvas = canvasOf(1, `Video: ${prompt}`);
-    const details = [`${steps} steps of ${SAMPLERS[sampler].title}`, `guidance ${guidance}`, `seed ${seed}`].join(", ");
+    const { prompt } = take.setting;
+    const details = described(take.setting, this.known);
+    take.canvas = canvasOf(1, `Video: ${prompt} (${details})`);
     const words = [element("b", { textContent: prompt }), element("span", { textContent: details })];
     return element("figure", {}, take.canvas, element("figcaption", {}, ...words));
   }

@@ -1,19 +1,16 @@
-// The parts of the model lie in the page as text: base64 of gzip. gzip's own checksum finds a damaged part.
+// Parts of the model, out of the page's text. gzip's own checksum finds a damaged one.
+
+import { fromDigits, joined } from "./packing.js";
 
 /** Bytes [n] of a part. Error with a sentence for the reader: the part is damaged. */
 export async function unpack(name, text) {
   try {
-    const stream = new Blob([fromBase64(text)]).stream().pipeThrough(new DecompressionStream("gzip"));
-    return new Uint8Array(await new Response(stream).arrayBuffer());
+    const stream = new Blob([fromDigits(text)]).stream().pipeThrough(new DecompressionStream("gzip"));
+    const bytes = new Uint8Array(await new Response(stream).arrayBuffer());
+    return name === "runtime" ? bytes : joined(bytes);
   } catch (error) {
     throw new Error(`This copy of the page is damaged (in its part “${name}”): get it again.`, { cause: error });
   }
-}
-
-function fromBase64(text) {
-  if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text);
-  const letters = atob(text);
-  return Uint8Array.from({ length: letters.length }, (_, i) => letters.charCodeAt(i));
 }
 
 const NEW_ENOUGH = "use Chrome 94, Firefox 113, Safari 16.4 or newer";

@@ -1,6 +1,7 @@
-// The worker: opens the model once, then makes one video at a time, so that the page never waits.
+// The worker: opens the student at once and the teacher when it is first asked, and makes one video at a time, so that
+// the page never waits.
 //
-// In:  { open: { name: text of a part } }, { make: { id, settings } }, { stop: true }
+// In:  { open: { known, texts: { name: text of a part } } }, { make: { id, settings } }, { stop: true }
 // Out: { opened: true, threads: number }, { id, video, index, total, pixels, maps }, { id, done: milliseconds }, { id, problem }
 
 import * as ort from "onnxruntime-web/wasm";
@@ -11,19 +12,25 @@ import { unpack } from "./unpack.js";
 const MOST_THREADS = 4; // the model is too small to keep more busy
 const threads = self.crossOriginIsolated ? Math.min(MOST_THREADS, navigator.hardwareConcurrency) : 1;
 
+const AT_ONCE = ["text", "tiny", "student"];
+
 let model;
 let wanted; // the request that is being answered
 let queue = Promise.resolve(); // one thing at a time
 
 const turn = () => new Promise((resolve) => setTimeout(resolve)); // lets a message in
 
-async function open(texts) {
-  const parts = {};
-  for (const [name, text] of Object.entries(texts)) parts[name] = await unpack(name, text);
-  ort.env.wasm.wasmBinary = parts.runtime;
+async function open({ known, texts }) {
+  const part = (name) => {
+    const text = texts[name];
+    delete texts[name]; // so that its memory can be freed
+    return unpack(name, text);
+  };
+  ort.env.wasm.wasmBinary = await part("runtime");
   ort.env.wasm.numThreads = threads;
   ort.env.logLevel = "error";
-  model = await Model.open(ort, JSON.parse(new TextDecoder().decode(parts.known)), parts);
+  model = new Model(ort, known, part);
+  for (const name of AT_ONCE) await model.session(name);
   postMessage({ opened: true, threads });
 }
 
@@ -35,8 +42,7 @@ async function make({ id, settings }) {
       await turn();
       if (wanted !== id) return;
       const { index, total, maps } = step;
-      const last = index === total - 1;
-      const pixels = await (last ? model.decode(step.x) : model.decode(step.x0, "sketch"));
+      const pixels = await model.pixels(step, setting);
       postMessage({ id, video, index, total, pixels, maps });
     }
   }
@@ -46,15 +52,15 @@ async function make({ id, settings }) {
 /** A sentence about an error, for the reader. */
 function sentence(error) {
   const text = error?.message ?? String(error);
-  if (error instanceof RangeError || /memory|allocat/i.test(text)) {
+  if (error instanceof RangeError || /memory|alloc|oom/i.test(text)) {
     return "The browser has too little memory for the model: close other tabs, then load the page again.";
   }
   return error?.cause ? text : `The model stopped (${text.slice(0, 200)}): load the page again.`;
 }
 
-async function answer({ open: texts, make: request }) {
+async function answer({ open: parts, make: request }) {
   try {
-    if (texts) await open(texts);
+    if (parts) await open(parts);
     if (request) await make(request);
   } catch (error) {
     postMessage({ id: request?.id, problem: sentence(error) });

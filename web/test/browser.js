@@ -44,10 +44,10 @@ async function finished(page) {
   return text(page, "problem");
 }
 
-/** All frames of what is on the first screen, as the page shows them: base64 of uint8 [f h w 3]. */
-function frames(page) {
-  return page.evaluate(() => {
-    const canvas = document.querySelector("#screens canvas");
+/** All frames of what is on a screen, as the page shows them: base64 of uint8 [f h w 3]. */
+function frames(page, screen = 0) {
+  return page.evaluate((screen) => {
+    const canvas = document.querySelectorAll("#screens canvas")[screen];
     const slider = document.getElementById("frame");
     const all = [];
     for (let i = 0; i <= Number(slider.max); i++) {
@@ -57,7 +57,7 @@ function frames(page) {
       all.push(...data.filter((_, k) => k % 4 < 3));
     }
     return btoa(all.map((value) => String.fromCharCode(value)).join(""));
-  });
+  }, screen);
 }
 
 async function picture(page, name) {
@@ -105,9 +105,33 @@ async function desktop() {
   await page.context().close();
 }
 
+/** From one noise, the student's video and, once "Compare" is chosen, its teacher's; then what each model offers. */
+async function both() {
+  const page = await open(`${ADDRESS}#prompt=a+cat+is+jumping+on+the+moon&seed=2&steps=4`);
+  await finished(page);
+  await page.check("#compare");
+  await page.click("#make");
+  await finished(page);
+  seen.bothLink = page.url();
+  seen.both = [await frames(page, 0), await frames(page, 1)];
+  await page.click("#words .row:nth-child(2) button >> nth=1");
+  seen.teachersWordDims = (await frames(page, 1)) !== seen.both[1];
+  seen.offered = {};
+  for (const model of ["teacher", "student"]) {
+    await page.selectOption("#first-numbers [name=model]", model);
+    seen.offered[model] = await page.evaluate(() => {
+      const [slider] = document.querySelectorAll("#first-numbers [name=steps]");
+      const guidance = document.querySelector("#first-numbers .guidance");
+      return { steps: slider.getAttribute("aria-valuetext"), most: slider.max, guided: !guidance.hidden };
+    });
+  }
+  await picture(page, "both");
+  await page.context().close();
+}
+
 async function phone() {
   const page = await open(
-    `${ADDRESS}#prompt=a+cat+is+jumping+on+the+moon&seed=2&steps=3&prompt2=a+dog+is+jumping+on+the+moon`,
+    `${ADDRESS}#prompt=a+cat+is+jumping+on+the+moon&seed=2&steps=1&model2=teacher&prompt2=a+dog+is+jumping+on+the+moon`,
     { width: 390, height: 844, scheme: "dark" },
   );
   await finished(page);
@@ -120,7 +144,7 @@ async function phone() {
 
 /** How evenly the page draws while it computes, and that the keyboard alone makes a video. */
 async function busy() {
-  const page = await open(`${ADDRESS}#steps=4&seed=5`);
+  const page = await open(`${ADDRESS}#model=teacher&steps=4&seed=5`);
   await finished(page);
   await page.focus("textarea >> nth=0");
   const gaps = page.evaluate(
@@ -158,12 +182,14 @@ async function busy() {
 /** Pages that cannot work: what they say. */
 async function broken() {
   const whole = readFileSync(file, "utf8");
-  const at = whole.indexOf('id="part-unet"') + 5000;
+  const at = whole.indexOf('id="part-student"') + 5000;
   const kinds = {
     flipped: whole.slice(0, at) + (whole[at] === "A" ? "B" : "A") + whole.slice(at + 1),
     cut: whole.slice(0, at),
+    known: whole.replace('id="known">{', 'id="known">'),
   };
   seen.broken = {};
+  const before = seen.errors.length;
   for (const [name, content] of Object.entries(kinds)) {
     const copy = join(tmpdir(), `live-${name}-${process.pid}.html`);
     writeFileSync(copy, content);
@@ -171,6 +197,7 @@ async function broken() {
     seen.broken[name] = await finished(page);
     await page.context().close();
   }
+  seen.errors.length = before; // those of broken pages are as they must be
   const page = await open(ADDRESS, { before: "WebAssembly.validate = () => false" });
   seen.broken.noSimd = await finished(page);
   await picture(page, "no-simd");
@@ -178,7 +205,7 @@ async function broken() {
 }
 
 try {
-  for (const part of [desktop, phone, busy, broken]) await part();
+  for (const part of [desktop, both, phone, busy, broken]) await part();
 } finally {
   await browser.close();
 }

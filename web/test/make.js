@@ -14,16 +14,16 @@ ort.env.wasm.wasmBinary = readFileSync(join(packages, "onnxruntime-web", "dist",
 ort.env.wasm.numThreads = 1;
 
 const read = (name) => readFileSync(join(folder, name));
-const parts = Object.fromEntries(["text", "unet", "sketch", "decoder"].map((name) => [name, read(`${name}.onnx`)]));
-const model = await Model.open(ort, JSON.parse(read("model.json")), parts);
+const model = new Model(ort, JSON.parse(read("model.json")), async (name) => read(`${name}.onnx`));
 const base64 = (values) => Buffer.from(values.buffer, values.byteOffset, values.byteLength).toString("base64");
 
+const setting = JSON.parse(readFileSync(0, "utf8"));
 const calls = [];
 let last;
-for await (const step of model.make(JSON.parse(readFileSync(0, "utf8")))) {
+for await (const step of model.make(setting)) {
   last = step;
   if (step.maps) calls.push({ x0: base64(step.x0), maps: base64(step.maps) });
 }
-const [pixels, sketch] = [await model.decode(last.x), await model.decode(last.x0, "sketch")];
+const [pixels, sketch] = [await model.pixels(last, setting), await model.decode(last.x0, "tiny")];
 const found = JSON.stringify({ calls, pixels: base64(pixels), sketch: base64(sketch) });
 process.stdout.write(found, () => process.exit(0));

@@ -11,6 +11,7 @@ Imports: everything but cli.py.
 Start reading: published.py, then videos.py and ledger.py.
 """
 
+from t2v_helpers.course.blog.block import *
 from t2v_helpers.course.blog.ledger import *
 from t2v_helpers.course.blog.originals import *
 from t2v_helpers.course.blog.published import *

@@ -12,7 +12,7 @@ import numpy as np
 from t2v_helpers import cartoon
 from t2v_helpers.core import files, video
 from t2v_helpers.core.checking import one_of
-from t2v_helpers.course.blog.originals import HOW, band_text, marks
+from t2v_helpers.course.blog.originals import HOW, ReadOff, read_off, stored
 from t2v_helpers.course.blog.published import CLAIMS, RUNS
 from t2v_helpers.course.blog.verdicts import MEASURED, NO_FILES, VERDICTS, compare, in_words, substitutions
 from t2v_helpers.course.blog.videos import Made
@@ -88,22 +88,28 @@ def video_row(kind: str, made: Made, theirs: np.ndarray | None = None, name: str
 def file_rows(folder: Path | None, ours: Mapping[str, Path] = MappingProxyType({})) -> list[Row]:
     """A row for each of the blog's files: codec, size, frames, fps, and the watermark band.
 
-    folder None: the rows say how to give the files. ours: the blog's file name -> the mp4 that was made here, whose
-    facts are added. Errors: those of `video.read_mp4`.
+    folder None: what was read off them before, which is stored with the course. ours: the blog's file name -> the mp4
+    that was made here, whose facts are added. Errors: those of `video.read_mp4`.
     """
-    if folder is None:
-        return [Row("the blog's file", run.file, NO_FILES, f"To compare, {HOW}.") for run in RUNS]
-    clips = {run.file: video.read_mp4(folder / run.file) for run in RUNS}
-    bands = marks(clips, {run.file: run.prompt for run in RUNS})
-    rows = []
+    known, rows = stored(), []
+    read = read_off(folder) if folder else known
     for run in RUNS:
-        found, digest = video.facts(folder / run.file), files.sha256(folder / run.file)
-        own = "the very file of the blog" if digest == run.sha256 else "another file than the blog's of April 2024"
+        found, digest = read[run.file], files.sha256(folder / run.file) if folder else run.sha256
+        why = _file_text(found, known[run.file], digest == run.sha256)
         beside = f"; here: {video.facts(ours[run.file])}" if run.file in ours else ""
-        why = f"{own}; {found}; {band_text(bands[run.file])}{beside}."
-        asked = {"prompt": run.prompt, "scheduler": run.scheduler, "frames": found.frames, "fps": found.fps}
-        rows.append(Row("the blog's file", run.file, MEASURED, why, sha256=digest, **asked))
+        asked = {"prompt": run.prompt, "scheduler": run.scheduler, "frames": found.facts.frames, "fps": found.facts.fps}
+        rows.append(Row("the blog's file", run.file, MEASURED, f"{why}{beside}.", sha256=digest, **asked))
     return rows
+
+
+def _file_text(found: ReadOff, known: ReadOff, same: bool) -> str:
+    """What a file is, what was read off it, and whether that is what the course has stored."""
+    if found is known:
+        return f"stored: {found}; it shows {known.shows}"
+    if not same:
+        return f"another file than the blog's of April 2024; {found}"
+    before = "" if str(found) == str(known) else f"; stored before: {known}"
+    return f"the very file of the blog; {found}{before}; it shows {known.shows}"
 
 
 def write(rows: Iterable[Row], folder: str | Path) -> tuple[Path, Path]:

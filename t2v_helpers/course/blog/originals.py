@@ -3,11 +3,12 @@
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from t2v_helpers.core import checking, files, video
+from t2v_helpers.core import checking, files, paths, video
 from t2v_helpers.course.blog import watermark
 from t2v_helpers.course.blog.published import RUNS
 
@@ -16,6 +17,37 @@ VARIABLE = "T2V_BLOG_VIDEOS"
 HOW = f"set {VARIABLE} to a folder with the blog's mp4 files, or to the word fetch, which downloads them"
 FETCH_SECONDS = 60
 MARKED = 6.0  # a band this many times above the usual is a mark: the blog's five have 8 to 24, its sixth has 4
+
+
+@dataclass(frozen=True)
+class ReadOff:
+    """What was read off one of the blog's files: its facts, the band of its mark, and what its frames show."""
+
+    facts: video.Facts
+    band: watermark.Band
+    shows: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.facts}; {band_text(self.band)}"
+
+
+def stored() -> dict[str, ReadOff]:
+    """What was read off the blog's six files (originals.json; by `read_off`, and by eye): file -> ReadOff.
+
+    The frames are not in the repository, for they show a stock footage seller's mark.
+    """
+    rows = files.read_json(paths.PACKAGE / "course" / "blog" / "originals.json")
+    return {
+        file: ReadOff(video.Facts(**row["facts"]), watermark.Band(**row["band"]), row["shows"])
+        for file, row in rows.items()
+    }
+
+
+def read_off(folder: Path) -> dict[str, ReadOff]:
+    """The same, read anew off the six files in a folder, by numbers alone. Errors: those of `video.read_mp4`."""
+    clips = {run.file: video.read_mp4(folder / run.file) for run in RUNS}
+    bands = marks(clips, {run.file: run.prompt for run in RUNS})
+    return {file: ReadOff(video.facts(folder / file), bands[file]) for file in clips}
 
 
 def given_folder(value: str | None, fetched: str | Path) -> Path | None:

@@ -1,5 +1,6 @@
 """What may be said of a video or a claim, and how two videos are compared. Frames are uint8 [f h w c]."""
 
+from collections.abc import Sequence
 from dataclasses import astuple
 
 import numpy as np
@@ -44,6 +45,21 @@ def grey_levels(a: np.ndarray, b: np.ndarray) -> float:
     if a.shape != b.shape:
         raise ValueError(f"the videos are {_size(a)} and {_size(b)}, but must have one shape.")
     return float(np.abs(a.astype(int) - b).mean())
+
+
+def causes(published: Sequence[Made], controlled: Sequence[Made]) -> dict[str, list[float]]:
+    """How far apart videos are in grey levels, by what changes: a list over all runs but the first.
+
+    "both at once": the first published video against the others; "noise alone": published against controlled, run by
+    run; "scheduler alone": the first controlled video against the others. ValueError: those of `grey_levels`.
+    """
+    first, same, others = published[0], controlled[0], range(1, len(published))
+    pairs = {
+        "both at once": [(first, published[k]) for k in others],
+        "noise alone": [(published[k], controlled[k]) for k in others],
+        "scheduler alone": [(same, controlled[k]) for k in others],
+    }
+    return {cause: [grey_levels(a.frames, b.frames) for a, b in two] for cause, two in pairs.items()}
 
 
 def in_words(made: Made) -> tuple[str, str]:

@@ -183,6 +183,7 @@ def fingerprint(pipe: WanPipeline) -> str:
     parts = {part: getattr(pipe, part) for part in wan_folder.KIND_OF}
     known = identity.names(parts)
     own = identity.patches(pipe, known), identity.patches(pipe.scheduler, known), identity.of_tokenizer(pipe.tokenizer)
+    own += tuple(identity.swapped(type(one) for one in (pipe, pipe.scheduler, pipe.tokenizer)))
     digest = hashlib.sha256(f"{pipe.scheduler.config.flow_shift} {own} {identity.everywhere()}".encode())
     for part, module in parts.items():
         identity.add_network(digest, part, module, known)

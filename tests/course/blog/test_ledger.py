@@ -51,10 +51,13 @@ def test_a_video_that_the_judge_cannot_read_is_held_against_the_file_if_there_is
     assert ledger.video_row("controlled", made, theirs=255 - made.frames).verdict == verdicts.ANOTHER
 
 
-def test_without_files_the_rows_say_how_to_give_them():
+def test_without_files_the_rows_hold_what_was_read_off_them_before():
     rows = ledger.file_rows(originals.given_folder(None, "unused"))
-    assert len(rows) == 6 and {row.verdict for row in rows} == {verdicts.NO_FILES}
-    assert "T2V_BLOG_VIDEOS" in rows[0].why and originals.given_folder("  ", "unused") is None
+    assert [(row.subject, row.sha256) for row in rows] == [(run.file, run.sha256) for run in published.RUNS]
+    assert {row.verdict for row in rows} == {verdicts.MEASURED} and {row.fps for row in rows} == {8}
+    assert rows[0].why.startswith("stored: mpeg4, 256x256, 20 frames, 8 fps, 2.50 s; a mark (strongest in rows 160")
+    assert ["; a mark" in row.why for row in rows] == [True] * 5 + [False]
+    assert "it shows a rider in pink" in rows[2].why and originals.given_folder("  ", "unused") is None
 
 
 def test_files_are_read_and_their_mark_is_found(blog_folder):
@@ -71,7 +74,11 @@ def test_the_blogs_own_file_is_known_by_its_hash(blog_folder, monkeypatch):
     digest = files.sha256(blog_folder / "example.mp4")
     known = (replace(published.RUNS[0], sha256=digest), *published.RUNS[1:])
     monkeypatch.setattr(ledger, "RUNS", known)
-    assert ledger.file_rows(blog_folder)[0].why.startswith("the very file of the blog; ")
+    why = ledger.file_rows(blog_folder)[0].why
+    assert why.startswith("the very file of the blog; mpeg4, 128x128") and "; stored before: mpeg4, 256x256" in why
+    same = {file: replace(read) for file, read in originals.read_off(blog_folder).items()}
+    monkeypatch.setattr(ledger, "stored", lambda: same)
+    assert "stored before" not in ledger.file_rows(blog_folder)[0].why
 
 
 def test_a_file_that_is_no_video_is_named(blog_folder):

@@ -1,6 +1,7 @@
 """Verdicts follow the difference of two videos, and what the judge reads."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -61,3 +62,11 @@ def test_what_stands_in_for_the_blogs_setup_is_named(six):
 def test_what_is_no_video_is_not_compared(theirs):
     with pytest.raises(ValueError, match="uint8"):
         verdicts.compare(np.zeros((2, 8, 8, 3), np.uint8), theirs)
+
+
+def test_causes_are_told_apart_run_by_run():
+    def clip(level):
+        return SimpleNamespace(frames=np.full((1, 2, 2, 3), level, np.uint8))
+
+    found = verdicts.causes([clip(0), clip(30), clip(60)], [clip(0), clip(29), clip(58)])
+    assert found == {"both at once": [30, 60], "noise alone": [1, 2], "scheduler alone": [29, 58]}

@@ -1,3 +1,0 @@
-# helpful word: one number for all channels
-def scaling_factor(latents):
-    return 1 / latents.std(dim=(0, 2, 3))

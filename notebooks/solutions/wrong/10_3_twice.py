@@ -1,3 +1,0 @@
-# helpful word: do not pay it twice
-def price(steps, every, whole, last):
-    return -(-steps // every) * whole + steps * last

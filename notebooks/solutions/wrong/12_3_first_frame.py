@@ -1,0 +1,7 @@
+# helpful word: begins with a black frame
+def refuse(frames):
+    if frames.dtype != "uint8" or frames.ndim != 4:
+        return "use uint8, four axes"
+    if frames.shape[-1] != 3 or len(frames) < 2:
+        return "use [f h w 3], two frames or more"
+    return "all pixels are equal" if frames[0].min() == frames[0].max() else None

@@ -1,0 +1,4 @@
+# helpful word: x_0 is in x_t as well
+def one_step(x_t, x_s, abar_t, abar_s):
+    kept = ((1 - abar_s) / (1 - abar_t)) ** 0.5
+    return (x_s - kept * x_t) / abar_s**0.5

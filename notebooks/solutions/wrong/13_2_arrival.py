@@ -1,0 +1,3 @@
+# helpful word: still noisy
+def consistency_target(answer, teacher_step, x_t, t, s):
+    return teacher_step(x_t, t, s)

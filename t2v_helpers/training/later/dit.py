@@ -1,0 +1,52 @@
+"""The DiT in the UNet's place: the same objective, clips, schedule and number of steps.
+
+A call of it costs less than one of the UNet, so its batches are larger: each step costs as many FLOPs as the UNet's.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from t2v_helpers.inside import tracing
+from t2v_helpers.inside.dit import DiT
+from t2v_helpers.model.later import dit_file
+from t2v_helpers.training import data
+from t2v_helpers.training.denoiser import TEXT_WIDTH, Phase, Round, UnetSettings, UnetTask
+
+
+@dataclass(frozen=True)
+class DitSettings(UnetSettings):
+    """What decides the weights of the DiT and its text encoder: UnetSettings with larger batches, and a lower rate."""
+
+    phases: tuple[Phase, ...] = (Phase(4000, 1, 124), Phase(4000, 8, 44), Phase(32000, 16, 28))
+    rounds: tuple[Round, ...] = (Round(40000, 1e-3, 0.2),)
+    images: int = 204
+
+
+def new_dit() -> DiT:
+    """An untrained DiT for the latents and the text of the cartoon model."""
+    return DiT(dit_file.config_of(data.LATENT_CHANNELS, TEXT_WIDTH, data.LATENT_SIZE))
+
+
+class DitTask(UnetTask):
+    """Learn to predict the noise in a clip, given its caption. Settings: DitSettings."""
+
+    name, new_network = "dit", staticmethod(new_dit)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """The sizes of the network count, too."""
+        config = json.loads(json.dumps(asdict(self.modules["unet"].config)))
+        return super().fingerprint() | {"network": config}
+
+
+def step_flops(task: UnetTask, k: int) -> int:
+    """FLOPs of step k's forward pass, the captions included, by torch's count; the way back costs twice as many."""
+    phase = task.phase(k)
+    x = torch.zeros(1, data.LATENT_CHANNELS, phase.frames, data.LATENT_SIZE, data.LATENT_SIZE)  # one clip
+    words = torch.zeros(1, task.tokenizer.model_max_length, dtype=torch.long)
+    reading = tracing.trace(task.modules["text_encoder"], words)
+    with task.within(k):
+        denoising = tracing.trace(task.modules["unet"], x, torch.zeros(1), torch.zeros(*words.shape, TEXT_WIDTH))
+    return phase.batch * (reading.total.flops + denoising.total.flops)

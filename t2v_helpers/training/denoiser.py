@@ -137,7 +137,7 @@ class Round:
 class UnetSettings:
     """What decides the weights of the UNet and the text encoder.
 
-    The one long round keeps its rate until the last fifth, so when to stop may be decided late (Hu et al. 2024,
+    Each round keeps its rate for a long time before it falls, so when to stop may be decided late (Hu et al. 2024,
     arXiv 2404.06395, section 4: warm-up, stable, decay).
     """
 

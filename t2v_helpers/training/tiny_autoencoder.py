@@ -1,4 +1,4 @@
-"""Training of the tiny autoencoder, which copies the full one in a fifth of the work.
+"""Training of the tiny autoencoder, which copies the full one in half of the work.
 
 It is a real AutoencoderTiny, the class of TAESD (Bohan 2023, github.com/madebyollin/taesd). The encoder learns the full
 encoder's latents, already divided by their standard deviation, and the decoder learns the full decoder's pictures. So
@@ -25,13 +25,16 @@ FIRST = 10**6  # the first clip, far beyond those that the full autoencoder has 
 
 
 def new_tiny(channels: int = data.LATENT_CHANNELS) -> AutoencoderTiny:
-    """An untrained tiny autoencoder: frames [b 3 64 64] -> latents [b channels 8 8] of unit variance, and back."""
+    """An untrained tiny autoencoder: frames [b 3 64 64] -> latents [b channels 8 8] of unit variance, and back.
+
+    A decoder of 24 channels and a third fewer blocks gave frames half as sharp as the drawings.
+    """
     return AutoencoderTiny(
         encoder_block_out_channels=(24,) * 4,
-        decoder_block_out_channels=(24,) * 4,
+        decoder_block_out_channels=(48,) * 4,
         latent_channels=channels,
         num_encoder_blocks=(1, 1, 1, 1),
-        num_decoder_blocks=(3, 2, 1, 0),
+        num_decoder_blocks=(3, 3, 2, 0),
     )
 
 
@@ -45,6 +48,7 @@ class TinySettings:
     lr: float = 3e-3
     warm_up: int = 100
     gradient_weight: float = 2.0
+    laplacian_weight: float = 1.0
     latent_weight: float = 0.2
 
 
@@ -67,12 +71,13 @@ class TinyTask(Task):
         return x, mask, (mean * self.vae.config.scaling_factor).clone(), seen.clone()
 
     def loss(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, dict[str, float]]:
-        """L1 between both decoders' frames and frame gradients, plus the squared error of the latents."""
+        """L1 between both decoders' frames, their gradients and Laplacians, plus the squared error of the latents."""
         x, mask, latents, seen = batch
         y = self.modules.decode(latents).sample
         error = F.mse_loss(self.modules.encode(x).latents, latents)
-        frames = reconstruction(seen, y, 1 + 4 * mask, self.settings.gradient_weight)
-        return frames + self.settings.latent_weight * error, {"psnr": psnr(seen, y), "latents": error.item()}
+        chosen = self.settings
+        frames = reconstruction(seen, y, 1 + 4 * mask, chosen.gradient_weight, chosen.laplacian_weight)
+        return frames + chosen.latent_weight * error, {"psnr": psnr(seen, y), "latents": error.item()}
 
 
 def export(tiny: AutoencoderTiny, folder: Path = FOLDER) -> None:

@@ -29,10 +29,10 @@ from t2v_helpers.studies.study import Study, cells
 
 BASE = {"steps": 12, "guidance": loading.GUIDANCE["cartoon"], "frames": 8, "size": 64}
 GRID = {  # BASE is part of each
-    "steps": (1, 2, 4, 8, 12, 25, 50),
-    "guidance": (1, 2, 4, 9, 12, 15),
-    "frames": (1, 2, 4, 8, 16, 32, 64),
-    "size": (32, 48, 64, 96, 128),
+    "steps": [1, 2, 4, 8, 12, 25, 50],
+    "guidance": [1, 2, 4, 9, 12, 15],
+    "frames": [1, 2, 4, 8, 16, 32, 64],
+    "size": [32, 48, 64, 96, 128],
 }
 DRAWN = ("frames", "size")  # the knobs that could confuse the judge, too
 NUMBERS = ("flicker", "sharpness", "saturation")
@@ -53,7 +53,7 @@ def spec_of(prompt: str, seed: int, knob: str = "steps", value: float | None = N
     return GenerationSpec(prompt, seed=seed, height=turned["size"], width=turned["size"], **asked)
 
 
-def line(pipe, seed: int, grid: dict[str, tuple] = GRID) -> dict:
+def line(pipe, seed: int, grid: dict[str, list] = GRID) -> dict:
     """What each knob gives for one seed: {"seed", "prompt", "found": {knob: {value: `measured`}}, "drawn"}.
 
     drawn: {knob: {value: `metrics.digits`}} of drawings, for DRAWN.
@@ -227,7 +227,7 @@ STUDY = Study(
     file="knobs.jsonl",
     seeds=SEEDS,
     minutes=11,
-    head=lambda pipe: {"base": BASE, "scheduler": spec_of("", 0).scheduler},
+    head=lambda pipe: {"base": BASE, "grid": GRID, "scheduler": spec_of("", 0).scheduler},
     row=line,
     summary=summary,
 )

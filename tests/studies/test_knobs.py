@@ -42,7 +42,7 @@ def test_an_unknown_knob_is_refused():
 
 def test_a_line_holds_what_was_asked_and_found(line):
     assert line["seed"] == 3 and line["prompt"] == knobs.item_of(3).caption
-    assert {knob: tuple(map(int, cells)) for knob, cells in line["found"].items()} == FEW
+    assert {knob: [*map(int, cells)] for knob, cells in line["found"].items()} == FEW
     assert line["found"]["guidance"]["4"] == line["found"]["frames"]["8"] == line["found"]["size"]["64"]
     assert line["found"]["guidance"]["1"] != line["found"]["guidance"]["4"]
     assert list(line["drawn"]) == ["frames", "size"] and list(line["drawn"]["size"]) == ["32", "64"]
@@ -112,7 +112,7 @@ def test_the_committed_table_is_what_the_study_asks():
     assert len(knobs.summary(lines).splitlines()) == len(knobs.GRID)
     for line in lines:
         assert line["prompt"] == knobs.item_of(line["seed"]).caption
-        assert {knob: tuple(map(int, cells)) for knob, cells in line["found"].items()} == knobs.GRID
+        assert {knob: [*map(int, cells)] for knob, cells in line["found"].items()} == knobs.GRID
         assert set(line["drawn"]) == set(knobs.DRAWN)
 
 

@@ -96,11 +96,11 @@ def read(
             mine = {name: stored for name, (where, stored, _) in found.items() if where == path}
             for name, stored in mine.items():
                 x = file.get_tensor(stored)
-                values[name] = _finite(stored, x.to(dtype or x.dtype, copy=True))
+                values[name] = _finite(f"{named(stored)} in {path.name}", x.to(dtype or x.dtype, copy=True))
     return values
 
 
-def _finite(name: str, x: Tensor) -> Tensor:
+def _finite(what: str, x: Tensor) -> Tensor:
     if x.numel() and not torch.stack(torch.aminmax(x)).isfinite().all():
-        raise ValueError(f"{named(name)} holds NaN or infinity in {str(x.dtype).removeprefix('torch.')}.")
+        raise ValueError(f"{what} holds NaN or infinity in {str(x.dtype).removeprefix('torch.')}.")
     return x

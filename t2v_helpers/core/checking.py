@@ -82,6 +82,14 @@ def kind(name: str, value: Any, kinds: type | tuple[type, ...], needed: str) -> 
     return value
 
 
+def several(name: str, value: Any, needed: str) -> list:
+    """The parts of `value`, a list, an array or a range. ValueError: it is one thing; what is `needed`."""
+    try:
+        return list(value)
+    except TypeError as error:  # asked by trying, since numpy's and torch's single numbers are arrays, too
+        raise ValueError(f"{name}={shown(value)} is no list: use {needed}.") from error
+
+
 def path(name: str, value: Any) -> Path:
     """`value` as a Path. ValueError: it is no path, or an empty text, which would be the current folder."""
     if value == "":

@@ -91,6 +91,16 @@ def caption(labels: Labels, template: int = 0, place: int = 0, style: int = 0) -
     return " ".join(spoken.split())
 
 
+# An emoji of several characters: a digit in a key, a flag of two letters, one of tags; or up to four pictures, each
+# with at most one variation or tone of skin, joined by U+200D (Unicode Technical Standard 51).
+_PICTURE = "[\u00a9\u00ae\u203c\u2049\u2122\u2139\u2190-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\U0001faff]"
+_LOOK = "[\ufe0e\ufe0f\U0001f3fb-\U0001f3ff]"
+EMOJI = re.compile(
+    "[0-9#*]\ufe0f?\u20e3|[\U0001f1e6-\U0001f1ff]{2}|\U0001f3f4[\U000e0030-\U000e007a]{3,6}\U000e007f"
+    f"|{_PICTURE}(?={_LOOK}|\u200d{_PICTURE}){_LOOK}?(?:\u200d{_PICTURE}{_LOOK}?){{0,3}}"
+)
+
+
 def words(text: str) -> list[str]:
     """The lower-case words of a text, without punctuation; accents join their letters by NFC, as for the tokenizer."""
     return re.findall(r"[^\W_]+", unicodedata.normalize("NFC", text).lower())
@@ -106,10 +116,11 @@ def vocabulary() -> list[str]:
 def unknown_words(text: str) -> list[str]:
     """The words of `text` that are not in the vocabulary, in order, each once; then symbols, such as an emoji.
 
-    Punctuation is ignored, unless there is nothing else.
+    Punctuation is ignored, unless there is nothing else. An emoji of several characters (EMOJI) is one symbol.
     """
-    known, spoken = set(vocabulary()), words(text)
-    signs = [c for c in text if unicodedata.category(c).startswith("S")]
+    single = EMOJI.sub(" ", text)
+    known, spoken = set(vocabulary()), words(single)
+    signs = EMOJI.findall(text) + [c for c in single if unicodedata.category(c).startswith("S")]
     strange = [w for w in spoken if w not in known] + signs
     return list(dict.fromkeys(strange)) if spoken or signs else text.split()
 

@@ -40,6 +40,22 @@ def listed(*names: object) -> str:
     return ", ".join(shown(str(name))[1:-1] for name in names[:8]) + more
 
 
+def difference(there: dict, here: dict, names: Iterable[str]) -> str:
+    """The first of the values with these names that is another there, as words in brackets; "" if none is."""
+    for name in names:
+        if there.get(name, ...) != here.get(name, ...):
+            return f"its {listed(name)} is {_in_short(there.get(name))}, and here it is {_in_short(here.get(name))}"
+    return ""
+
+
+def _in_short(value: Any) -> str:
+    if not isinstance(value, list):
+        return shown(value)
+    if len(value) <= 4:
+        return ", ".join(map(shown, value))
+    return f"{', '.join(map(shown, value[:2]))} ... {shown(value[-1])} ({len(value)} values)"
+
+
 def whole(name: str, value: Any, least: int = 1, most: int | None = None) -> int:
     """`value` as a plain int. ValueError unless it is a whole number from `least` to `most`; a bool is not one."""
     if (
@@ -80,6 +96,14 @@ def kind(name: str, value: Any, kinds: type | tuple[type, ...], needed: str) -> 
     if not isinstance(value, kinds):
         raise ValueError(f"{name} is of type {type(value).__name__}: use {needed}.")
     return value
+
+
+def several(name: str, value: Any, needed: str) -> list:
+    """The parts of `value`, a list, an array or a range. ValueError: it is one thing; what is `needed`."""
+    try:
+        return list(value)
+    except TypeError as error:  # asked by trying, since numpy's and torch's single numbers are arrays, too
+        raise ValueError(f"{name}={shown(value)} is no list: use {needed}.") from error
 
 
 def path(name: str, value: Any) -> Path:

@@ -64,7 +64,9 @@ def replace_folder(folder: str | Path, write: Callable[[Path], object]) -> Path:
 
 # What is being written is in a folder of its own in WRITING, with a lock that its process holds while it lives: whoever
 # can take the lock, in any process, container or machine, knows that the folder is left over. READY says that all is
-# written: from then on it is moved into place, if need be by the next process; before, it is deleted.
+# written: from then on it is moved into place, if need be by the next process; before, it is deleted. A folder that
+# somebody sent may hold one, too, which would replace files of one's own: so the name of what is ready says, to the
+# nanosecond, when the system made its lock, and no archive, download or copy can bring such a time (st_ctime) along.
 WRITING, READY, LOCK = ".being-written", ".ready", ".writers-lock"
 
 
@@ -75,12 +77,13 @@ def _staged(folder: Path, target: Path) -> Iterator[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         tidy(folder)
         stage, lock = _new_stage(folder)
+        ready = _ready(stage)
         with lock:
             try:
                 yield stage
-                _take_places(stage.rename(stage.with_suffix(READY)))
+                _take_places(stage.rename(ready))
             finally:  # also after a Ctrl-C, what is ready takes its places first
-                if (ready := stage.with_suffix(READY)).exists():
+                if ready.exists():
                     _take_places(ready)
                 _remove(stage)
     except Exception as error:
@@ -124,6 +127,12 @@ def _take(lock: IO) -> bool | None:
     return True
 
 
+def _ready(stage: Path) -> Path:
+    """What a folder in WRITING is called once all is written. FileNotFoundError: it has no lock."""
+    name, made = stage.name.partition(".")[0], (stage / LOCK).stat().st_ctime_ns
+    return stage.with_name(f"{name}.{made}{READY}")
+
+
 def _take_places(ready: Path) -> None:
     """Move what is in a folder that is ready to its places in the folder, in the order in which it was written."""
     for item in sorted(ready.iterdir(), key=lambda item: item.lstat().st_mtime_ns):
@@ -144,15 +153,22 @@ def _remove(stage: Path) -> None:
 
 
 def tidy(folder: str | Path) -> None:
-    """Put right what killed processes left in `folder`: what was ready takes its place, the rest is deleted."""
+    """Put right what killed processes left in `folder`: what was ready takes its place, the rest is deleted.
+
+    What was ready elsewhere, and came here in a copy or from somebody, is left where it is.
+    """
     for stage in _left(Path(folder, WRITING)):
         try:
             lock = open(stage / LOCK, "ab")
         except OSError:  # it is gone, or of another user
             continue
-        with lock, suppress(OSError):  # what cannot take its place, a file that of a folder, was sent by somebody
-            if _take(lock) and stage.exists():
-                _take_places(stage) if stage.suffix == READY else _remove(stage)
+        with lock, suppress(OSError):  # it is gone, or cannot take its place: a file that of a folder
+            if not (_take(lock) and stage.exists()):
+                continue
+            if stage.suffix != READY:
+                _remove(stage)
+            elif stage == _ready(stage):
+                _take_places(stage)
     with suppress(OSError):
         Path(folder, WRITING).rmdir()
 

@@ -7,6 +7,8 @@ b batch, c channels, f frames, h height, w width.
 import torch
 from torch import Tensor
 
+_BROKEN = "the video holds NaN or infinite values: try less guidance, dtype float32, or less of a LoRA."
+
 
 def _require(axes: str, x: Tensor, name: str = "x") -> None:
     if x.ndim != len(axes.split()):
@@ -33,10 +35,11 @@ def unfold_frames(x: Tensor, batch: int) -> Tensor:
     return x.unflatten(0, (batch, -1)).transpose(1, 2)  # [b c f h w]
 
 
-def to_uint8(x: Tensor) -> Tensor:
+def to_uint8(x: Tensor, broken: str = _BROKEN) -> Tensor:
     """From a model to the screen: float [b c f h w] in [-1, 1] -> uint8 [b f h w c]; values outside are clipped.
 
-    ValueError: not five axes, frames before channels, whole numbers, or values that are not finite.
+    ValueError: not five axes, frames before channels, whole numbers, or values that are not finite: then it says
+    `broken`, for who knows more of the model.
     """
     _require("b c f h w", x)
     if x.shape[2] == 3 and x.shape[1] not in (1, 3):
@@ -44,7 +47,7 @@ def to_uint8(x: Tensor) -> Tensor:
     if not x.is_floating_point():
         raise ValueError(f"x is {x.dtype}, but floats from -1 to 1 are needed: use x.float() / 127.5 - 1 for 0 to 255.")
     if not torch.isfinite(x).all():
-        raise ValueError("the video holds NaN or infinite values: try less guidance, dtype float32, or less of a LoRA.")
+        raise ValueError(broken)
     pixels = (x.float() / 2 + 0.5).clamp(0, 1) * 255
     return pixels.round().to(torch.uint8).permute(0, 2, 3, 4, 1)  # [b f h w c]
 

@@ -28,16 +28,25 @@ def noise(seeds: Sequence[int], shape: Sequence[int]) -> Tensor:
 
     ValueError: no seeds, a seed out of range, or a size that is not a positive whole number.
     """
-    if len(seeds) == 0:
+    seeds = checking.several("seeds", seeds, "a list of seeds, one per sample, such as [0, 1]")
+    if not seeds:
         raise ValueError("seeds is empty: give one seed per sample.")
-    for size in shape:
-        checking.whole("shape", size)
-    return torch.stack([draw(generator(seed), shape) for seed in seeds])  # [b *shape]
+    sizes = _sizes(shape)
+    return torch.stack([draw(generator(seed), sizes) for seed in seeds])  # [b *shape]
 
 
 def draw(source: torch.Generator, shape: Sequence[int]) -> Tensor:
-    """Standard normal noise of `source`: float32 on the CPU, whatever torch's default dtype and device are."""
-    return torch.randn(*shape, generator=source, dtype=torch.float32, device="cpu")
+    """Standard normal noise [*shape] of `source`: float32 on the CPU, whatever torch's default dtype and device are.
+
+    ValueError: a source or a size that is none.
+    """
+    checking.kind("source", source, torch.Generator, "seeding.generator(seed)")
+    return torch.randn(_sizes(shape), generator=source, dtype=torch.float32, device="cpu")
+
+
+def _sizes(shape: Sequence[int]) -> list[int]:
+    sizes = checking.several("shape", shape, "a list of sizes, such as (4, 8)")
+    return [checking.whole("shape", size) for size in sizes]
 
 
 def seeded(seed: int, build: Callable[[], nn.Module]) -> nn.Module:

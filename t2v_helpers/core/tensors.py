@@ -19,16 +19,21 @@ FLOATS = ("F16", "BF16", "F32", "F64")  # float8 and int8 mean nothing without s
 
 
 @contextmanager
-def opened(path: str | Path) -> Iterator[safe_open]:
-    """A safetensors file. ValueError: it is no file (a pipe, say), a link out of its folder, or damaged."""
-    check_link(path)
+def opened(path: str | Path, ours: bool = False) -> Iterator[safe_open]:
+    """A safetensors file. ValueError: it is no file (a pipe would never end), a link out of its folder, or damaged.
+
+    ours: it was made here and may be a link to anywhere; the error says "it", for who opens it to name.
+    """
+    what = "it" if ours else named(path)
+    if not ours:
+        check_link(path)
     if not Path(path).is_file():
-        raise ValueError(f"{named(path)} is not a file.")
+        raise ValueError(f"{what} is not a file.")
     try:
         with safe_open(str(path), "pt") as file:
             yield file
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"{named(path)} is cut short or damaged ({reason(error)}).") from error
+        raise ValueError(f"{what} is cut short or damaged ({reason(error)}).") from error
 
 
 def about(path: str | Path) -> dict[str, str]:
@@ -96,11 +101,11 @@ def read(
             mine = {name: stored for name, (where, stored, _) in found.items() if where == path}
             for name, stored in mine.items():
                 x = file.get_tensor(stored)
-                values[name] = _finite(stored, x.to(dtype or x.dtype, copy=True))
+                values[name] = _finite(f"{named(stored)} in {path.name}", x.to(dtype or x.dtype, copy=True))
     return values
 
 
-def _finite(name: str, x: Tensor) -> Tensor:
+def _finite(what: str, x: Tensor) -> Tensor:
     if x.numel() and not torch.stack(torch.aminmax(x)).isfinite().all():
-        raise ValueError(f"{named(name)} holds NaN or infinity in {str(x.dtype).removeprefix('torch.')}.")
+        raise ValueError(f"{what} holds NaN or infinity in {str(x.dtype).removeprefix('torch.')}.")
     return x

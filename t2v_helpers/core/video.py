@@ -157,7 +157,8 @@ def png_bytes(image: np.ndarray, scale: int = 1, colours: int | None = None) -> 
 
 
 def enlarge(frames: np.ndarray, scale: int) -> np.ndarray:
-    """Make each pixel a square of scale x scale pixels: [... h w c] -> [... h*scale w*scale c]. ValueError: scale."""
+    """Make each pixel a square of scale x scale pixels: uint8 [... h w 3] -> [... h*scale w*scale 3]. ValueError."""
+    frames = checking.pixels("frames", frames, "... h w 3")
     checking.whole("scale", scale)
     return frames.repeat(scale, axis=-3).repeat(scale, axis=-2)
 
@@ -172,8 +173,8 @@ def reduce(frames: np.ndarray, factor: int) -> np.ndarray:
 
 
 def pick(frames: np.ndarray, count: int) -> np.ndarray:
-    """At most `count` frames, evenly spaced, the first among them: [f h w c] -> [min(f, count) h w c]. ValueError."""
-    frames = np.asarray(frames)
+    """At most `count` frames, evenly spaced, the first too: uint8 [f h w 3] -> [min(f, count) h w 3]. ValueError."""
+    frames = checking.frames(frames)
     kept = min(checking.whole("count", count), len(frames))
     return frames[np.arange(kept) * len(frames) // kept]
 
@@ -191,7 +192,7 @@ def grid(videos: Sequence[np.ndarray], columns: int | None = None) -> np.ndarray
 
     columns: None makes the grid about square. ValueError: no video, different shapes, columns.
     """
-    videos = [checking.frames(video) for video in videos]
+    videos = [checking.frames(video) for video in checking.several("videos", videos, "a list of videos")]
     shapes = {video.shape for video in videos}
     if len(shapes) != 1:
         found = ", ".join(str(list(shape)) for shape in sorted(shapes)) or "none"

@@ -32,6 +32,7 @@ OUTPUTS = "outputs"
 CELL_SECONDS, LONGEST_CELL = 1800, 7 * 24 * 3600
 START_SECONDS = 300  # a kernel on a busy machine
 POLL_SECONDS = 0.2
+_INDEX, _RESULTS = "<title>Text to video: what the course made</title>", '"notebooks": ['  # in each index and run.json
 
 
 @dataclass(frozen=True)
@@ -83,12 +84,14 @@ def run(
 
     The notebook files are not changed. outputs: see `outputs_folder`. cell_seconds: the longest that a cell may take.
     report: called with one line for each notebook.
-    Errors, before any cell runs: those of `find_notebooks`; OSError where `outputs` cannot be written. A notebook's own
-    failure is in its Result.
+    Errors, before any cell runs: those of `find_notebooks`; OSError where `outputs` cannot be written; ValueError where
+    a file there has the name of one of these, but is something else. A notebook's own failure is in its Result.
     """
     outputs, notebooks = outputs_folder(outputs).absolute(), find_notebooks(folder, names)
-    for name in ("index.html", "run.json", *(f"{path.stem}.html" for path in notebooks)):
+    own = {"index.html": _INDEX, "run.json": _RESULTS} | {f"{path.stem}.html": pages.MARK for path in notebooks}
+    for name, mark in own.items():
         check_target(outputs / name)
+        _check_own(outputs / name, mark)
     outputs.mkdir(parents=True, exist_ok=True)
     results = []
     for path in notebooks:
@@ -97,6 +100,12 @@ def run(
     write_text(outputs / "index.html", index_page(results, outputs))
     write_text(outputs / "run.json", as_json(results))
     return results
+
+
+def _check_own(path: Path, mark: str) -> None:
+    """ValueError for a file that a run would replace, but did not write: it lacks what such a file always holds."""
+    if path.exists() and mark.encode() not in path.read_bytes():
+        raise ValueError(f"{named(path)} is no file of `t2v run`, which would replace it: move it away.")
 
 
 def as_json(results: Sequence[Result]) -> str:

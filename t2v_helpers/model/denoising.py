@@ -78,8 +78,7 @@ def decode_latents(pipe: CoursePipeline, latents: Tensor) -> np.ndarray:
     ValueError: the decoded values are not finite.
     """
     videos = torch.cat([pipe.decode_latents(x) for x in latents.split(1)])  # [b c f h w]
-    _check_finite(pipe, "the video", videos)
-    return layout.to_uint8(videos.cpu()).numpy()
+    return layout.to_uint8(videos.cpu(), _not_finite(pipe, "the video")).numpy()
 
 
 def denoise(
@@ -141,17 +140,15 @@ def steps(
     for index, t in enumerate(scheduler.timesteps):
         x_t = scheduler.scale_model_input(latents, t)
         noise_pred = torch.cat([one(x, t) for one, x in zip(predict, x_t.chunk(len(predict)), strict=True)])
-        if index == 0:
-            _check_finite(pipe, "the first step", noise_pred)  # later steps cannot recover
+        if index == 0 and not noise_pred.isfinite().all():  # later steps cannot recover
+            raise ValueError(_not_finite(pipe, "the first step"))
         latents = _step(scheduler, noise_pred, t, latents, extra)
         x_0 = noise.x_0_from_eps(x_t, noise_pred, _alphas_cumprod(scheduler, t))
         yield Step(index, len(scheduler.timesteps), float(t), latents, noise_pred, x_0)
 
 
-def _check_finite(pipe: CoursePipeline, what: str, values: Tensor) -> None:
-    """ValueError where a value is NaN or infinite: what made it so, a LoRA or a dtype, and what to do."""
-    if values.isfinite().all():
-        return
+def _not_finite(pipe: CoursePipeline, what: str) -> str:
+    """What to say where a value is NaN or infinite: what made it so, a LoRA or a dtype, and what to do."""
     run = f"{str(pipe.unet.dtype).removeprefix('torch.')} on {pipe.execution_device}"
     ways = []
     if pipe.unet.dtype != torch.float32:
@@ -161,7 +158,7 @@ def _check_finite(pipe: CoursePipeline, what: str, values: Tensor) -> None:
         less = f"scale {which} down with lora.scaled, or remove it with lora.remove"
         ways.append(less if there else f"load the model without {which}")
     way = "; or ".join(ways) or "ask for less guidance, or load the model again if it was changed"
-    raise ValueError(f"{what} in {run} has NaN or infinite values: {way}.")
+    return f"{what} in {run} has NaN or infinite values: {way}."
 
 
 def guided(pipe: CoursePipeline, spec: GenerationSpec) -> Callable[[Tensor, float], Tensor]:

@@ -293,9 +293,17 @@ def _read(folder: Path) -> tuple[dict, dict[str, str], dict[str, Tensor]]:
     config = folders.read(folder / CONFIG)
     try:
         lora_config.check(config)
-        return config, stored_tensors.about(folder / WEIGHTS), stored_tensors.read([folder / WEIGHTS])
     except ValueError as error:
         raise _damaged(f"{folder / CONFIG}: {str(error)[:-1]}") from error
+    return config, *_stored(folder / WEIGHTS)
+
+
+def _stored(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """The header of a file of weights, and its tensors. ValueError: of which of them what is wrong."""
+    try:
+        return stored_tensors.about(path), stored_tensors.read([path])
+    except ValueError as error:
+        raise _damaged(f"{path.parent}: {str(error)[:-1]}") from error
 
 
 def _damaged(what: str) -> ValueError:
@@ -377,7 +385,7 @@ def _read_pieces(pipe, folder: Path, header: dict[str, str]) -> dict[str, Tensor
     """Piece -> change [d], empty without the file. ValueError: damaged, or made for another text encoder."""
     if not (folder / PIECES).exists():
         return {}
-    about, learned = stored_tensors.about(folder / PIECES), stored_tensors.read([folder / PIECES])
+    about, learned = _stored(folder / PIECES)
     table = pipe.text_encoder.get_input_embeddings()
     norms = _listed(folder / PIECES, about, "base_norms", NORM)
     known = pipe.tokenizer.get_vocab().keys() - set(pipe.tokenizer.all_special_tokens)

@@ -245,7 +245,7 @@ def _check_folder(out: Path, manifest: dict) -> None:
             raise ValueError(
                 f"{files.named(path)} is not a sweep's manifest ({files.reason(error)}): use another folder."
             ) from error
-        if how := _difference(there, manifest):
+        if how := checking.difference(there, manifest, manifest):
             where = files.named(out)
             raise ValueError(f"{where} has another sweep ({how}): ask for the same again, or use another folder.")
     elif out.is_dir() and any(not path.name.startswith(".") for path in out.iterdir()):
@@ -270,7 +270,8 @@ def _check_done(out: Path, specs: list[GenerationSpec], manifest: dict) -> None:
         try:
             record = GenerationRecord.load(path)
             found = {"model": record.model, "weights": record.weights, **record.spec.to_dict()}
-            how = _difference(found, {key: manifest[key] for key in ("model", "weights")} | specs[i].to_dict())
+            asked = {key: manifest[key] for key in ("model", "weights")} | specs[i].to_dict()
+            how = checking.difference(found, asked, asked)
         except ValueError as error:
             how = files.reason(error)
         if how:
@@ -278,20 +279,6 @@ def _check_done(out: Path, specs: list[GenerationSpec], manifest: dict) -> None:
         for kept in pictures:
             if not video.is_whole(kept):
                 raise ValueError(f"{files.named(kept)} is damaged: {again}.")
-
-
-def _difference(there: dict, here: dict) -> str:
-    """The first of the values here that is another there, as words in brackets; "" if none is."""
-    other = next((name for name, value in here.items() if there.get(name) != value), "")
-    return other and f"its {other} is {_brief(there.get(other))}, and here it is {_brief(here[other])}"
-
-
-def _brief(value) -> str:
-    if not isinstance(value, list):
-        return checking.shown(value)
-    if len(value) <= 4:
-        return ", ".join(map(checking.shown, value))
-    return f"{', '.join(map(checking.shown, value[:2]))} ... {checking.shown(value[-1])} ({len(value)} values)"
 
 
 def _check_disk(out: Path, specs: list[GenerationSpec]) -> None:

@@ -32,7 +32,8 @@ _WEIGHT = re.compile(
             rf"{_WORD}(::?|\*){_NUMBER}(?![.,]?\w)",  # dog:1.3, dog::2, dog*1.3
             rf"{_WORD}(\s+:|\^){_DECIMAL}",  # dog :1.3, dog^1.3; not the face :3, nor km^2
             rf"\([^()]*\)([*^]{_NUMBER}|{_DECIMAL})",  # (dog)^1.3, (dog)1.3
-            r"(\([^()]*[^()\d\s]\)[+-]|\b\w{3,}(\+\+|--))[+-]*(?![\w+-])",  # (dog)+, dog++, dog--; not C++, nor oh--no
+            r"(\([^()]*[^()\d\s]\)[+-]|\b\w{3,}\+\+)[+-]*(?![\w+-])",  # (dog)+, dog++; not C++
+            r"\b\w{3,}--[+-]*(?=[^\w+-]\W*\w)",  # dog-- and more; not oh--no, nor a sentence that breaks off--
             r"\(\([^()]+\)\)|\[[^\[\]]+\]|\{[^{}]+\}",  # ((dog)), [dog], {dog}
         )
     )
@@ -217,15 +218,16 @@ def check_prompt(pipe: CoursePipeline, prompt: str, argument: str = "prompt") ->
     _check_room(pipe, prompt, argument)
     if unseen := _unseen(prompt):
         warnings.warn(f"{argument} has {unseen}, unseen in print, which change the video: remove them.", stacklevel=3)
-    if weight := _WEIGHT.search(prompt):
-        warnings.warn(f"{argument} has {checking.shown(weight[0])}: {_NO_WEIGHTS}", stacklevel=3)
-    if not loading.is_cartoon(pipe):
+    known = [*cartoon.vocabulary(), *pipe.new_words] if loading.is_cartoon(pipe) else []
+    if weight := _weight(prompt, known):
+        warnings.warn(f"{argument} has {checking.shown(weight)}: {_NO_WEIGHTS}", stacklevel=3)
+    if not known:
         if shaped := _shaped(prompt):
             warnings.warn(f"{argument} has {shaped}, which this model reads as letters of their own.", stacklevel=3)
     elif unknown := _unknown(prompt, pipe.new_words):
-        known = ", ".join([*cartoon.vocabulary(), *pipe.new_words])
-        strange = _shown(unknown) + _foreign(unknown)
-        warnings.warn(f"{argument} has words unknown to this model: {strange}; it knows {known}.", stacklevel=3)
+        strange = _shown([_emoji(word) or word for word in unknown]) + _foreign(unknown)
+        words = f"{argument} has words unknown to this model: {strange}; it knows {', '.join(known)}."
+        warnings.warn(words, stacklevel=3)
 
 
 def _check_room(pipe: CoursePipeline, prompt: str, argument: str) -> None:
@@ -241,16 +243,28 @@ def _check_room(pipe: CoursePipeline, prompt: str, argument: str) -> None:
 
 def refuse_unknown_words(prompt: str, taught: Sequence[str] = ()) -> None:
     """ValueError where a word is not of the cartoon world, nor `taught` by a LoRA: names it, and lists those known."""
-    if weight := _WEIGHT.search(prompt):
-        raise ValueError(f"{checking.shown(weight[0])} is not allowed: {_NO_WEIGHTS}")
+    known = [*cartoon.vocabulary(), *taught]
+    if weight := _weight(prompt, known):
+        raise ValueError(f"{checking.shown(weight)} is not allowed: {_NO_WEIGHTS}")
     if unseen := _unseen(prompt):
         raise ValueError(
             f"the words hold {unseen}, unseen in print, which the cartoon model does not know: remove them."
         )
     if unknown := _unknown(prompt, taught):
-        known = ", ".join([*cartoon.vocabulary(), *taught])
-        strange = ", ".join(map(checking.shown, unknown[:8])) + _foreign(unknown)
-        raise ValueError(f"the cartoon model does not know {strange}: it knows {known}.")
+        strange = ", ".join(_emoji(word) or checking.shown(word) for word in unknown[:8]) + _foreign(unknown)
+        raise ValueError(f"the cartoon model does not know {strange}: it knows {', '.join(known)}.")
+
+
+def _weight(prompt: str, known: Sequence[str]) -> str:
+    """The first weight of a word, as "(dog:1.3)"; "" without one. After a word that is not `known`, -- is a dash.
+
+    known: the words of the model; none where it may know any.
+    """
+    for found in _WEIGHT.finditer(prompt):
+        word = re.fullmatch(r"(\w+)--[+-]*", found[0])
+        if not (word and known) or word[1].lower() in known:
+            return found[0]
+    return ""
 
 
 def _unknown(prompt: str, taught: Sequence[str]) -> list[str]:
@@ -271,7 +285,7 @@ def _unseen(prompt: str) -> str:
 
     Vowels of Hindi or Thai are such marks, too, for Unicode, but are seen: their names do not say COMBINING.
     """
-    text = unicodedata.normalize("NFC", prompt)
+    text = unicodedata.normalize("NFC", cartoon.EMOJI.sub(" ", prompt))
     marks = {c: unicodedata.name(c, "") for c in text if unicodedata.category(c) in ("Mn", "Me")}
     unseen = [c for c, name in marks.items() if re.search("^COMBINING|VARIATION SELECTOR|VOWEL INHERENT", name)]
     return _points(c for c in text if c in unseen or c in _FILLERS)
@@ -287,6 +301,11 @@ def _foreign(words: list[str]) -> str:
     """The letters of words beyond a to z, as the end of their list: no eye tells an o from the Cyrillic one."""
     points = _points(c for word in words[:8] for c in word if c.isalnum() and not c.isascii())
     return points and f", with {points}"
+
+
+def _emoji(word: str) -> str:
+    """An emoji of several characters as a message calls it: as it is seen, and not by its parts. "" of other words."""
+    return f"the emoji {word}" if cartoon.EMOJI.fullmatch(word) else ""
 
 
 def _points(characters: Iterable[str]) -> str:
@@ -315,7 +334,8 @@ def check_text(prompt: str, argument: str) -> None:
     except UnicodeEncodeError as error:
         strange = ascii(prompt[error.start])
         raise ValueError(f"{argument} holds {strange}, half of a character: type the character again.") from error
-    if unseen := _points(c for c in prompt if unicodedata.category(c)[0] == "C" and c not in _WHITE):
+    bare = cartoon.EMOJI.sub(" ", prompt)  # in which a character of zero width joins signs that are seen
+    if unseen := _points(c for c in bare if unicodedata.category(c)[0] == "C" and c not in _WHITE):
         raise ValueError(f"{argument} holds {unseen}, unseen in print, which would change the video: remove it.")
 
 
@@ -327,5 +347,6 @@ def _words_from(prompt: str, start: int) -> str:
 
 def _shown(words: list[str]) -> str:
     """The first eight words, with nothing in them that breaks a line, and how many more there are."""
-    shown = ", ".join(ascii(word[:40])[1:-1] if not word[:40].isprintable() else word[:40] for word in words[:8])
+    cut = [word[:40] for word in words[:8]]
+    shown = ", ".join(word if cartoon.EMOJI.sub("", word).isprintable() else ascii(word)[1:-1] for word in cut)
     return shown if len(words) <= 8 else f"{shown} and {len(words) - 8} more"

@@ -71,11 +71,8 @@ class Study:
         files.check_target(table)
         head = {"command": self.command, "weights": loading.weights_of(model)} | self.head(pipe)
         about, *rows = self._read(table) if table.exists() else [head]
-        if about != head:
-            other = next((name for name in about | head if about.get(name, ...) != head.get(name, ...)), "")
-            before, now = (checking.shown(settings.get(other)) for settings in (about, head))
-            how = f"with {files.named(other)}={before}, and this is {now}"
-            raise ValueError(f"{files.named(table)} was measured {how}: move it away to begin anew.")
+        if how := checking.difference(about, head, about | head):
+            raise ValueError(f"{files.named(table)} was measured otherwise ({how}): move it away to begin anew.")
         done = {row["seed"] for row in rows}
         missing = [seed for seed in (range(self.seeds) if seeds is None else seeds) if seed not in done]
         for seed in tqdm(missing, desc=self.name, unit="seed"):

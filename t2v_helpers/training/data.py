@@ -15,14 +15,13 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from transformers import CLIPTokenizer
 
 from t2v_helpers import cartoon
 from t2v_helpers.cartoon.judge import disturb
-from t2v_helpers.core import files, layout
+from t2v_helpers.core import files, layout, tensors
 from t2v_helpers.core.seeding import MAX_SEED, generator
 
 LATENT_CHANNELS = 16  # the one number to change for an autoencoder with more
@@ -121,7 +120,7 @@ class Clips:
             raise FileNotFoundError(f"stage latents is not finished ({files.named(path)} does not exist): {again}.")
         try:
             latents, labels, factor = _read(path)
-        except (SafetensorError, ValueError, TypeError, ArithmeticError) as error:
+        except (ValueError, TypeError, ArithmeticError) as error:
             why = files.reason(error)
             raise ValueError(f"{files.named(path)} is damaged ({why}): delete it and {again}.") from error
         return cls(latents.mul_(factor), labels, factor)
@@ -129,9 +128,7 @@ class Clips:
 
 def _read(path: Path) -> tuple[Tensor, list[cartoon.Labels], float]:
     """Latents as written, their labels and the scaling factor. The recorded standard deviation reveals damage."""
-    if not path.is_file():  # a pipe would never end
-        raise ValueError("it is not a file")
-    with safe_open(str(path), "pt") as file:
+    with tensors.opened(path, ours=True) as file:
         about, latents = file.metadata() or {}, file.get_tensor("latents")
     if not about.keys() >= {"labels", "std"}:
         raise ValueError("its header lacks labels or std")

@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from t2v_helpers.core import checking
 from t2v_helpers.core.files import named, parse_json, reason, tidy, write_whole
 from t2v_helpers.core.tensors import check as check_weights
+from t2v_helpers.core.tensors import opened
 from t2v_helpers.training.muon import Muon
 
 
@@ -220,7 +220,7 @@ def restore(task: Task, folder: Path) -> State:
         same = settings.keys() == task.fingerprint().keys() and task.same_past(settings, _done(about, task))
         if same:
             _load(task, state, _done(about, task), tensors)
-    except (SafetensorError, ValueError) as error:
+    except ValueError as error:
         why = reason(error)
         raise ValueError(f"{named(path)} is damaged ({why}): delete it and train {task.name} again.") from error
     if not same:
@@ -265,9 +265,7 @@ def averaged(task: Task, folder: Path, finished: bool = True) -> nn.Module:
 
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    if not path.is_file():  # a pipe would never end
-        raise ValueError("it is not a file")
-    with safe_open(str(path), "pt") as file:
+    with opened(path, ours=True) as file:
         about = file.metadata() or {}
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     if not about.keys() >= {"settings", "done", "tensors"}:

@@ -188,3 +188,16 @@ def test_names_are_listed_in_short():
 def test_a_number_without_end_is_refused():
     with pytest.raises(ValueError, match="guidance="):
         checking.number("guidance", 10**400, 1, 100)
+
+
+@pytest.mark.parametrize(
+    ("there", "here", "said"),
+    [
+        ({"a": 1, "b": [2]}, {"a": 1, "b": [2]}, ""),
+        ({"a": 1, "b": 2}, {"a": 1, "b": 3}, "its b is 2, and here it is 3"),
+        ({"a": 1}, {"a": 1, "b": None}, "its b is None, and here it is None"),
+        ({"b": [0, 1]}, {"b": list(range(9))}, "its b is 0, 1, and here it is 0, 1 ... 8 (9 values)"),
+    ],
+)
+def test_the_first_difference_is_named(there, here, said):
+    assert checking.difference(there, here, here) == said

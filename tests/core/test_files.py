@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -271,11 +272,20 @@ def test_the_next_to_write_in_a_folder_cleans_up(tmp_path):
     assert not list(tmp_path.glob(".*"))
 
 
+def left_ready(folder, name, text):
+    """What a process leaves that is killed when all is written."""
+    folder.mkdir(exist_ok=True)
+    stage, lock = files._new_stage(folder)
+    (stage / name).write_text(text)
+    lock.close()
+    return stage.rename(files._ready(stage))
+
+
 def test_whose_lock_is_free_is_dead_wherever_it_ran_and_whose_is_held_lives(tmp_path):
     """No name of a machine and no number of a process is asked: in containers both come again."""
-    for name in ("old", "old.ready"):
-        (tmp_path / files.WRITING / name).mkdir(parents=True)
-        (tmp_path / files.WRITING / name / f"{name}.txt").write_text("left")
+    left_ready(tmp_path, "old.ready.txt", "left")
+    (tmp_path / files.WRITING / "old").mkdir()
+    (tmp_path / files.WRITING / "old" / "old.txt").write_text("left")
     stage, lock = files._new_stage(tmp_path)
     files.tidy(tmp_path)
     assert found(tmp_path) == {"old.ready.txt": "left", f"{files.WRITING}/{stage.name}/{files.LOCK}": ""}
@@ -423,9 +433,29 @@ def test_a_pipe_for_a_lock_keeps_nobody_waiting(tmp_path):
 
 
 def test_what_cannot_take_its_place_is_left_alone(tmp_path):
-    for name in ("link", "file"):
-        (ready := tmp_path / name / ".being-written" / "sent.ready").mkdir(parents=True)
-        (tmp_path / name / "dog.json").mkdir()
-        ready.joinpath("x").symlink_to("nothing") if name == "link" else ready.joinpath("dog.json").write_text("sent")
-        with pytest.raises(FileNotFoundError, match="dog.json is a folder"):
-            files.existing(tmp_path / name / "dog.json", "give another")
+    (tmp_path / "dog.json").mkdir()
+    ready = left_ready(tmp_path, "dog.json", "left")
+    with pytest.raises(FileNotFoundError, match="dog.json is a folder"):
+        files.existing(tmp_path / "dog.json", "give another")
+    assert (ready / "dog.json").read_text() == "left"
+
+
+@pytest.mark.parametrize("locked", [True, False])
+def test_what_somebody_sent_as_ready_replaces_nothing(tmp_path, locked):
+    (sent := tmp_path / files.WRITING / "x.ready").mkdir(parents=True)
+    (sent / "dog.json").write_text("sent")
+    if locked:
+        (sent / files.LOCK).touch()
+    files.write_text(tmp_path / "dog.json", "mine")
+    assert files.existing(tmp_path / "dog.json", "look").read_text() == "mine"
+    assert (sent / "dog.json").read_text() == "sent"
+
+
+@pytest.mark.parametrize("copy", [shutil.copytree, lambda one, two: subprocess.run(["cp", "-a", one, two], check=True)])
+def test_what_was_ready_replaces_nothing_where_it_was_copied_to(tmp_path, copy):
+    left_ready(tmp_path / "theirs", "dog.json", "theirs")
+    copy(tmp_path / "theirs", tmp_path / "sent")
+    (tmp_path / "sent" / "dog.json").write_text("mine")
+    assert files.existing(tmp_path / "sent" / "dog.json", "look").read_text() == "mine"
+    (tmp_path / "theirs").rename(tmp_path / "moved")
+    assert files.existing(tmp_path / "moved" / "dog.json", "look").read_text() == "theirs"

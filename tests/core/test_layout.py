@@ -62,6 +62,8 @@ def test_unfold_refuses_a_batch_that_does_not_divide(batch):
 def test_to_uint8_refuses_what_is_not_finite(value):
     with pytest.raises(ValueError, match="NaN or infinite"):
         layout.to_uint8(torch.full((1, 3, 1, 2, 2), value))
+    with pytest.raises(ValueError, match="^load another model$"):
+        layout.to_uint8(torch.full((1, 3, 1, 2, 2), value), "load another model")
 
 
 def test_to_uint8_refuses_what_it_would_scramble():

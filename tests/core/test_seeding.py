@@ -56,3 +56,19 @@ def test_no_seeds():
 def test_bad_shapes(shape):
     with pytest.raises(ValueError, match="shape=.*whole number"):
         seeding.noise([0], shape)
+
+
+@pytest.mark.parametrize("one", [5, None, np.array(5), torch.tensor(5)])
+def test_one_number_is_no_list(one):
+    for draw in (
+        lambda: seeding.noise(one, (1,)),
+        lambda: seeding.noise([0], one),
+        lambda: seeding.draw(seeding.generator(0), one),
+    ):
+        with pytest.raises(ValueError, match=r"^(seeds|shape)=.*5.* is no list: use a list of|=None is no list: use"):
+            draw()
+
+
+def test_a_seed_is_no_source_of_noise():
+    with pytest.raises(ValueError, match=r"source is of type int: use seeding.generator\(seed\)"):
+        seeding.draw(5, (1,))

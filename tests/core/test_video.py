@@ -230,12 +230,30 @@ def test_grid_refuses_what_does_not_fit():
 
 
 def test_pick_spaces_frames_evenly():
-    frames = np.arange(16)
-    assert video.pick(frames, 8).tolist() == list(range(0, 16, 2))
-    assert video.pick(frames, 5).tolist() == [0, 3, 6, 9, 12]
-    assert video.pick(frames, 99).tolist() == list(range(16))
+    frames = np.broadcast_to(np.arange(16, dtype=np.uint8)[:, None, None, None], (16, 2, 2, 3))
+    for count, kept in ((8, [*range(0, 16, 2)]), (5, [0, 3, 6, 9, 12]), (99, [*range(16)])):
+        assert np.array_equal(video.pick(frames, count), frames[kept])
     with pytest.raises(ValueError, match="count=0"):
         video.pick(frames, 0)
+
+
+@pytest.mark.parametrize("one", [5, None, np.uint8(5), torch.tensor(5)])
+def test_one_number_is_no_video_and_no_list_of_them(tmp_path, one):
+    for act in (
+        lambda: video.pick(one, 3),
+        lambda: video.enlarge(one, 2),
+        lambda: video.reduce(one, 2),
+        lambda: video.label(one, "text"),
+        lambda: video.filmstrip(one),
+        lambda: video.png_bytes(one),
+        lambda: video.mp4_bytes(one),
+        lambda: video.write_gif(one, tmp_path / "a.gif"),
+        lambda: video.grid([one]),
+    ):
+        with pytest.raises(ValueError, match=r"(frames|image) is \w+ \[\]: use uint8 \["):
+            act()
+    with pytest.raises(ValueError, match="videos=.* is no list: use a list of videos"):
+        video.grid(one)
 
 
 def test_reduce_takes_the_mean_of_blocks():

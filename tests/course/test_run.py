@@ -13,7 +13,7 @@ import nbformat
 import pytest
 
 from t2v_helpers.core.records import GenerationRecord, GenerationSpec
-from t2v_helpers.course import run
+from t2v_helpers.course import pages, run
 
 WRITE_A_VIDEO = "import os, pathlib\npathlib.Path(os.environ['T2V_OUTPUTS'], 'from a cell.mp4').write_bytes(b'')"
 
@@ -39,7 +39,7 @@ def ran(tmp_path_factory):
     folder = tmp_path_factory.mktemp("notebooks")
     outputs = folder / "outputs"
     outputs.mkdir()
-    (outputs / "01_fails.html").write_text("from an older run")
+    (outputs / "01_fails.html").write_text(pages.page(nbformat.v4.new_notebook()))
     save_notebook(folder, "00_first", "x = 6", "", f"print(x * 7)\n{WRITE_A_VIDEO}")
     save_notebook(folder, "01_fails", "y = 1", "1 / 0", "y = 2")
     save_notebook(folder, "02_hangs", "import time; time.sleep(60)")
@@ -157,6 +157,22 @@ def test_a_folder_in_the_place_of_a_page_is_refused_before_a_cell_is_run(tmp_pat
     with pytest.raises(IsADirectoryError, match=f"{name} is a folder"):
         run.run(tmp_path, tmp_path / "out")
     assert len(list((tmp_path / "out").iterdir())) == 1
+
+
+@pytest.mark.parametrize("name", ["index.html", "run.json", "00_a.html"])
+def test_a_file_of_somebody_else_in_the_place_of_a_page_is_refused_before_a_cell_is_run(tmp_path, name):
+    save_notebook(tmp_path, "00_a", WRITE_A_VIDEO)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).write_text("<title>Mine</title>")
+    with pytest.raises(ValueError, match=f"{name} is no file of `t2v run`, which would replace it: move it away"):
+        run.run(tmp_path, tmp_path / "out")
+    assert [path.read_text() for path in (tmp_path / "out").iterdir()] == ["<title>Mine</title>"]
+
+
+def test_what_a_run_has_written_the_next_replaces(tmp_path):
+    save_notebook(tmp_path, "00_a")
+    for _ in range(2):
+        assert [result.error for result in run.run(tmp_path, tmp_path / "out", report=str)] == [""]
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc, which Linux has")

@@ -184,6 +184,55 @@ def test_a_time_or_a_ratio_is_no_weight(prompt):
         validation.refuse_unknown_words(prompt)
 
 
+@pytest.mark.parametrize("end", ["", " ", ".", " and sits", ", then sits"])
+def test_a_dash_after_an_unknown_word_is_no_weight(toy_pipe, end):
+    with pytest.raises(ValueError, match="the cartoon model does not know 'dances', 'stops'"):
+        validation.refuse_unknown_words(f"a dog dances and stops--{end}")
+    with pytest.warns(UserWarning) as told:
+        validation.check_prompt(toy_pipe, f"a dog dances and stops--{end}")
+    assert [str(one.message)[:32] for one in told] == ["prompt has words unknown to this"]
+
+
+@pytest.mark.parametrize("end", ["", " ", ".", '"'])
+def test_a_sentence_that_breaks_off_has_no_weight(hub_pipe, end):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        validation.check_prompt(hub_pipe, f"a dog dances and stops--{end}")
+    validation.refuse_unknown_words(f"a dog is dancing--{end}")
+
+
+EMOJI = {
+    "joined": "\U0001f469\u200d\U0001f680", "of a family": "\U0001f468\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466",
+    "with a variation": "\u2764\ufe0f", "of both": "\U0001f3f3\ufe0f\u200d\U0001f308", "a key": "1\ufe0f\u20e3",
+    "of a tone": "\U0001f44b\U0001f3fd", "a flag": "\U0001f1e9\U0001f1ea",
+    "a flag of tags": "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("emoji", EMOJI.values(), ids=EMOJI)
+def test_an_emoji_of_several_characters_is_called_one(hub_pipe, emoji):
+    prompt = f"a dog is dancing {emoji}"
+    validation.check_text(prompt, "prompt")
+    assert cartoon.unknown_words(prompt) == [emoji]
+    with pytest.raises(ValueError, match=f"the cartoon model does not know the emoji {re.escape(emoji)}: it knows"):
+        validation.refuse_unknown_words(prompt)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        validation.check_prompt(hub_pipe, prompt)
+
+
+def test_an_emoji_of_several_characters_is_warned_of_as_one(toy_pipe):
+    with pytest.warns(UserWarning, match=f"unknown to this model: the emoji {EMOJI['joined']};") as told:
+        validation.check_prompt(toy_pipe, f"a dog is dancing {EMOJI['joined']}")
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize("text", ["do\u200dg", "\u200d\U0001f680", "\U0001f469\u200d", "\u2764\u200d\u200d\U0001f680"])
+def test_what_joins_no_two_pictures_is_unseen(text):
+    with pytest.raises(ValueError, match=r"prompt holds U\+200D, unseen in print"):
+        validation.check_text(f"a dog {text}", "prompt")
+
+
 @pytest.mark.parametrize(
     ("word", "said"),
     [

@@ -57,8 +57,8 @@ def test_what_was_done_stays_when_a_later_row_fails(tmp_path):
         (json.dumps(HEAD) + '\n{"seed": 0, "prompt": "", "found": 3}', "line 2 of .* is not a row"),
         (json.dumps(HEAD) + '\n{"seed": 0, "pro', "line 2 of .* is damaged"),
         (json.dumps(HEAD | {"weights": "others"}), "others"),
-        (json.dumps(HEAD | {"base": 3}), "with base=3, and this is 2"),
-        (json.dumps(HEAD | {"also": 3}), "with also=3, and this is None"),
+        (json.dumps(HEAD | {"base": 3}), "its base is 3, and here it is 2"),
+        (json.dumps(HEAD | {"also": 3}), "its also is 3, and here it is None"),
     ],
 )
 def test_another_table_is_refused_and_left_alone(tmp_path, text, word):

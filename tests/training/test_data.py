@@ -73,6 +73,10 @@ def test_missing_latents_and_other_files_are_refused(tmp_path):
     path = tmp_path / "latents.safetensors"
     with pytest.raises(FileNotFoundError, match=r"stage latents is not finished .*: run `t2v train latents`"):
         data.Clips.load(path)
+    path.mkdir()
+    with pytest.raises(ValueError, match=r"is damaged \(it is not a file\): delete it"):
+        data.Clips.load(path)
+    path.rmdir()
     path.write_text("xx")
     with pytest.raises(ValueError, match="is damaged .*: delete it"):
         data.Clips.load(path)

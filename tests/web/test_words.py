@@ -7,7 +7,8 @@ from t2v_helpers.core.paths import ROOT
 
 SENTENCES = [cartoon.caption(labels, i, i // 5, i // 7) for i, labels in enumerate(cartoon.combinations())]
 STRANGE = ["a zebra is dancing", "a dog, a cat: DOG!", "🦊 a dog €", "...", "don't", "ein_hund", "", "½ dog ² x"]
-STRANGE += ["a dog\u0301", "do\u0301g"]
+STRANGE += ["a dog\u0301", "do\u0301g", "\u203c", "1\ufe0f\u20e3 \U0001f1e9\U0001f1ea", "\U0001f44b\U0001f3fd\ufe0f"]
+STRANGE += ["\U0001f469\u200d\U0001f680 a \u2764\ufe0f dog", "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e007f"]
 COMPLAINT = "m.complaint(data.text, data.world, new (await import(data.tokens)).Tokenizer(data.tokenizer, 24))"
 
 
@@ -46,6 +47,10 @@ def test_sentences_are_captions_and_their_parts_are_found_again(js, known):
     ("a dog\u0301 is dancing", "“do\u01f5”"), ("a dog\u20dd is dancing", "“U+20DD”"), ("a do\u200bg", "“U+200B”"),
     ("a (dog:1.3) is dancing", "weights of words, as in “(dog:1.3)”"), ("a dog++ is dancing", "as in “dog++”"),
     ("a [dog] is dancing", "as in “[dog]”"), ("a dog :1.3", "as in “dog :1.3”"), ("a dog at 10:30", "know “10”, “30”"),
+    ("a dog\u200d \U0001f469", "“U+200D”"), ("a dog \U0001f469\u200d\U0001f680", "know “\U0001f469\u200d\U0001f680”"),
+    ("a dog dances and stops--", "know “dances”, “stops”"), ("a dog stops-- and dances", "know “stops”, “dances”"),
+    ("a dog-- is dancing", "as in “dog--”"), ("a horse-- and [dog]", "as in “horse--”"),
+    ("a zebra-- and [dog]", "as in “[dog]”"),
     ("a dog\u3164 is dancing", "“U+3164”"), ("a dog is dancing\0", "“U+0000”"), ("a dog\ufeff", "“U+FEFF”"),
 ])  # fmt: skip
 def test_what_cannot_be_made_is_named_shortly(complaint, text, said):
@@ -53,7 +58,8 @@ def test_what_cannot_be_made_is_named_shortly(complaint, text, said):
 
 
 @pytest.mark.parametrize(
-    "text", [*SENTENCES[::200], "A Robot is dancing in the Times Square!", "a dog\tis\r\ndancing\u3000"]
+    "text",
+    [*SENTENCES[::200], "a dog is dancing--", "A Robot is dancing in the Times Square!", "a dog\tis\r\ndancing\u3000"],
 )
 def test_what_can_be_made_is_not_complained_of(complaint, text):
     assert complaint(text) == ""

@@ -17,10 +17,22 @@ const WEIGHT = new RegExp(
     raw`${WORD}(?:::?|\*)${NUMBER}(?![.,]?${LETTER})`, // dog:1.3, dog::2, dog*1.3
     raw`${WORD}(?:\s+:|\^)${DECIMAL}`, // dog :1.3, dog^1.3; not the face :3, nor km^2
     raw`\([^()]*\)(?:[*^]${NUMBER}|${DECIMAL})`, // (dog)^1.3, (dog)1.3
-    raw`(?:\([^()]*[^()\d\s]\)[+\-]|(?<!${LETTER})${LETTER}{3,}(?:\+\+|--))[+\-]*(?!${LETTER}|[+\-])`, // dog++, dog--
+    raw`(?:\([^()]*[^()\d\s]\)[+\-]|(?<!${LETTER})${LETTER}{3,}\+\+)[+\-]*(?!${LETTER}|[+\-])`, // (dog)+, dog++
+    raw`(?<!${LETTER})${LETTER}{3,}--[+\-]*(?=[^\p{L}\p{N}_+\-][^\p{L}\p{N}_]*${LETTER})`, // dog-- and more
     raw`\(\([^()]+\)\)|\[[^\[\]]+\]|\{[^{}]+\}`, // ((dog)), [dog], {dog}
   ].join("|"),
-  "u",
+  "gu",
+);
+
+// An emoji of several characters, as EMOJI of grammar.py.
+const PICTURE = raw`[\u00a9\u00ae\u203c\u2049\u2122\u2139\u2190-\u2bff\u3030\u303d\u3297\u3299\u{1f000}-\u{1faff}]`;
+const LOOK = raw`[\ufe0e\ufe0f\u{1f3fb}-\u{1f3ff}]`;
+const EMOJI = new RegExp(
+  [
+    raw`[0-9#*]\ufe0f?\u20e3|[\u{1f1e6}-\u{1f1ff}]{2}|\u{1f3f4}[\u{e0030}-\u{e007a}]{3,6}\u{e007f}`,
+    raw`${PICTURE}(?=${LOOK}|\u200d${PICTURE})${LOOK}?(?:\u200d${PICTURE}${LOOK}?){0,3}`,
+  ].join("|"),
+  "gu",
 );
 
 const unique = (list) => [...new Set(list)];
@@ -28,8 +40,9 @@ const spoken = (text) => text.normalize("NFC").toLowerCase().match(/[\p{L}\p{N}]
 
 /** Words of a text outside the vocabulary, each once, then symbols such as an emoji; or punctuation, if it is all. */
 export function unknownWords(text, vocabulary) {
-  const words = spoken(text);
-  const signs = text.match(/\p{S}/gu) ?? [];
+  const single = text.replace(EMOJI, " ");
+  const words = spoken(single);
+  const signs = [...(text.match(EMOJI) ?? []), ...(single.match(/\p{S}/gu) ?? [])];
   if (!words.length && !signs.length) return text.split(/\s+/).filter(Boolean);
   return unique([...words.filter((word) => !vocabulary.includes(word)), ...signs]);
 }
@@ -73,13 +86,21 @@ function listed(words) {
   return quoted(words.slice(0, SHOWN)) + (rest > 0 ? ` and ${rest} more` : "");
 }
 
+/** The first weight of a word, as (dog:1.3), or undefined; after a word that is not known, -- is a dash. */
+function weightIn(prompt, vocabulary) {
+  const dash = (found) => /^[\p{L}\p{N}_]+--[+\-]*$/u.test(found);
+  const word = (found) => found.replace(/--.*/, "").toLowerCase();
+  return prompt.match(WEIGHT)?.find((found) => !dash(found) || vocabulary.includes(word(found)));
+}
+
 /** Why a prompt cannot be made, in a sentence, or "" where it can. */
 export function complaint(prompt, { vocabulary }, tokenizer) {
   if (!prompt.trim()) return "The sentence is empty: say what to show, for example “a robot is dancing on the moon”.";
   if (/\p{Cs}/u.test(prompt)) return "The sentence has half a character in it: type it again.";
-  const unseen = unique(prompt.normalize("NFC").match(UNSEEN) ?? []).map((sign) => `U+${hexadecimal(sign)}`);
+  const single = prompt.replace(EMOJI, " ").normalize("NFC");
+  const unseen = unique(single.match(UNSEEN) ?? []).map((sign) => `U+${hexadecimal(sign)}`);
   if (unseen.length) return `The sentence has ${listed(unseen)} in it, unseen in print: remove it.`;
-  const [weight] = prompt.match(WEIGHT) ?? [];
+  const weight = weightIn(prompt, vocabulary);
   if (weight) return `The model has no weights of words, as in ${listed([weight])}: leave the signs out.`;
   const unknown = unknownWords(prompt, vocabulary);
   if (unknown.length) return `The model does not know ${listed(unknown)}: it has only seen a small world of cartoons.`;

@@ -38,11 +38,6 @@ def velocity(x_0: Tensor, eps: Tensor) -> Tensor:
     return eps - x_0
 
 
-def x_0_from_velocity(x_t: Tensor, v: Tensor, sigma: Tensor | float) -> Tensor:
-    """x_0 = x_t - sigma v: straight on to the clean end."""
-    return x_t - _shaped(sigma, x_t) * v
-
-
 def eps_from_velocity(x_t: Tensor, v: Tensor, sigma: Tensor | float) -> Tensor:
     """eps = x_t + (1 - sigma) v: straight back to the noise."""
     return x_t + (1 - _shaped(sigma, x_t)) * v

@@ -146,23 +146,6 @@ def test_the_usual_region_lies_on_the_subject_of_fresh_renders(action):
     assert region.shape == (16, 64, 64) and region.any(axis=(1, 2)).all() and covered > 0.6
 
 
-def test_direction_of_every_kind_of_clip(items):
-    wanted = {"walking left": "left", "walking right": "right"}
-    wrong = [i.labels for i in items if metrics.direction(i.frames).direction != wanted.get(i.labels.action, "none")]
-    assert len(wrong) <= 0.02 * len(items), wrong
-
-
-def test_direction_turns_with_time_and_has_a_speed(items):
-    clip = next(item.frames for item in items if item.labels.action == "walking right")
-    there, back = metrics.direction(clip), metrics.direction(clip[::-1])
-    assert (there.direction, back.direction) == ("right", "left")
-    assert there.dx == pytest.approx(-back.dx, abs=1e-3) and 0.5 < there.dx < 2
-
-
-def test_a_still_clip_has_no_direction(items):
-    assert metrics.direction(np.repeat(items[0].frames[:1], 16, axis=0)) == metrics.Motion("none", 0.0)
-
-
 def test_flicker_is_the_change_of_what_stands_still():
     still = np.full((5, 8, 12, 3), 100, np.uint8)
     moving, noisy = still.copy(), still.copy()

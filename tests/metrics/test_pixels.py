@@ -118,7 +118,7 @@ def test_small_frames_have_a_flow(size):
     assert metrics.warped_error(np.zeros((2, *size, 3), np.uint8)) == 0
 
 
-@pytest.mark.parametrize("measure", [metrics.flicker, metrics.sharpness, metrics.direction, metrics.warped_error])
+@pytest.mark.parametrize("measure", [metrics.flicker, metrics.sharpness, metrics.warped_error])
 def test_frames_of_0_to_1_are_refused(measure):
     with pytest.raises(ValueError, match=r"float64 \[4, 64, 64, 3\].*\[f h w 3\]"):
         measure(texture(4, 1) / 255)
@@ -142,7 +142,7 @@ def test_a_batch_of_no_size_is_refused(size):
 # --- what a user may give instead of a video
 
 
-OF_FRAMES = [metrics.flicker, metrics.sharpness, metrics.direction, metrics.warped_error,
+OF_FRAMES = [metrics.flicker, metrics.sharpness, metrics.warped_error,
              metrics.frame_similarity, lambda frames: metrics.clip_similarity(frames, "a dog")]  # fmt: skip
 
 
@@ -170,11 +170,6 @@ def test_a_list_of_frames_and_a_tensor_are_measured_as_an_array_is(measure):
 def test_what_is_no_video_is_refused_by_every_measure(measure, change, word):
     with pytest.raises(ValueError, match=word):
         measure(change(texture(4, 1)))
-
-
-def test_a_direction_needs_three_frames():
-    with pytest.raises(ValueError, match="2 frames"):
-        metrics.direction(texture(2, 1))
 
 
 @pytest.mark.parametrize("other", [None, [[1, 2]], np.zeros((16, 16, 3))])

@@ -15,7 +15,6 @@ tensor [], or one value per sample [b].
     t, s            t, s              a sampler's step goes from time t to time s < t (Lu et al. 2022: from s to t)
     signal, noise   alpha_t, sigma_t  sqrt(abar_t) and sqrt(1 - abar_t) of a Level (the letters are Lu et al. 2022's)
     h               h                 lambda_s - lambda_t, the length of such a step (Lu et al. 2022, section 3.2)
-    eta             eta               how much of DDPM's noise DDIM adds (Song et al. 2021, "DDIM", equation 16)
 """
 
 import torch

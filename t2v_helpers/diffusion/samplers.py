@@ -66,14 +66,11 @@ def ddpm(denoise: Denoiser, x: Tensor, grid: Grid, noises: Iterator[Tensor]) -> 
         yield x
 
 
-def ddim(denoise: Denoiser, x: Tensor, grid: Grid, noises: Noises = None, eta: float = 0.0) -> Iterator[Tensor]:
-    """Mix x_0 and eps in the proportions of x_s; eta > 0 adds fresh noise (Song et al. 2021, "DDIM", eq. 12, 16)."""
+def ddim(denoise: Denoiser, x: Tensor, grid: Grid, noises: Noises = None) -> Iterator[Tensor]:
+    """Mix x_0 and eps in the proportions of x_s (Song et al. 2021, "DDIM", equation 12, without fresh noise)."""
     for t, s in grid:
         x_0, eps = denoise(x, t)
-        std = eta * s.noise / t.noise * sqrt(1 - t.abar / s.abar)
-        x = s.signal * x_0 + sqrt(s.noise**2 - std**2) * eps
-        if eta:
-            x = x + std * next(noises)
+        x = s.signal * x_0 + s.noise * eps
         yield x
 
 
@@ -289,18 +286,14 @@ def sample(
     prediction: str = "epsilon",
     noises: Noises = None,
     abar: Tensor | None = None,
-    **options,
 ) -> Iterator[Tensor]:
     """From standard normal x to a clean sample with one of SAMPLERS; yields x after every call of the network.
 
-    model(x_t, t) returns what `prediction` names, in the shape of x_t. `noises` supplies what ddpm, euler_a and ddim
-    with eta > 0 draw, one for each step; see `draws`. Only ddim has an option: eta.
-    ValueError, before the first call: unknown name, spacing or prediction, steps or eta out of range, noises missing.
+    model(x_t, t) returns what `prediction` names, in the shape of x_t. `noises` supplies what ddpm and euler_a draw,
+    one for each step; see `draws`.
+    ValueError, before the first call: unknown name, spacing or prediction, steps out of range, noises missing.
     """
     grid, scale = grid_for(name, steps, spacing, abar), start_scale(name, steps, spacing, abar)
-    if set(options) - {"eta"} or (options and name != "ddim"):
-        raise ValueError(f"{checking.listed(*options)} is not an option of {name}: only ddim has one, eta.")
-    checking.number("eta", options.get("eta", 0), 0, 1)
-    if noises is None and (SAMPLERS[name].stochastic or options.get("eta")):
+    if noises is None and SAMPLERS[name].stochastic:
         raise ValueError(f"noises=None, but {name} draws noise in each step: give samplers.draws(x, generator).")
-    return SAMPLERS[name].sampler(Denoiser(model, prediction), x * scale, grid, noises, **options)
+    return SAMPLERS[name].sampler(Denoiser(model, prediction), x * scale, grid, noises)

@@ -87,12 +87,6 @@ def x_0_from_step(x_t: Tensor, x_s: Tensor, abar_t: Tensor | float, abar_s: Tens
     return (x_s - kept * x_t) / (signal_s - kept * signal_t)
 
 
-def x_0_from_v(x_t: Tensor, v: Tensor, abar_t: Tensor | float) -> Tensor:
-    """x_0 = sqrt(abar_t) x_t - sqrt(1 - abar_t) v (Salimans & Ho 2022, appendix D)."""
-    signal, noise = _scales(abar_t, x_t)
-    return signal * x_t - noise * v
-
-
 def eps_from_v(x_t: Tensor, v: Tensor, abar_t: Tensor | float) -> Tensor:
     """eps = sqrt(abar_t) v + sqrt(1 - abar_t) x_t (Salimans & Ho 2022, appendix D)."""
     signal, noise = _scales(abar_t, x_t)

@@ -39,19 +39,18 @@ def generator():
     return torch.Generator().manual_seed(5)
 
 
-def tiny(prediction):
+def tiny():
     conv = nn.Conv2d(4, 4, 3, padding=1, bias=False).requires_grad_(False)
     conv.weight.copy_(torch.randn(conv.weight.shape, generator=torch.Generator().manual_seed(1)) * 0.15)
 
     def model(x_t, t):
-        normal = grids.level(float(t), ABAR).noise * x_t if prediction == "epsilon" else 0
-        return normal + 0.1 * conv(x_t).tanh()
+        return grids.level(float(t), ABAR).noise * x_t + 0.1 * conv(x_t).tanh()
 
     return model
 
 
-def scheduler_of(name, config, steps, spacing=None, prediction="epsilon"):
-    made = schedulers.make(name, {**config, "prediction_type": prediction}, spacing)
+def scheduler_of(name, config, steps, spacing=None):
+    made = schedulers.make(name, config, spacing)
     made.set_timesteps(steps)
     return made
 
@@ -80,12 +79,11 @@ def difference(ours, others, scale):
 
 
 @pytest.mark.parametrize("name, spacing", SPACED)
-@pytest.mark.parametrize("prediction", samplers.PREDICTIONS)
-def test_equal_to_diffusers_at_every_step(config, start, name, spacing, prediction):
-    model = tiny(prediction)
+def test_equal_to_diffusers_at_every_step(config, start, name, spacing):
+    model = tiny()
     for steps in STEPS:
-        scheduler = scheduler_of(name, config, steps, spacing, prediction)
-        ours = samplers.sample(name, model, start, steps, spacing, prediction, samplers.draws(start, generator()))
+        scheduler = scheduler_of(name, config, steps, spacing)
+        ours = samplers.sample(name, model, start, steps, spacing, samplers.draws(start, generator()))
         # a step from sigma = 14 down to 0.03 is one from numbers as large as 60, whose rounding then shows
         atol = 3e-5 if samplers.SAMPLERS[name].in_sigma and steps < 5 else 1e-5
         assert difference(ours, theirs(scheduler, model, start), scales(name, scheduler)) <= atol, steps
@@ -93,7 +91,7 @@ def test_equal_to_diffusers_at_every_step(config, start, name, spacing, predicti
 
 @NAMES
 def test_the_spacing_is_the_names_own_unless_given(config, start, name):
-    scheduler, model = scheduler_of(name, config, 10), tiny("epsilon")
+    scheduler, model = scheduler_of(name, config, 10), tiny()
     ours = samplers.sample(name, model, start, 10, noises=samplers.draws(start, generator()))
     assert difference(ours, theirs(scheduler, model, start), scales(name, scheduler)) <= 1e-5
     assert samplers.SAMPLERS[name].spacing == schedulers.spacing_of(name)
@@ -243,7 +241,6 @@ def test_draws_come_from_the_generator_alone(start):
         ({"steps": 1000}, r"steps=1000 do not fit spacing='leading' \(1000, ...\): use fewer"),
         ({"steps": 1000, "name": "dpm++"}, "steps=1000 do not fit spacing='linspace' .*: use fewer"),
         ({"spacing": "even"}, "spacing='even' .*leading, trailing, linspace"),
-        ({"prediction": "score"}, "prediction='score' .*epsilon, v_prediction"),
         ({"name": "ddpm"}, "noises=None, but ddpm draws noise in each step: give samplers.draws"),
         ({"name": "euler_a"}, "noises=None, but euler_a draws noise"),
     ],

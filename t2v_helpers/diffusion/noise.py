@@ -20,25 +20,16 @@ tensor [], or one value per sample [b].
 import torch
 from torch import Tensor
 
-from t2v_helpers.core import checking
 
-SCHEDULES = ("scaled_linear", "linear")
+def alphas_cumprod(beta_start: float = 0.00085, beta_end: float = 0.012) -> Tensor:
+    """alpha-bar at each of 1000 training steps, float32 [1000], falling from nearly 1 towards 0.
 
-
-def alphas_cumprod(
-    beta_start: float = 0.00085, beta_end: float = 0.012, steps: int = 1000, schedule: str = "scaled_linear"
-) -> Tensor:
-    """alpha-bar at every training step, float32 [steps], falling from nearly 1 towards 0.
-
-    "linear" is Ho et al. 2020, section 4; "scaled_linear" is linear in sqrt(beta), as latent diffusion uses it (the
-    defaults are ModelScopeT2V's). ValueError: unknown schedule, betas outside (0, 1) or falling, fewer than one step.
+    sqrt(beta) rises linearly, as in latent diffusion ("scaled_linear" of diffusers); the defaults are ModelScopeT2V's.
+    ValueError: betas outside (0, 1) or falling.
     """
-    checking.one_of("schedule", schedule, SCHEDULES)
-    checking.whole("steps", steps)
     if not 0 < beta_start <= beta_end < 1:
         raise ValueError(f"beta_start={beta_start}, beta_end={beta_end}: 0 < beta_start <= beta_end < 1 is needed.")
-    power = 0.5 if schedule == "scaled_linear" else 1
-    betas = torch.linspace(beta_start**power, beta_end**power, steps) ** (1 / power)  # [steps]
+    betas = torch.linspace(beta_start**0.5, beta_end**0.5, 1000) ** 2  # [1000]
     return (1 - betas).cumprod(dim=0)
 
 

@@ -245,12 +245,12 @@ def grid_for(name: str, steps: int, spacing: str | None = None, abar: Tensor | N
     return recipe.grid(times, abar)
 
 
-def start_scale(name: str, steps: int, spacing: str | None = None, abar: Tensor | None = None) -> float:
+def start_scale(name: str, steps: int, spacing: str | None = None) -> float:
     """The factor that turns standard normal noise into the sampler's first x: `init_noise_sigma` of diffusers.
 
     1 for x_t. In the scale of sigma it is sigma itself, or exactly x_t's noise, sqrt(sigma^2 + 1), for "leading".
     """
-    sigma = grid_for(name, steps, spacing, abar)[0][0].sigma
+    sigma = grid_for(name, steps, spacing)[0][0].sigma
     if not SAMPLERS[name].in_sigma:
         return 1.0
     return sqrt(sigma**2 + 1) if (spacing or SAMPLERS[name].spacing) == "leading" else sigma
@@ -269,7 +269,6 @@ def sample(
     steps: int,
     spacing: str | None = None,
     noises: Noises = None,
-    abar: Tensor | None = None,
 ) -> Iterator[Tensor]:
     """From standard normal x to a clean sample with one of SAMPLERS; yields x after every call of the network.
 
@@ -277,7 +276,7 @@ def sample(
     one for each step; see `draws`.
     ValueError, before the first call: unknown name or spacing, steps out of range, noises missing.
     """
-    grid, scale = grid_for(name, steps, spacing, abar), start_scale(name, steps, spacing, abar)
+    grid, scale = grid_for(name, steps, spacing), start_scale(name, steps, spacing)
     if noises is None and SAMPLERS[name].stochastic:
         raise ValueError(f"noises=None, but {name} draws noise in each step: give samplers.draws(x, generator).")
     return SAMPLERS[name].sampler(Denoiser(model), x * scale, grid, noises)

@@ -83,12 +83,12 @@ def scale(abar: Tensor | float) -> Tensor:
     return abar.sqrt() + (1 - abar).sqrt()
 
 
-def as_noise(model: Model, abar: Tensor | None = None) -> Model:
-    """A network of the velocity as one of the noise, for the samplers of a noise schedule (None: ModelScopeT2V's).
+def as_noise(model: Model) -> Model:
+    """A network of the velocity as one of the noise, for the samplers of ModelScopeT2V's noise schedule.
 
     Both follow one and the same flow: a step of DDIM goes where Euler's goes between the same two levels.
     """
-    schedule = noise.alphas_cumprod() if abar is None else abar
+    schedule = noise.alphas_cumprod()
 
     def predict(x_t: Tensor, t: float) -> Tensor:
         here = level(float(t), schedule).abar

@@ -98,9 +98,9 @@ def piece_moved(
     return moved[0], moved[1]
 
 
-def accuracy(segmenter: segmenters.Segmenter, drawings: int, seed: int = data.FRESH_SEED) -> dict[str, dict]:
+def accuracy(segmenter: segmenters.Segmenter, drawings: int) -> dict[str, dict]:
     """Mean intersection over union (0 to 1) on fresh drawings of one frame, with its interval, by disturbance."""
-    items = [cartoon.item(seed, i, frames=1, split="all") for i in range(drawings)]
+    items = [cartoon.item(data.FRESH_SEED, i, frames=1, split="all") for i in range(drawings)]
     wanted = torch.from_numpy(np.stack([subject_masks(item) for item in items])) > 127  # [n 1 64 64]
     videos, found = np.stack([item.frames for item in items]), {}
     for name in metrics.DISTURBANCES:

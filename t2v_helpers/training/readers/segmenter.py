@@ -80,14 +80,12 @@ def subject_masks(item: cartoon.Item) -> np.ndarray:
     return np.stack([mask * metrics.largest_piece(mask > 127, rim=True) for mask in item.mask])
 
 
-def piece_moved(
-    frame: np.ndarray, mask: np.ndarray, rng: np.random.Generator, smallest: int = 8, largest: int = 32
-) -> tuple[np.ndarray, np.ndarray]:
+def piece_moved(frame: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """A frame uint8 [h w 3] and its mask uint8 [h w], with one rectangle copied elsewhere in both.
 
-    Its sides are `smallest` to `largest` pixels; its centre is on the subject, if there is one.
+    Its sides are 8 to 32 pixels; its centre is on the subject, if there is one.
     """
-    size = rng.integers(smallest, largest + 1, size=2)
+    size = rng.integers(8, 33, size=2)
     places = np.argwhere(mask > 127)
     middle = places[rng.integers(len(places))] if len(places) else rng.integers(0, mask.shape)
     room = np.array(mask.shape) - size

@@ -17,13 +17,13 @@ from t2v_helpers.metrics.estimates import as_numbers
 from t2v_helpers.metrics.label_adherence import batches, load_judge
 
 
-def features(videos: np.ndarray, batch_size: int = 32) -> np.ndarray:
+def features(videos: np.ndarray) -> np.ndarray:
     """The features from which the judge reads the labels of videos uint8 [b f 64 64 3]: float64 [b 192].
 
     ValueError: other arrays.
     """
     with reading.exactly():
-        return torch.cat([load_judge().features(x) for x in batches(videos, batch_size)]).double().numpy()
+        return torch.cat([load_judge().features(x) for x in batches(videos)]).double().numpy()
 
 
 def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:

@@ -29,6 +29,13 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
     return float("inf") if mse == 0 else 10 * float(np.log10(255**2 / mse))
 
 
+def grey_levels(a: np.ndarray, b: np.ndarray) -> float:
+    """The mean |difference| of two videos uint8 [f h w c] of one shape, in grey levels of 255. ValueError: shapes."""
+    if a.shape != b.shape:
+        raise ValueError(f"the videos are {a.shape} and {b.shape}: use two of one shape.")
+    return float(np.abs(a.astype(int) - b).mean())
+
+
 def sharpness(frames: np.ndarray, mask: np.ndarray | None = None) -> float:
     """Variance of the Laplacian of the grey levels (0..255), the mean over frames; higher is sharper.
 

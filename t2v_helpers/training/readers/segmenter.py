@@ -17,7 +17,7 @@ from t2v_helpers import cartoon, metrics
 from t2v_helpers.cartoon import judge as judges
 from t2v_helpers.cartoon import segmenter as segmenters
 from t2v_helpers.cartoon import stored
-from t2v_helpers.core import checking, files
+from t2v_helpers.core import checking
 from t2v_helpers.core.seeding import seeded
 from t2v_helpers.metrics.estimates import of_values
 from t2v_helpers.training import data
@@ -113,7 +113,7 @@ def export(
     """Measure the accuracy on fresh drawings, write the segmenter to `path` with it in the header, and return it."""
     found = accuracy(segmenter, drawings)
     about = {"settings": json.dumps(asdict(settings)), "accuracy": json.dumps(found)}
-    files.write_whole(path, lambda temporary: stored.save(segmenter, temporary, about))
+    stored.save(segmenter, path, about)
     return found
 
 

@@ -16,9 +16,9 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def save(network: nn.Module, path: Path, about: dict[str, str] | None = None) -> None:
-    """Write the weights; `about` goes into the header."""
+    """Write the weights, whole or not at all; `about` goes into the header. Errors: see files.write_whole."""
     state = {name: x.half().contiguous() for name, x in network.state_dict().items()}
-    save_file(state, str(path), metadata=about)
+    files.write_whole(path, lambda temporary: save_file(state, str(temporary), metadata=about))
 
 
 def load(network: Network, path: Path) -> Network:

@@ -13,7 +13,7 @@ said of a right answer, unless the check returns another word.
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial, wraps
+from functools import wraps
 from numbers import Real
 from typing import Any
 
@@ -107,16 +107,13 @@ def tensor(
     return None if close(given, wanted) else fitting(given, mistakes, otherwise, close)
 
 
-def number(
-    name: str, given: object, wanted: float, mistakes: dict[str, float], otherwise: str = "", rtol: float = 1e-5
-) -> str | None:
+def number(name: str, given: object, wanted: float, mistakes: dict[str, float], otherwise: str = "") -> str | None:
     """None where `given` is the number `wanted`; else the advice that fits best. mistakes: advice -> its number."""
     given = plain(given)
     if found := kind(name, given, Real, "a number"):
         return found
-    near = partial(np.isclose, rtol=rtol)
     otherwise = otherwise or f"{name} gave {given:g} where {wanted:g} is right."
-    return None if near(given, wanted) else fitting(given, mistakes, otherwise, near)
+    return None if np.isclose(given, wanted) else fitting(given, mistakes, otherwise, np.isclose)
 
 
 def close(a: Tensor, b: Tensor) -> bool:

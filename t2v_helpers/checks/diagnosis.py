@@ -107,11 +107,11 @@ class Seen:
             yield call, *found, ABAR[call.t.long().clamp(0, 999)]
 
 
-def watch(train: Callable, steps: int = STEPS) -> Seen:
+def watch(train: Callable) -> Seen:
     """Run the loop on a network and clips that watch it, and take apart what it did."""
     net, material = Watched(), Material()
     losses, weights, averages = [], [net.bias.detach().clone()], []
-    for loss, average in train(net, material, steps):
+    for loss, average in train(net, material, STEPS):
         losses.append(float(loss))
         weights.append(net.bias.detach().clone())
         averages.append(average.bias.detach().clone())

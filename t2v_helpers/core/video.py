@@ -31,20 +31,20 @@ _FFMPEG = "unset IMAGEIO_FFMPEG_EXE, and imageio-ffmpeg's own is taken, or let i
 CRF = 18  # x264's constant rate factor, 0 to 51: at 18 the eye sees no difference, at 26 half the bytes
 
 
-def write_mp4(frames: np.ndarray, path: str | Path, fps: float = FPS, scale: int = 1, crf: int = CRF) -> Path:
+def write_mp4(frames: np.ndarray, path: str | Path, fps: float = FPS, scale: int = 1) -> Path:
     """Write uint8 [f h w 3] as an H.264 (yuv420p) mp4 that browsers play; the same frames give the same bytes.
 
     fps: frames per second. scale: a whole number; yuv420p keeps one colour for 2x2 pixels, so an even scale keeps all
-    colours. crf: x264's quality, 0 (best) to 51. The file is written whole or not at all. Errors: ValueError (frames,
-    fps, scale, crf, an odd size, a name that does not end in .mp4); OSError (ffmpeg cannot write, disk full).
+    colours. The file is written whole or not at all. Errors: ValueError (frames, fps, scale, an odd size, a name that
+    does not end in .mp4); OSError (ffmpeg cannot write, disk full).
     """
     checking.suffix("path", path, ".mp4")
-    data = mp4_bytes(frames, fps, scale, crf)
+    data = mp4_bytes(frames, fps, scale)
     return write_whole(path, lambda temporary: temporary.write_bytes(data))
 
 
 def mp4_bytes(frames: np.ndarray, fps: float = FPS, scale: int = 1, crf: int = CRF) -> bytes:
-    """The bytes that `write_mp4` would write, for a data URI. Errors: see `write_mp4`."""
+    """The bytes that `write_mp4` would write, for a data URI. crf: x264's, 0 (best) to 51. Errors: see `write_mp4`."""
     frames = enlarge(checking.frames(frames), scale)
     checking.number("fps", fps, SLOWEST, 240)
     checking.whole("crf", crf, 0, 51)

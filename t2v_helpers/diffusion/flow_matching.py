@@ -38,11 +38,6 @@ def velocity(x_0: Tensor, eps: Tensor) -> Tensor:
     return eps - x_0
 
 
-def x_0_from_velocity(x_t: Tensor, v: Tensor, sigma: Tensor | float) -> Tensor:
-    """x_0 = x_t - sigma v: straight on to the clean end."""
-    return x_t - _shaped(sigma, x_t) * v
-
-
 def eps_from_velocity(x_t: Tensor, v: Tensor, sigma: Tensor | float) -> Tensor:
     """eps = x_t + (1 - sigma) v: straight back to the noise."""
     return x_t + (1 - _shaped(sigma, x_t)) * v
@@ -88,12 +83,12 @@ def scale(abar: Tensor | float) -> Tensor:
     return abar.sqrt() + (1 - abar).sqrt()
 
 
-def as_noise(model: Model, abar: Tensor | None = None) -> Model:
-    """A network of the velocity as one of the noise, for the samplers of a noise schedule (None: ModelScopeT2V's).
+def as_noise(model: Model) -> Model:
+    """A network of the velocity as one of the noise, for the samplers of ModelScopeT2V's noise schedule.
 
     Both follow one and the same flow: a step of DDIM goes where Euler's goes between the same two levels.
     """
-    schedule = noise.alphas_cumprod() if abar is None else abar
+    schedule = noise.alphas_cumprod()
 
     def predict(x_t: Tensor, t: float) -> Tensor:
         here = level(float(t), schedule).abar

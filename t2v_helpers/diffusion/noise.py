@@ -15,31 +15,21 @@ tensor [], or one value per sample [b].
     t, s            t, s              a sampler's step goes from time t to time s < t (Lu et al. 2022: from s to t)
     signal, noise   alpha_t, sigma_t  sqrt(abar_t) and sqrt(1 - abar_t) of a Level (the letters are Lu et al. 2022's)
     h               h                 lambda_s - lambda_t, the length of such a step (Lu et al. 2022, section 3.2)
-    eta             eta               how much of DDPM's noise DDIM adds (Song et al. 2021, "DDIM", equation 16)
 """
 
 import torch
 from torch import Tensor
 
-from t2v_helpers.core import checking
 
-SCHEDULES = ("scaled_linear", "linear")
+def alphas_cumprod(beta_start: float = 0.00085, beta_end: float = 0.012) -> Tensor:
+    """alpha-bar at each of 1000 training steps, float32 [1000], falling from nearly 1 towards 0.
 
-
-def alphas_cumprod(
-    beta_start: float = 0.00085, beta_end: float = 0.012, steps: int = 1000, schedule: str = "scaled_linear"
-) -> Tensor:
-    """alpha-bar at every training step, float32 [steps], falling from nearly 1 towards 0.
-
-    "linear" is Ho et al. 2020, section 4; "scaled_linear" is linear in sqrt(beta), as latent diffusion uses it (the
-    defaults are ModelScopeT2V's). ValueError: unknown schedule, betas outside (0, 1) or falling, fewer than one step.
+    sqrt(beta) rises linearly, as in latent diffusion ("scaled_linear" of diffusers); the defaults are ModelScopeT2V's.
+    ValueError: betas outside (0, 1) or falling.
     """
-    checking.one_of("schedule", schedule, SCHEDULES)
-    checking.whole("steps", steps)
     if not 0 < beta_start <= beta_end < 1:
         raise ValueError(f"beta_start={beta_start}, beta_end={beta_end}: 0 < beta_start <= beta_end < 1 is needed.")
-    power = 0.5 if schedule == "scaled_linear" else 1
-    betas = torch.linspace(beta_start**power, beta_end**power, steps) ** (1 / power)  # [steps]
+    betas = torch.linspace(beta_start**0.5, beta_end**0.5, 1000) ** 2  # [1000]
     return (1 - betas).cumprod(dim=0)
 
 
@@ -86,12 +76,6 @@ def x_0_from_step(x_t: Tensor, x_s: Tensor, abar_t: Tensor | float, abar_s: Tens
     (signal_t, noise_t), (signal_s, noise_s) = _scales(abar_t, x_t), _scales(abar_s, x_t)
     kept = noise_s / noise_t  # of the noise
     return (x_s - kept * x_t) / (signal_s - kept * signal_t)
-
-
-def x_0_from_v(x_t: Tensor, v: Tensor, abar_t: Tensor | float) -> Tensor:
-    """x_0 = sqrt(abar_t) x_t - sqrt(1 - abar_t) v (Salimans & Ho 2022, appendix D)."""
-    signal, noise = _scales(abar_t, x_t)
-    return signal * x_t - noise * v
 
 
 def eps_from_v(x_t: Tensor, v: Tensor, abar_t: Tensor | float) -> Tensor:

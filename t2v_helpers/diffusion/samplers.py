@@ -4,7 +4,7 @@ All share one signature, `sampler(denoise, x, grid, noises)`, and all are genera
 call of the network, so that the caller can watch, stop or compare.
 
     x = torch.randn(shape)                                     # [b c f h w], or any other shape
-    for x in sample("ddim", model, x, steps=25): ...           # model(x_t, t) -> eps or v, as the network was trained
+    for x in sample("ddim", model, x, steps=25): ...           # model(x_t, t) -> eps
 
 The grid is a list of steps, each a pair of levels: from t to s. A level holds abar and derives the rest from it; the
 symbols are in diffusion/noise.py. Two scales of x are in use, as in diffusers. ddpm, ddim, pndm, dpm++ and unipc keep
@@ -25,32 +25,19 @@ from t2v_helpers.core import checking
 from t2v_helpers.diffusion import noise
 from t2v_helpers.diffusion.grids import Grid, Level, by_stride, by_stride_twice, timesteps, to_next
 
-PREDICTIONS = ("epsilon", "v_prediction")
 Noises = Iterator[Tensor] | None  # what stochastic samplers draw at each step; the others need none
 
 
 @dataclass(frozen=True)
 class Denoiser:
-    """A network's prediction for x_t, converted to x_0 and eps, whichever of PREDICTIONS it was trained to make.
-
-    predict(x_t, t) returns the network's own output, in the shape of x_t. ValueError: unknown prediction.
-    """
+    """A network that predicts the noise in x_t: predict(x_t, t) -> eps, in the shape of x_t."""
 
     predict: Callable[[Tensor, float], Tensor]
-    prediction: str = "epsilon"
-
-    def __post_init__(self):
-        checking.one_of("prediction", self.prediction, PREDICTIONS)
 
     def __call__(self, x_t: Tensor, level: Level) -> tuple[Tensor, Tensor]:
         """x_0 and eps in the shape of x_t: one call of the network."""
-        return self.split(self.predict(x_t, level.t), x_t, level)
-
-    def split(self, answer: Tensor, x_t: Tensor, level: Level) -> tuple[Tensor, Tensor]:
-        """x_0 and eps that follow from the network's output at x_t."""
-        if self.prediction == "epsilon":
-            return noise.x_0_from_eps(x_t, answer, level.abar), answer
-        return noise.x_0_from_v(x_t, answer, level.abar), noise.eps_from_v(x_t, answer, level.abar)
+        eps = self.predict(x_t, level.t)
+        return noise.x_0_from_eps(x_t, eps, level.abar), eps
 
 
 # --- the samplers
@@ -66,22 +53,18 @@ def ddpm(denoise: Denoiser, x: Tensor, grid: Grid, noises: Iterator[Tensor]) -> 
         yield x
 
 
-def ddim(denoise: Denoiser, x: Tensor, grid: Grid, noises: Noises = None, eta: float = 0.0) -> Iterator[Tensor]:
-    """Mix x_0 and eps in the proportions of x_s; eta > 0 adds fresh noise (Song et al. 2021, "DDIM", eq. 12, 16)."""
+def ddim(denoise: Denoiser, x: Tensor, grid: Grid, noises: Noises = None) -> Iterator[Tensor]:
+    """Mix x_0 and eps in the proportions of x_s (Song et al. 2021, "DDIM", equation 12, without fresh noise)."""
     for t, s in grid:
         x_0, eps = denoise(x, t)
-        std = eta * s.noise / t.noise * sqrt(1 - t.abar / s.abar)
-        x = s.signal * x_0 + sqrt(s.noise**2 - std**2) * eps
-        if eta:
-            x = x + std * next(noises)
+        x = s.signal * x_0 + s.noise * eps
         yield x
 
 
 def pndm(denoise: Denoiser, x: Tensor, grid: Grid, noises: Noises = None) -> Iterator[Tensor]:
     """DDIM's step, with the last four outputs mixed by Adams-Bashforth (Liu et al. 2022, "PNDM", equations 11, 12).
 
-    The second step of the grid repeats the first, with the mean of the outputs at its two ends. As in diffusers, what
-    is mixed is the network's own output, eps or v.
+    The second step of the grid repeats the first, with the mean of the outputs at its two ends.
     """
     first, answers = x, deque(maxlen=4)
     for i, (t, s) in enumerate(grid):
@@ -90,8 +73,7 @@ def pndm(denoise: Denoiser, x: Tensor, grid: Grid, noises: Noises = None) -> Ite
         else:
             answers.append(denoise.predict(x, t.t))
             mixed = _weighted(adams(range(len(answers)), len(answers)), answers)
-        x_0, eps = denoise.split(mixed, x, t)
-        x = s.signal * x_0 + s.noise * eps
+        x = s.signal * noise.x_0_from_eps(x, mixed, t.abar) + s.noise * mixed
         yield x
 
 
@@ -263,12 +245,12 @@ def grid_for(name: str, steps: int, spacing: str | None = None, abar: Tensor | N
     return recipe.grid(times, abar)
 
 
-def start_scale(name: str, steps: int, spacing: str | None = None, abar: Tensor | None = None) -> float:
+def start_scale(name: str, steps: int, spacing: str | None = None) -> float:
     """The factor that turns standard normal noise into the sampler's first x: `init_noise_sigma` of diffusers.
 
     1 for x_t. In the scale of sigma it is sigma itself, or exactly x_t's noise, sqrt(sigma^2 + 1), for "leading".
     """
-    sigma = grid_for(name, steps, spacing, abar)[0][0].sigma
+    sigma = grid_for(name, steps, spacing)[0][0].sigma
     if not SAMPLERS[name].in_sigma:
         return 1.0
     return sqrt(sigma**2 + 1) if (spacing or SAMPLERS[name].spacing) == "leading" else sigma
@@ -286,21 +268,15 @@ def sample(
     x: Tensor,
     steps: int,
     spacing: str | None = None,
-    prediction: str = "epsilon",
     noises: Noises = None,
-    abar: Tensor | None = None,
-    **options,
 ) -> Iterator[Tensor]:
     """From standard normal x to a clean sample with one of SAMPLERS; yields x after every call of the network.
 
-    model(x_t, t) returns what `prediction` names, in the shape of x_t. `noises` supplies what ddpm, euler_a and ddim
-    with eta > 0 draw, one for each step; see `draws`. Only ddim has an option: eta.
-    ValueError, before the first call: unknown name, spacing or prediction, steps or eta out of range, noises missing.
+    model(x_t, t) returns eps, in the shape of x_t. `noises` supplies what ddpm and euler_a draw,
+    one for each step; see `draws`.
+    ValueError, before the first call: unknown name or spacing, steps out of range, noises missing.
     """
-    grid, scale = grid_for(name, steps, spacing, abar), start_scale(name, steps, spacing, abar)
-    if set(options) - {"eta"} or (options and name != "ddim"):
-        raise ValueError(f"{checking.listed(*options)} is not an option of {name}: only ddim has one, eta.")
-    checking.number("eta", options.get("eta", 0), 0, 1)
-    if noises is None and (SAMPLERS[name].stochastic or options.get("eta")):
+    grid, scale = grid_for(name, steps, spacing), start_scale(name, steps, spacing)
+    if noises is None and SAMPLERS[name].stochastic:
         raise ValueError(f"noises=None, but {name} draws noise in each step: give samplers.draws(x, generator).")
-    return SAMPLERS[name].sampler(Denoiser(model, prediction), x * scale, grid, noises, **options)
+    return SAMPLERS[name].sampler(Denoiser(model), x * scale, grid, noises)

@@ -84,11 +84,6 @@ class Maps:
         largest = max((x.shape for x in read), key=math.prod)  # f h w
         return torch.stack([_enlarged(x, largest[1:]) for x in read]).mean(dim=0)
 
-    def between_frames(self) -> Tensor:
-        """How much each frame reads each other one: [f f], the mean over places, layers and calls; rows sum to one."""
-        read = [record.weights[-1].mean(dim=(0, 1)) for record in self.chosen("temporal")]
-        return torch.stack(read).mean(dim=0)
-
 
 def tokens_of(tokenizer, prompt: str, word: str) -> list[int]:
     """The positions of `word`, one or several words, in the prompt's tokens. ValueError: not there, not texts."""

@@ -382,8 +382,8 @@ class UNet3D(nn.Module):
             raise ValueError(f"{name} is not known to UNet3D: leave it out, or take diffusers' UNet3DConditionModel.")
 
 
-def from_diffusers(source: str | Path | nn.Module, variant: str | None = None) -> UNet3D:
-    """The UNet3D of a UNet3DConditionModel, or of its folder (variant: see unet_config.read), in eval mode.
+def from_diffusers(source: str | Path | nn.Module) -> UNet3D:
+    """The UNet3D of a UNet3DConditionModel, or of its folder, in eval mode.
 
     A folder is read as float32; of a module the very same tensors are used, so nothing is held twice.
     Errors: FileNotFoundError; ValueError (a configuration or weights that do not fit; then nothing is loaded).
@@ -391,7 +391,7 @@ def from_diffusers(source: str | Path | nn.Module, variant: str | None = None) -
     if isinstance(source, nn.Module):
         config, weights = getattr(source, "config", None), source.state_dict()
     else:
-        config, weights = unet_config.read(Path(source), variant)
+        config, weights = unet_config.read(Path(source))
     with torch.device("meta"):
         unet = UNet3D(config)
     tensors.check(weights, unet.state_dict())

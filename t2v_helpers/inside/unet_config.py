@@ -16,12 +16,12 @@ DOWN = ("DownBlock3D", "CrossAttnDownBlock3D")
 UP = ("UpBlock3D", "CrossAttnUpBlock3D")
 
 
-def read(folder: Path, variant: str | None = None) -> tuple[dict, dict[str, Tensor]]:
-    """Configuration and float32 weights of a UNet's folder; variant: "fp16" if the weights' name has it.
+def read(folder: Path) -> tuple[dict, dict[str, Tensor]]:
+    """Configuration and float32 weights of a UNet's folder.
 
     Errors: FileNotFoundError (a file is missing), ValueError (damaged, or not a configuration).
     """
-    paths = folder / "config.json", folder / f"diffusion_pytorch_model{f'.{variant}' if variant else ''}.safetensors"
+    paths = folder / "config.json", folder / "diffusion_pytorch_model.safetensors"
     for path in paths:
         if not path.is_file():
             where = files.named(path)

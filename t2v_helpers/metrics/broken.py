@@ -13,6 +13,8 @@ import numpy as np
 from t2v_helpers import cartoon
 from t2v_helpers.core import checking
 
+SPREAD, SIGMA = 25.0, 2.0  # of the noise, in grey levels of 255; of the blur, in pixels
+
 
 def shuffled(frames: np.ndarray, seed: int = 0) -> np.ndarray:
     """The same frames uint8 [f h w 3] in another order, drawn from `seed`: no frame has the same predecessor.
@@ -46,24 +48,19 @@ def first_repeated(frames: np.ndarray) -> np.ndarray:
     return np.repeat(frames[:1], len(frames), axis=0)
 
 
-def noisy(frames: np.ndarray, seed: int = 0, spread: float = 25.0) -> np.ndarray:
-    """A video uint8 [f h w 3] with normal noise added, of standard deviation `spread` in grey levels of 255.
+def noisy(frames: np.ndarray, seed: int = 0) -> np.ndarray:
+    """A video uint8 [f h w 3] with normal noise added, of standard deviation SPREAD.
 
-    ValueError: frames, fewer than two of them, a seed below 0, a spread below 0.1.
+    ValueError: frames, fewer than two of them, a seed below 0.
     """
-    frames, spread = checking.frames(frames, least=2), checking.number("spread", spread, least=0.1)
-    checking.whole("seed", seed, 0)
-    noise = np.random.default_rng(seed).normal(0, spread, frames.shape)
+    frames, seed = checking.frames(frames, least=2), checking.whole("seed", seed, 0)
+    noise = np.random.default_rng(seed).normal(0, SPREAD, frames.shape)
     return (frames + noise).round().clip(0, 255).astype(np.uint8)
 
 
-def blurred(frames: np.ndarray, sigma: float = 2.0) -> np.ndarray:
-    """A video uint8 [f h w 3] under a Gaussian blur of sigma pixels.
-
-    ValueError: frames, fewer than two of them, a sigma below 0.1.
-    """
-    frames, sigma = checking.frames(frames, least=2), checking.number("sigma", sigma, least=0.1)
-    return np.stack([cv2.GaussianBlur(frame, (0, 0), sigma) for frame in frames])
+def blurred(frames: np.ndarray) -> np.ndarray:
+    """A video uint8 [f h w 3] under a Gaussian blur of SIGMA pixels. ValueError: frames, fewer than two of them."""
+    return np.stack([cv2.GaussianBlur(frame, (0, 0), SIGMA) for frame in checking.frames(frames, least=2)])
 
 
 def wrong_subject(labels: cartoon.Labels, seed: int, frames: int = 16) -> np.ndarray:

@@ -118,15 +118,14 @@ def wilson(k: int, n: int) -> tuple[float, float]:
     return max(0.0, float(found.low)), min(1.0, float(found.high))
 
 
-def bootstrap(values: Sequence[float], other: Sequence[float] | None = None, seed: int = 0) -> Measure:
+def bootstrap(values: Sequence[float], other: Sequence[float] | None = None) -> Measure:
     """The mean of values and its 95 % interval, from 9999 resamples (BCa bootstrap, Efron 1987).
 
     other: values of the same seeds in the same order. Then it is the mean of the differences values - other: what the
     seeds have in common cancels. The unit is that of the values. Equal values give an interval of one point; with few
     values the interval is too short, since what was never seen cannot be drawn.
-    ValueError: fewer than 2 values, different lengths, not numbers, NaN or infinity, a seed below 0.
+    ValueError: fewer than 2 values, different lengths, not numbers, NaN or infinity.
     """
-    checking.whole("seed", seed, 0)
     values = as_numbers("values", values)
     other = np.zeros_like(values) if other is None else as_numbers("other", other)
     if values.ndim != 1 or len(values) < 2 or other.shape != values.shape:
@@ -137,7 +136,7 @@ def bootstrap(values: Sequence[float], other: Sequence[float] | None = None, see
     mean = float(found.mean())
     if np.ptp(found) <= ROUNDING * np.abs(found).max():
         return Measure(mean, mean, mean, len(found))
-    drawn = stats.bootstrap((found,), np.mean, rng=np.random.default_rng(seed))
+    drawn = stats.bootstrap((found,), np.mean, rng=np.random.default_rng(0))
     return Measure(mean, *map(float, drawn.confidence_interval), len(found))
 
 

@@ -2,8 +2,8 @@
 
 Each video becomes a vector of features. The distance is that of two Gaussians, one fitted to each set (Heusel et al.
 2017, arXiv 1706.08500, equation 6, for pictures; Unterthiner et al. 2018, arXiv 1812.01717, for videos). There the
-features are those of I3D. Here they are the judge's own, so the numbers compare only with numbers from the same judge:
-`FEATURES` names it.
+features are those of I3D. Here they are those of the judge's last layer, 192 numbers a video, so the distances compare
+only with distances by the same judge.
 
 Small sets look farther apart than they are, since a fitted covariance is only an estimate. The bias falls roughly as
 1/n with the number of videos (Chong and Forsyth 2020, arXiv 1911.07023); compare only sets of one size.
@@ -16,16 +16,14 @@ from t2v_helpers.metrics import reading
 from t2v_helpers.metrics.estimates import as_numbers
 from t2v_helpers.metrics.label_adherence import batches, load_judge
 
-FEATURES = "the judge's last layer, 192 numbers a video"
 
-
-def features(videos: np.ndarray, batch_size: int = 32) -> np.ndarray:
+def features(videos: np.ndarray) -> np.ndarray:
     """The features from which the judge reads the labels of videos uint8 [b f 64 64 3]: float64 [b 192].
 
     ValueError: other arrays.
     """
     with reading.exactly():
-        return torch.cat([load_judge().features(x) for x in batches(videos, batch_size)]).double().numpy()
+        return torch.cat([load_judge().features(x) for x in batches(videos)]).double().numpy()
 
 
 def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:

@@ -16,6 +16,7 @@ from t2v_helpers.metrics.estimates import Share
 
 LABELS = ("subject", "action", "place", "style")
 ALL_FOUR = "all four"
+AT_ONCE = 32  # videos that the judge reads at a time
 # too small to change what the judge reads; in pixels, and in units of [-1, 1]
 DISTURBANCES = {"none": {}, "blur": {"blur": 1.0}, "noise": {"noise": 0.08}, "shift": {"shift": (3, -2)}}
 
@@ -55,11 +56,10 @@ def judge_about() -> dict[str, float]:
     return {name: counted["share"] for name, counted in _judge_counts().items()}
 
 
-def judge_share(label: str = ALL_FOUR) -> Share:
-    """The shipped judge's accuracy for one label, as k of n undisturbed fresh renders. ValueError: another label."""
-    counts = _judge_counts()
-    checking.one_of("label", label, counts)
-    return Share(counts[label]["k"], counts[label]["n"])
+def judge_share() -> Share:
+    """How often the shipped judge reads all four labels right, of n undisturbed fresh renders."""
+    counted = _judge_counts()[ALL_FOUR]
+    return Share(counted["k"], counted["n"])
 
 
 def _judge_counts() -> dict[str, dict]:
@@ -67,11 +67,11 @@ def _judge_counts() -> dict[str, dict]:
     return json.loads(tensors.about(judges.WEIGHTS).get("accuracy", "{}")).get("none", {})
 
 
-def read(videos: np.ndarray, judge: judges.Judge | None = None, batch_size: int = 32) -> list[cartoon.Labels]:
+def read(videos: np.ndarray, judge: judges.Judge | None = None) -> list[cartoon.Labels]:
     """What the judge reads in `videos`, uint8 [b f 64 64 3]: the labels of each. ValueError: other arrays."""
     judge = judge or load_judge()
     with reading.exactly():
-        return [labels for x in batches(videos, batch_size) for labels in judges.decide(judge(x))]
+        return [labels for x in batches(videos) for labels in judges.decide(judge(x))]
 
 
 def digits(video: np.ndarray, asked: cartoon.Labels) -> str:
@@ -145,10 +145,10 @@ def disturbed(videos: np.ndarray, disturbance: str, seed: int = 0) -> np.ndarray
     return layout.to_uint8(x).numpy()
 
 
-def batches(videos: np.ndarray, batch_size: int) -> Iterator[torch.Tensor]:
+def batches(videos: np.ndarray) -> Iterator[torch.Tensor]:
     """Videos uint8 [b f 64 64 3] as the judge reads them, some at a time: float [b 3 f 64 64]. ValueError: others."""
     check_videos(videos)
-    parts = torch.from_numpy(np.ascontiguousarray(videos)).split(checking.whole("batch_size", batch_size))
+    parts = torch.from_numpy(np.ascontiguousarray(videos)).split(AT_ONCE)
     return map(layout.to_float, parts)
 
 

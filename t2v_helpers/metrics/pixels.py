@@ -1,6 +1,5 @@
 """Measures of pixels alone, with OpenCV: nothing here is learned."""
 
-from dataclasses import dataclass
 from functools import cache
 from itertools import combinations, pairwise
 
@@ -12,15 +11,6 @@ from t2v_helpers.core import checking
 from t2v_helpers.metrics.estimates import as_numbers
 
 SMALLEST = 16  # pixels: the least height and width for optical flow
-SLOWEST = 0.5  # pixels per frame; slower motion has no direction
-
-
-@dataclass(frozen=True)
-class Motion:
-    """Direction of motion, "left", "right" or "none", and velocity to the right in pixels per frame."""
-
-    direction: str
-    dx: float
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
@@ -37,6 +27,13 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
         raise ValueError(f"the arrays are {a.shape} and {b.shape}: use two of one shape.")
     mse = float(np.mean((a.astype(np.float32) - b.astype(np.float32)) ** 2))
     return float("inf") if mse == 0 else 10 * float(np.log10(255**2 / mse))
+
+
+def grey_levels(a: np.ndarray, b: np.ndarray) -> float:
+    """The mean |difference| of two videos uint8 [f h w c] of one shape, in grey levels of 255. ValueError: shapes."""
+    if a.shape != b.shape:
+        raise ValueError(f"the videos are {a.shape} and {b.shape}: use two of one shape.")
+    return float(np.abs(a.astype(int) - b).mean())
 
 
 def sharpness(frames: np.ndarray, mask: np.ndarray | None = None) -> float:
@@ -99,26 +96,6 @@ def sharpness_ratio(video: np.ndarray, item: cartoon.Item) -> float:
     """
     region = usual_region(item.labels.subject, item.labels.action, len(video))
     return max(sharpness(video, region), 1e-6) / sharpness(item.frames, region)
-
-
-def direction(frames: np.ndarray) -> Motion:
-    """Where the subject of a clip uint8 [f h w c] travels, from pixels alone.
-
-    The background is the median frame. Blurred differences from it are weights, and a line is fitted to their centre
-    over time. A subject that stays in place, or a still clip, has no direction. Blind to vertical motion, and misled by
-    camera motion. ValueError: frames, fewer than three of them.
-    """
-    frames = checking.frames(frames, least=3)
-    grey = np.float32([cv2.GaussianBlur(cv2.cvtColor(f, cv2.COLOR_RGB2GRAY), (5, 5), 0) for f in frames])  # [f h w]
-    off = np.abs(grey - np.median(grey, axis=0))
-    off[off < 12] = 0
-    weight = off.sum(axis=1)  # [f w]
-    times = np.flatnonzero(weight.sum(axis=1) > 0)
-    if len(times) < 3:
-        return Motion("none", 0.0)
-    centres = weight[times] @ np.arange(weight.shape[1]) / weight[times].sum(axis=1)
-    dx = float(np.polyfit(times, centres, 1)[0])
-    return Motion("none" if abs(dx) < SLOWEST else "right" if dx > 0 else "left", dx)
 
 
 def warped_error(frames: np.ndarray) -> float:

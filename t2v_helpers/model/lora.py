@@ -17,6 +17,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from numbers import Real
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from t2v_helpers import cartoon
-from t2v_helpers.core import arguments, checking, files, seeding
+from t2v_helpers.core import checking, files, seeding
 from t2v_helpers.core import tensors as stored_tensors
 from t2v_helpers.inside import learned_rows
 from t2v_helpers.inside.unet_config import HUGE, TINY, WIDEST, Rule, number
@@ -46,6 +47,7 @@ NORM = number(0, torch.finfo(torch.float32).max)  # of a layer's weights, in a h
 TEXT: Rule = (lambda value: isinstance(value, str), "a text")
 SAME = 1e-3  # relative difference of a layer's norm: half precision changes it by less, another training by more
 AGAIN = "give a folder that lora.save has written (notebook 07)"
+_damaged = partial(folders.damaged, again=AGAIN)
 
 
 def matching(unet: nn.Module, layers: str = SPATIAL) -> dict[str, nn.Linear]:
@@ -304,10 +306,6 @@ def _stored(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         return stored_tensors.about(path), stored_tensors.read([path])
     except ValueError as error:
         raise _damaged(f"{path.parent}: {str(error)[:-1]}") from error
-
-
-def _damaged(what: str) -> ValueError:
-    return ValueError(f"{arguments.brief(what)}: {AGAIN}.")
 
 
 def _found(unet: nn.Module, model: str, header: dict[str, str], stored: dict[str, Tensor]) -> dict[str, nn.Module]:

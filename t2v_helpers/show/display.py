@@ -35,13 +35,13 @@ STILLS = 8  # frames in a row of stills
 GRID_CRF = 26  # half the bytes of video.CRF, at a size where the eye sees no difference
 
 
-def show_video(clip, title: str = "", fps: float = video.FPS, scale: int | None = None, autoplay: bool = False) -> None:
+def show_video(clip, title: str = "", fps: float = video.FPS, scale: int | None = None) -> None:
     """Show a video that loops in the page, its caption, and a filmstrip of 8 of its frames.
 
     clip: uint8 [f h w 3], or a Generation, whose prompt and settings are the caption. scale: a whole number; None makes
     it about 256 pixels wide. The poster is the middle frame. ValueError: frames, scale, fps, an odd size.
     """
-    _show_html(video_html(clip, title, fps, scale, autoplay), _lines(title, caption(clip)))
+    _show_html(video_html(clip, title, fps, scale), _lines(title, caption(clip)))
     _show_picture(_stills(_frames(clip)), f"filmstrip: {_described(clip)}")
 
 

@@ -127,12 +127,12 @@ def line(pipe, k: int) -> dict:
     return {"seed": k, "prompt": run["name"], **run, "limit": below, "found": found}
 
 
-def learning(pipe, learns: str = "both", rank: int = RANK, seed: int = 0) -> list[nn.Parameter]:
+def learning(pipe, learns: str = "both", rank: int = RANK) -> list[nn.Parameter]:
     """Add a LoRA and learnable rows for the word's own pieces, and return those that are to learn.
 
     learns: "both", "LoRA" (the rows stay zero) or "word" (B stays zero). Errors: those of lora.add, KeyError (learns).
     """
-    *matrices, change = lora.add(pipe, rank, seed=seed, pieces=lora.own_pieces(pipe, sepia_word.WORD))
+    *matrices, change = lora.add(pipe, rank, pieces=lora.own_pieces(pipe, sepia_word.WORD))
     return {"both": [*matrices, change], "LoRA": matrices, "word": [change]}[learns]
 
 

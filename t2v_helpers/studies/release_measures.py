@@ -39,10 +39,10 @@ def measure_judge(renders: int) -> dict[str, Measure]:
     return found
 
 
-def measure_vae(vae, clips: int, seed: int = SEED) -> dict[str, Measure]:
+def measure_vae(vae, clips: int) -> dict[str, Measure]:
     """Fresh renders, encoded and decoded: PSNR and sharpness of each clip, and what the judge reads in the result."""
     noise, ratios, seen, asked = [], [], [], []
-    for items in _chunks([cartoon.item(seed, i, split="all") for i in range(clips)], 8, "VAE"):
+    for items in _chunks([cartoon.item(SEED, i, split="all") for i in range(clips)], 8, "VAE"):
         frames = np.stack([item.frames for item in items])
         back = reconstruct(vae, frames)
         noise += [metrics.psnr(a, b) for a, b in zip(frames, back, strict=True)]

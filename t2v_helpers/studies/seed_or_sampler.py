@@ -38,17 +38,13 @@ def video(pipe, prompt: str, seed: int, guidance: float, name: str, calls: int) 
     return denoising.decode_latents(pipe, comparison.arrive(name, predict, eps, grid))[0]
 
 
-def apart(clip: np.ndarray, other: np.ndarray) -> float:
-    """The mean difference of two videos uint8 [f h w c], 0 to 255."""
-    return float(np.abs(clip.astype(int) - other).mean())
-
-
 def measured(pipe, prompt: str, seed: int, guidance: float, calls: int) -> dict:
     """Way -> [grey levels from BASE's video, `metrics.digits`], for BASE itself and for WAYS."""
     ways = {BASE: (BASE, seed), SEED: (BASE, OTHER + seed), **{name: (name, seed) for name in SAMPLERS}}
     made = {way: video(pipe, prompt, s, guidance, name, calls) for way, (name, s) in ways.items()}
     asked = cartoon.parse(prompt)
-    return {way: [round(apart(made[BASE], clip), 2), metrics.digits(clip, asked)] for way, clip in made.items()}
+    apart = {way: round(metrics.grey_levels(made[BASE], clip), 2) for way, clip in made.items()}
+    return {way: [apart[way], metrics.digits(clip, asked)] for way, clip in made.items()}
 
 
 def line(pipe, seed: int, settings: tuple = SETTINGS) -> dict:

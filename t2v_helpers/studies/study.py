@@ -26,7 +26,6 @@ from typing import Any
 from tqdm import tqdm
 
 from t2v_helpers.core import arguments, checking, files, paths, tables
-from t2v_helpers.metrics.estimates import Bar
 from t2v_helpers.model import loading
 
 ALL = "all"
@@ -111,12 +110,6 @@ def studies() -> dict[str, Study]:
     found = pkgutil.iter_modules([str(paths.PACKAGE / "studies")], f"{__package__}.")
     modules = [importlib.import_module(module.name) for module in found]
     return {module.STUDY.name: module.STUDY for module in modules if hasattr(module, "STUDY")}
-
-
-def bars(part: str = "") -> dict[str, Bar]:
-    """Name -> bar of what `make bench` reports, in its order; of one part ("unet") or of all."""
-    found = files.read_json(paths.PACKAGE / "studies" / "bars.json")
-    return {name: Bar(**bar) for name, bar in found.items() if name.startswith(part)}
 
 
 def cells(rows: Iterable[dict], *place: Any) -> list:

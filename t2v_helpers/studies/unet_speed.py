@@ -1,6 +1,6 @@
 """The course's UNet and diffusers' in one run: the time of a guided step, and where it goes.
 
-    unet_speed.measure_unet(pipe.unet)                    # name -> Measure; BARS says what each is
+    unet_speed.measure_unet(pipe.unet)                    # name -> Measure; bars.json says what each is
     unet_speed.measure_conv(pipe.unet)                    # diffusers' UNet alone, its temporal convolutions both ways
     python -m t2v_helpers.studies.unet_speed modelscope   # the same for any model, on this machine's GPU
 
@@ -23,9 +23,6 @@ from t2v_helpers.core.model_names import CHOICES
 from t2v_helpers.inside import feature_reuse, temporal, unet
 from t2v_helpers.metrics.estimates import Measure, of_ratios, of_times
 from t2v_helpers.model import loading
-from t2v_helpers.studies import study
-
-BARS = study.bars("unet")
 
 
 @torch.inference_mode()

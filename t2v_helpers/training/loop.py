@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves, tree_map
 
 from t2v_helpers.core import checking
 from t2v_helpers.core.files import named, parse_json, reason, tidy, write_whole
@@ -139,11 +140,7 @@ def _gradients(task: Task, parameters: list[nn.Parameter], batch: Any) -> tuple[
 
 def moved(batch: Any, device: torch.device) -> Any:
     """A batch on a device: tensors, in tuples or dicts."""
-    if isinstance(batch, Tensor):
-        return batch.to(device)
-    if isinstance(batch, dict):
-        return {name: moved(x, device) for name, x in batch.items()}
-    return tuple(moved(x, device) for x in batch)
+    return tree_map(lambda x: x.to(device), batch)
 
 
 def _parts(task: Task, batch: Any) -> list[Any]:
@@ -153,19 +150,9 @@ def _parts(task: Task, batch: Any) -> list[Any]:
 
 def _halves(batch: Any) -> list[Any]:
     """The even and the odd samples, or the whole batch if it has only one."""
-    return [batch] if _size(batch) < 2 else [_every_second(batch, 0), _every_second(batch, 1)]
-
-
-def _size(batch: Any) -> int:
-    return len(batch) if isinstance(batch, Tensor) else _size(batch[0])
-
-
-def _every_second(batch: Any, first: int) -> Any:
-    if isinstance(batch, Tensor):
-        return batch[first::2]
-    if isinstance(batch, dict):
-        return {name: _every_second(x, first) for name, x in batch.items()}
-    return tuple(_every_second(x, first) for x in batch)
+    if len(tree_leaves(batch)[0]) < 2:
+        return [batch]
+    return [tree_map(lambda x, first=first: x[first::2], batch) for first in (0, 1)]
 
 
 @contextmanager

@@ -4,11 +4,11 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+from torch.utils._pytree import tree_map
 from tqdm import tqdm
 
 from t2v_helpers import cartoon, metrics
@@ -83,13 +83,9 @@ def _whole(log: Path) -> Iterator[dict]:
             yield line
 
 
-def _rounded(thing: Any) -> Any:
-    """A line of a log, or a part of it, with five digits of each number."""
-    if isinstance(thing, dict):
-        return {name: _rounded(part) for name, part in thing.items()}
-    if isinstance(thing, list):
-        return [_rounded(part) for part in thing]
-    return float(f"{thing:.5g}") if isinstance(thing, float) else thing
+def _rounded(line: dict) -> dict:
+    """A line of a log with five digits of each number."""
+    return tree_map(lambda x: float(f"{x:.5g}") if isinstance(x, float) else x, line)
 
 
 def few_steps(pipe: Base, caption: str, steps: int, seed: int) -> np.ndarray:

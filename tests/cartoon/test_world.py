@@ -107,6 +107,14 @@ def test_the_subject_is_large_and_every_clip_moves(labels):
     assert moved > 20
 
 
+@pytest.mark.parametrize(("action", "speed"), [("walking left", -1.6), ("walking right", 1.6), ("dancing", 0)])
+def test_who_walks_goes_where_the_label_says_and_who_dances_stays(action, speed):
+    for subject in cartoon.SUBJECTS:
+        seen = cartoon.render(cartoon.Labels(subject, action), 0)[1].sum(axis=1)  # [f w]
+        middles = seen @ np.arange(64) / seen.sum(axis=1)
+        assert np.polyfit(range(16), middles, 1)[0] == pytest.approx(speed, abs=0.1)  # pixels a frame
+
+
 def test_styles_differ_in_colour():
     frames, _ = cartoon.render(cartoon.Labels("fish", "jumping", "beach"), 0, 2)
     grey = styles.black_and_white(frames)

@@ -98,7 +98,8 @@ def test_a_token_that_is_left_out_leaves_its_share_to_the_others(made, toy_pipe)
         assert not after.weights[..., [2, 7]].any()
         torch.testing.assert_close(after.weights.sum(-1), before.weights.sum(-1))
         assert (after.weights[..., 3] > before.weights[..., 3]).all()
-    torch.testing.assert_close(maps.between_frames(), made[0].between_frames())
+    pairs = zip(made[0].chosen("temporal"), maps.chosen("temporal"), strict=True)
+    assert all(torch.equal(before.weights, after.weights) for before, after in pairs)
 
 
 @torch.no_grad()
@@ -111,12 +112,6 @@ def test_what_is_left_of_a_row_is_the_softmax_of_what_is_left(toy_pipe):
     torch.testing.assert_close(maps.records[0].weights.flatten(0, 1).flatten(1, 2)[..., [0, 2, 3]], wanted)
 
 
-def test_frames_are_read_by_frames(made):
-    between = made[0].between_frames()
-    assert between.shape == (3, 3)
-    torch.testing.assert_close(between.sum(-1), torch.ones(3))
-
-
 @pytest.mark.parametrize("word", ["cat", "", "square times"])
 def test_a_word_that_is_not_in_the_prompt_is_refused(made, toy_pipe, word):
     with pytest.raises(ValueError, match="not in .*'a dog is dancing in times square'"):
@@ -127,7 +122,7 @@ def test_what_was_not_recorded_is_said(made):
     with pytest.raises(ValueError, match="layers='top' .*2 calls"):
         made[0].chosen("cross", "top")
     with pytest.raises(ValueError, match="there are 0 calls of nothing"):
-        attention_maps.Maps().between_frames()
+        attention_maps.Maps().chosen("temporal")
 
 
 def test_where_it_is_read_the_video_stays_bright():

@@ -43,15 +43,8 @@ def test_the_shipped_judge_says_how_good_it_is():
 
 
 def test_the_judges_share_is_its_accuracy_with_its_count():
-    for label, accuracy in metrics.judge_about().items():
-        share = metrics.judge_share(label)
-        assert share.n >= 1000 and share.share == accuracy and share.interval[0] < accuracy
-    assert metrics.judge_share() == metrics.judge_share("all four")
-
-
-def test_the_judge_was_not_counted_for_every_word():
-    with pytest.raises(ValueError, match="label='colour'"):
-        metrics.judge_share("colour")
+    share, accuracy = metrics.judge_share(), metrics.judge_about()["all four"]
+    assert share.n >= 1000 and share.share == accuracy and share.interval[0] < accuracy
 
 
 @pytest.mark.parametrize("seen, asked, match", [([A], [A, B], "1 videos were read and 2"), ([], [], "0 videos")])
@@ -70,7 +63,8 @@ def test_shuffled_gives_everybody_anothers_labels(n):
 
 def test_reading_does_not_depend_on_the_batch(items):
     videos = np.stack([item.frames for item in items[:7]])
-    assert metrics.read(videos, batch_size=2) == metrics.read(videos) == [item.labels for item in items[:7]]
+    alone = [metrics.read(video[None])[0] for video in videos]
+    assert alone == metrics.read(videos) == [item.labels for item in items[:7]]
 
 
 @pytest.mark.parametrize(
@@ -144,23 +138,6 @@ def test_the_usual_region_lies_on_the_subject_of_fresh_renders(action):
     masks = [cartoon.render(Labels("monkey", action), seed)[1] > 127 for seed in range(5_000, 5_006)]
     covered = np.mean([mask[region].mean() for mask in masks])
     assert region.shape == (16, 64, 64) and region.any(axis=(1, 2)).all() and covered > 0.6
-
-
-def test_direction_of_every_kind_of_clip(items):
-    wanted = {"walking left": "left", "walking right": "right"}
-    wrong = [i.labels for i in items if metrics.direction(i.frames).direction != wanted.get(i.labels.action, "none")]
-    assert len(wrong) <= 0.02 * len(items), wrong
-
-
-def test_direction_turns_with_time_and_has_a_speed(items):
-    clip = next(item.frames for item in items if item.labels.action == "walking right")
-    there, back = metrics.direction(clip), metrics.direction(clip[::-1])
-    assert (there.direction, back.direction) == ("right", "left")
-    assert there.dx == pytest.approx(-back.dx, abs=1e-3) and 0.5 < there.dx < 2
-
-
-def test_a_still_clip_has_no_direction(items):
-    assert metrics.direction(np.repeat(items[0].frames[:1], 16, axis=0)) == metrics.Motion("none", 0.0)
 
 
 def test_flicker_is_the_change_of_what_stands_still():

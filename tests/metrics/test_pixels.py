@@ -82,7 +82,7 @@ def test_small_sets_of_one_kind_look_far_apart():
 
 def test_the_features_are_what_the_judge_reads_from():
     clips = np.stack([cartoon.item(5, i, 8, split="all").frames for i in range(3)])  # [b f h w c]
-    found = metrics.features(clips, batch_size=2)
+    found = metrics.features(clips)
     judge = metrics.load_judge()
     logits = found @ judge.heads["subject"].weight.detach().double().numpy().T
     subjects = (logits + judge.heads["subject"].bias.detach().double().numpy()).argmax(axis=1)
@@ -118,7 +118,7 @@ def test_small_frames_have_a_flow(size):
     assert metrics.warped_error(np.zeros((2, *size, 3), np.uint8)) == 0
 
 
-@pytest.mark.parametrize("measure", [metrics.flicker, metrics.sharpness, metrics.direction, metrics.warped_error])
+@pytest.mark.parametrize("measure", [metrics.flicker, metrics.sharpness, metrics.warped_error])
 def test_frames_of_0_to_1_are_refused(measure):
     with pytest.raises(ValueError, match=r"float64 \[4, 64, 64, 3\].*\[f h w 3\]"):
         measure(texture(4, 1) / 255)
@@ -132,17 +132,10 @@ def test_psnr_of_other_arrays_is_refused():
         metrics.psnr(clip, [])
 
 
-@pytest.mark.parametrize("size", [0, -1, "4"])
-def test_a_batch_of_no_size_is_refused(size):
-    for measure in (metrics.features, lambda videos, batch_size: metrics.read(videos, batch_size=batch_size)):
-        with pytest.raises(ValueError, match=f"batch_size={size!r}"):
-            measure(texture(2, 1)[None], batch_size=size)
-
-
 # --- what a user may give instead of a video
 
 
-OF_FRAMES = [metrics.flicker, metrics.sharpness, metrics.direction, metrics.warped_error,
+OF_FRAMES = [metrics.flicker, metrics.sharpness, metrics.warped_error,
              metrics.frame_similarity, lambda frames: metrics.clip_similarity(frames, "a dog")]  # fmt: skip
 
 
@@ -170,11 +163,6 @@ def test_a_list_of_frames_and_a_tensor_are_measured_as_an_array_is(measure):
 def test_what_is_no_video_is_refused_by_every_measure(measure, change, word):
     with pytest.raises(ValueError, match=word):
         measure(change(texture(4, 1)))
-
-
-def test_a_direction_needs_three_frames():
-    with pytest.raises(ValueError, match="2 frames"):
-        metrics.direction(texture(2, 1))
 
 
 @pytest.mark.parametrize("other", [None, [[1, 2]], np.zeros((16, 16, 3))])

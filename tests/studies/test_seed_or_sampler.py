@@ -29,17 +29,12 @@ def test_a_video_is_that_of_the_comparison_at_this_guidance(toy_pipe):
     assert not np.array_equal(made, study.video(toy_pipe, prompt, 3, 9, "lms", CALLS))
 
 
-def test_the_distance_of_videos_is_in_grey_levels():
-    black, grey = (np.full((2, 4, 4, 3), level, dtype=np.uint8) for level in (0, 30))
-    assert study.apart(black, grey) == study.apart(grey, black) == 30 and study.apart(grey, grey) == 0
-
-
 def test_a_line_changes_one_thing_at_a_time(line, toy_pipe):
     found = line["found"]["dog"]["9"][str(CALLS)]
     assert list(found) == [study.BASE, *study.WAYS] and found[study.BASE][0] == 0
     assert all(levels > 0 for way, (levels, _) in found.items() if way != study.BASE)
     ours, seed = (study.video(toy_pipe, study.PROMPTS["dog"], s, 9, "dpm++", CALLS) for s in (2, 2 + study.OTHER))
-    assert found[study.SEED][0] == pytest.approx(study.apart(ours, seed), abs=0.01)
+    assert found[study.SEED][0] == pytest.approx(metrics.grey_levels(ours, seed), abs=0.01)
     assert found[study.SEED][1] == metrics.digits(seed, study.cartoon.parse(study.PROMPTS["dog"]))
 
 

@@ -10,6 +10,7 @@ from t2v_helpers.core import checking
 from t2v_helpers.core.records import GenerationRecord
 from t2v_helpers.course.blog.published import SETUP
 from t2v_helpers.course.blog.videos import Made
+from t2v_helpers.metrics import grey_levels
 
 SAME_BITS, SAME_ROUNDING, SAME_PICTURE = "same bits", "same within rounding", "same picture"
 SAME_WORDS, OTHER_WORDS, ANOTHER = "same in words", "other words", "another video"
@@ -38,13 +39,6 @@ def compare(ours: np.ndarray, theirs: np.ndarray, compressed: bool = False) -> t
         psnr = metrics.psnr(ours, theirs)
         return SAME_PICTURE if psnr >= COMPRESSED else ANOTHER, f"{why}; PSNR {psnr:.1f} dB"
     return SAME_ROUNDING if apart.max() <= ROUNDING else ANOTHER, why
-
-
-def grey_levels(a: np.ndarray, b: np.ndarray) -> float:
-    """The mean |difference| of two videos uint8 [f h w c] of one shape, in grey levels of 255. ValueError: shapes."""
-    if a.shape != b.shape:
-        raise ValueError(f"the videos are {_size(a)} and {_size(b)}, but must have one shape.")
-    return float(np.abs(a.astype(int) - b).mean())
 
 
 def causes(published: Sequence[Made], controlled: Sequence[Made]) -> dict[str, list[float]]:

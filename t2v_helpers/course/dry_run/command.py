@@ -56,7 +56,7 @@ def run(cache: folder.Cache, dtype: str, frames: int, pixels: int = 256) -> dict
     parameters = sum(p.numel() for part in skeleton.values() for p in part.parameters())
     held = report.checks(parameters, half, step, one, many, (frames, pixels, pixels)) + report.agreement(made)
     about = _about(cache, asked, step)
-    return report.to_dict(about, parts, made, held) | {"text": report.text(about, parts, made, held)}
+    return report.to_dict(about, parts, made, held) | {"text": report.text(about, made, held)}
 
 
 def _four(cache: folder.Cache, asked: stages.Request, needed: int) -> tuple[dict, dict]:

@@ -149,7 +149,7 @@ def is_one(path: Path) -> bool:
         return False
 
 
-def text(about: dict, parts: Parts, made: list[Row], held: list[Check]) -> str:
+def text(about: dict, made: list[Row], held: list[Check]) -> str:
     """The report as tables."""
     lines = [f"{name:14} {value}" for name, value in about.items()]
     peaks = [("memory", "predicted", "measured", "off", "seconds")]

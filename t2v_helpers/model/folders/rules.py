@@ -40,9 +40,9 @@ LIBRARY_ERRORS = (OSError, ValueError, TypeError, LookupError, AttributeError, R
                   AssertionError, StrictDataclassError)  # what sizes that do not fit one another lead to  # fmt: skip
 
 
-def damaged(what: str) -> ValueError:
+def damaged(what: str, again: str = AGAIN) -> ValueError:
     """The error of a folder: what is wrong with it, in short, and what to do."""
-    return ValueError(f"{arguments.brief(what)}: {AGAIN}.")
+    return ValueError(f"{arguments.brief(what)}: {again}.")
 
 
 def read(path: Path) -> dict:

@@ -1,6 +1,7 @@
 """What later models cost, traced on the meta device: parameters, tokens, FLOPs, bytes of weights.
 
-    print(cost.table(cost.rows()))             all of them, each with the clip that it makes unless asked otherwise
+    rows = cost.rows()                         all of them, each with the clip that it makes unless asked otherwise
+    tables.aligned([cost.COSTS, *cost.costs(rows)])
     cost.call(published.MODELS["wan2.1"])      one call of a denoiser, module by module
 
 A call is one pass of the denoiser over one video (b = 1). With guidance a step is two calls. STEPS is what all six
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from t2v_helpers.core import checking, tables
+from t2v_helpers.core import checking
 from t2v_helpers.inside import tracing
 from t2v_helpers.inside.tracing import Trace, si
 from t2v_helpers.model.later.published import MODELS, OBJECTIVES, Clip, Published
@@ -142,7 +143,7 @@ def _is_mask(index: object) -> bool:
     return isinstance(index, Tensor) and index.dtype is torch.bool and index.is_meta
 
 
-# --- as text
+# --- as rows of a table
 
 
 HEAD = ("", "year", "licence", "learns", "backbone", "stride t h w", "channels", "clip", "fps", "tokens")
@@ -171,9 +172,3 @@ def _parameters(found: Row) -> tuple[int, int, int]:
 
 def _count(number: int) -> str:
     return f"{number / 1e9:.2f} G"
-
-
-def table(found: Iterable[Row]) -> str:
-    """Both tables, in aligned columns."""
-    found = list(found)
-    return "\n\n".join(tables.aligned(lines) for lines in ([HEAD, *facts(found)], [COSTS, *costs(found)]))

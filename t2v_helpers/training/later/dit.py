@@ -7,9 +7,6 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
-
-from t2v_helpers.inside import tracing
 from t2v_helpers.inside.dit import DiT
 from t2v_helpers.model.later import dit_file
 from t2v_helpers.training import data
@@ -39,14 +36,3 @@ class DitTask(UnetTask):
         """The sizes of the network count, too."""
         config = json.loads(json.dumps(asdict(self.modules["unet"].config)))
         return super().fingerprint() | {"network": config}
-
-
-def step_flops(task: UnetTask, k: int) -> int:
-    """FLOPs of step k's forward pass, the captions included, by torch's count; the way back costs twice as many."""
-    phase = task.phase(k)
-    x = torch.zeros(1, data.LATENT_CHANNELS, phase.frames, data.LATENT_SIZE, data.LATENT_SIZE)  # one clip
-    words = torch.zeros(1, task.tokenizer.model_max_length, dtype=torch.long)
-    reading = tracing.trace(task.modules["text_encoder"], words)
-    with task.within(k):
-        denoising = tracing.trace(task.modules["unet"], x, torch.zeros(1), torch.zeros(*words.shape, TEXT_WIDTH))
-    return phase.batch * (reading.total.flops + denoising.total.flops)

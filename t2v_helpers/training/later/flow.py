@@ -1,15 +1,14 @@
-"""Flow matching: the same UNet, batches and rates, but it learns the velocity from clean clips to noise.
+"""Flow matching as an objective: a network learns the velocity from clean clips to noise (studies/later.py).
 
 Liu et al. 2022, arXiv 2209.03003, equation 1; Lipman et al. 2022, arXiv 2210.02747, equation 23.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 from torch import Tensor, special
 
 from t2v_helpers.diffusion.flow_matching import TIMES, mix, velocity
-from t2v_helpers.training.denoiser import UnetTask, noise_error
+from t2v_helpers.training.denoiser import noise_error
 
 
 def flow_error(predict: Callable[[Tensor, Tensor], Tensor], x_0: Tensor, eps: Tensor, sigma: Tensor) -> Tensor:
@@ -26,20 +25,3 @@ def in_the_middle(u: Tensor) -> Tensor:
     Esser et al. 2024, arXiv 2403.03206, section 3.1, with m = 0 and s = 1.
     """
     return special.ndtri(u).sigmoid()
-
-
-class FlowTask(UnetTask):
-    """Learn the velocity in a clip, given its caption; every time counts alike."""
-
-    name = "flow"
-
-    def fingerprint(self) -> dict[str, Any]:
-        """A checkpoint of the noise is refused, and the other way round."""
-        return super().fingerprint() | {"predicts": "velocity"}
-
-    def loss(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, dict[str, float]]:
-        """Squared error of the velocity; timestep t of the batch, from 0, stands for sigma = (t + 1) / 1000."""
-        x_0, eps, t, words = batch
-        text = self.modules["text_encoder"](words)[0]  # [b t d]
-        loss = flow_error(lambda x_t, times: self.modules["unet"](x_t, times, text).sample, x_0, eps, (t + 1) / TIMES)
-        return loss.mean(), {"frames": x_0.shape[2]}

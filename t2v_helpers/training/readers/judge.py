@@ -12,7 +12,7 @@ from torch import Tensor
 from t2v_helpers import metrics
 from t2v_helpers.cartoon import judge as judges
 from t2v_helpers.cartoon import stored
-from t2v_helpers.core import checking, files
+from t2v_helpers.core import checking
 from t2v_helpers.core.seeding import seeded
 from t2v_helpers.training import data
 from t2v_helpers.training.loop import Task
@@ -77,5 +77,5 @@ def export(judge: judges.Judge, settings: JudgeSettings, renders: int, path: Pat
     """Measure the accuracy on fresh renders, write the judge to `path` with it in the header, and return it."""
     accuracy = {d: metrics.judge_accuracy(renders, data.FRESH_SEED, d, judge).to_dict() for d in metrics.DISTURBANCES}
     about = {"settings": json.dumps(asdict(settings)), "accuracy": json.dumps(accuracy)}
-    files.write_whole(path, lambda temporary: stored.save(judge, temporary, about))
+    stored.save(judge, path, about)
     return accuracy

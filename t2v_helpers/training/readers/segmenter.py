@@ -17,7 +17,7 @@ from t2v_helpers import cartoon, metrics
 from t2v_helpers.cartoon import judge as judges
 from t2v_helpers.cartoon import segmenter as segmenters
 from t2v_helpers.cartoon import stored
-from t2v_helpers.core import checking, files
+from t2v_helpers.core import checking
 from t2v_helpers.core.seeding import seeded
 from t2v_helpers.metrics.estimates import of_values
 from t2v_helpers.training import data
@@ -80,14 +80,12 @@ def subject_masks(item: cartoon.Item) -> np.ndarray:
     return np.stack([mask * metrics.largest_piece(mask > 127, rim=True) for mask in item.mask])
 
 
-def piece_moved(
-    frame: np.ndarray, mask: np.ndarray, rng: np.random.Generator, smallest: int = 8, largest: int = 32
-) -> tuple[np.ndarray, np.ndarray]:
+def piece_moved(frame: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """A frame uint8 [h w 3] and its mask uint8 [h w], with one rectangle copied elsewhere in both.
 
-    Its sides are `smallest` to `largest` pixels; its centre is on the subject, if there is one.
+    Its sides are 8 to 32 pixels; its centre is on the subject, if there is one.
     """
-    size = rng.integers(smallest, largest + 1, size=2)
+    size = rng.integers(8, 33, size=2)
     places = np.argwhere(mask > 127)
     middle = places[rng.integers(len(places))] if len(places) else rng.integers(0, mask.shape)
     room = np.array(mask.shape) - size
@@ -98,9 +96,9 @@ def piece_moved(
     return moved[0], moved[1]
 
 
-def accuracy(segmenter: segmenters.Segmenter, drawings: int, seed: int = data.FRESH_SEED) -> dict[str, dict]:
+def accuracy(segmenter: segmenters.Segmenter, drawings: int) -> dict[str, dict]:
     """Mean intersection over union (0 to 1) on fresh drawings of one frame, with its interval, by disturbance."""
-    items = [cartoon.item(seed, i, frames=1, split="all") for i in range(drawings)]
+    items = [cartoon.item(data.FRESH_SEED, i, frames=1, split="all") for i in range(drawings)]
     wanted = torch.from_numpy(np.stack([subject_masks(item) for item in items])) > 127  # [n 1 64 64]
     videos, found = np.stack([item.frames for item in items]), {}
     for name in metrics.DISTURBANCES:
@@ -115,7 +113,7 @@ def export(
     """Measure the accuracy on fresh drawings, write the segmenter to `path` with it in the header, and return it."""
     found = accuracy(segmenter, drawings)
     about = {"settings": json.dumps(asdict(settings)), "accuracy": json.dumps(found)}
-    files.write_whole(path, lambda temporary: stored.save(segmenter, temporary, about))
+    stored.save(segmenter, path, about)
     return found
 
 

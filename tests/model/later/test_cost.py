@@ -94,7 +94,7 @@ def test_the_tables_name_each_model_and_its_numbers():
     row = cost.Row(
         WAN, WAN.clip, {"denoiser": 1_418_996_800, "text_encoder": 5_680_910_336, "vae": 126_892_531}, {"all": 10**12}
     )
-    text = cost.table([row])
+    text = str(cost.facts([row]) + cost.costs([row]))
     for words in ("Wan 2.1 T2V 1.3B", "Apache-2.0", "4 8 8", "32,760", "1.42 G", "5.68 G", "0.13 G", "13.5 GiB",
                   "1.00 TFLOP", "19.8 TFLOP", "3.09 MFLOP"):  # fmt: skip
         assert words in text, words

@@ -1,4 +1,4 @@
-"""Training of the tiny autoencoder, which copies the full one in half of the work.
+"""Training of the tiny autoencoder, which copies the full one with less than half of the work.
 
 It is a real AutoencoderTiny, the class of TAESD (Bohan 2023, github.com/madebyollin/taesd). The encoder learns the full
 encoder's latents, already divided by their standard deviation, and the decoder learns the full decoder's pictures. So

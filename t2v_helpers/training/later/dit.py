@@ -17,9 +17,16 @@ from t2v_helpers.training.denoiser import TEXT_WIDTH, Phase, Round, UnetSettings
 class DitSettings(UnetSettings):
     """What decides the weights of the DiT and its text encoder: UnetSettings with larger batches, and a lower rate."""
 
-    phases: tuple[Phase, ...] = (Phase(4000, 1, 124), Phase(4000, 8, 44), Phase(32000, 16, 28))
-    rounds: tuple[Round, ...] = (Round(40000, 1e-3, 0.2),)
-    images: int = 204
+    phases: tuple[Phase, ...] = (
+        Phase(3000, 1, 126),
+        Phase(1500, 8, 44),
+        Phase(3000, 16, 28),
+        Phase(300, 1, 202),
+        Phase(900, 8, 44),
+        Phase(1700, 16, 28),
+    )
+    rounds: tuple[Round, ...] = (Round(7500, 1e-3, 0.2), Round(2900, 1e-3, 0.25))
+    images: int = 202
 
 
 def new_dit() -> DiT:

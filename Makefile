@@ -118,7 +118,7 @@ browser: $(VENV)/.ready web/node_modules/.ready  ## every page of site/ and outp
 outputs/live.html: web/build/model.json web/page.html web/page.css web/build.js $(wildcard web/src/*.js)
 	node web/build.js web/build $@
 
-WEIGHTS := $(wildcard t2v_helpers/weights/student/*/* t2v_helpers/weights/model/*/*)
+WEIGHTS := $(wildcard $(addprefix t2v_helpers/weights/,student/*/* model/*/* tiny_vae/*))
 web/build/model.json: web/export.py $(WEIGHTS) | $(VENV)/.page web/node_modules/.ready
 	$(PY) web/export.py
 

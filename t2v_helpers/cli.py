@@ -185,7 +185,7 @@ def _by_unet(options: argparse.Namespace, given: dict) -> tuple[Path, Callable, 
     from t2v_helpers.diffusion import schedulers
     from t2v_helpers.model import generate, loading, validation
 
-    bare = loading.outline(_where(options))
+    bare = loading.outline(options.model, options.fast)
     spec = GenerationSpec(**loading.sampling(bare) | given)
     path = _out(options, spec)
     validation.check_early(bare, [spec], _taught(options, bare.unet))
@@ -193,13 +193,6 @@ def _by_unet(options: argparse.Namespace, given: dict) -> tuple[Path, Callable, 
     validation.check(pipe, spec)
     calls = schedulers.unet_calls(spec.scheduler, spec.steps)
     return path, partial(generate.generate, pipe, spec), calls, loading.defaults(pipe).fps
-
-
-def _where(options: argparse.Namespace) -> str | Path:
-    """The model's name, or the folder of its student. ValueError: it has none."""
-    from t2v_helpers.model import loading
-
-    return loading.student_of(options.model) if options.fast else options.model
 
 
 def _by_wan(options: argparse.Namespace, given: dict) -> tuple[Path, Callable, int, int]:
@@ -235,7 +228,8 @@ def _load(options: argparse.Namespace, spec):
 
     where, plan = (options.device, options.dtype), None
     if options.memory is not None:
-        plan = loading.plan(_where(options), options.memory, *where, spec.frames, spec.height, spec.width)
+        size = spec.frames, spec.height, spec.width
+        plan = loading.plan(options.model, options.memory, *where, *size, fast=options.fast)
     pipe = loading.load(options.model, *where, options.offline, memory=plan, fast=options.fast)
     if options.lora is not None:
         from t2v_helpers.model import lora

@@ -4,7 +4,8 @@
     hub_folder, hub_pipe   the hub's ModelScope layout, file by file: two variants, old names of the weights, a text
                            encoder that says torch_dtype float16
     wan_folder             the layout of the hub's Wan 2.1, whose tokenizer passes for the published one
-    student_folders        the cartoon's layout again, as students: a tiny autoencoder, a scheduler of few steps
+    student_folders        students of the toy, as `t2v train student` writes them: a UNet and a scheduler of few steps
+    whole_folders          the cartoon's layout again, as whole models of few steps, with a tiny autoencoder
     solution               a function out of the solution of an exercise
 
 The pipelines are shared by the whole run: a test that changes one puts it back, or loads its own from the folder.
@@ -253,13 +254,33 @@ def hub_pipe(hub_folder) -> TextToVideoSDPipeline:
 
 
 @pytest.fixture(scope="session")
-def student_folders(toy_folder, tmp_path_factory) -> dict[str, Path]:
-    """Scheduler -> a student of that kind as `t2v train student` writes it: with a tiny autoencoder."""
-    from t2v_helpers.training import export, student
+def schedules() -> dict[str, dict]:
+    """Scheduler -> the scheduler_config.json of a student of that kind."""
+    from t2v_helpers.training import student
 
-    place, folders = tmp_path_factory.mktemp("students"), {}
     taught = SimpleNamespace(settings=student.StudentSettings(steps_of_teacher=50))
-    schedules = {"ddim_trailing": student.HalvingTask.schedule, "lcm": student.ConsistencyTask.schedule.fget(taught)}
+    return {"ddim_trailing": student.HalvingTask.schedule, "lcm": student.ConsistencyTask.schedule.fget(taught)}
+
+
+@pytest.fixture(scope="session")
+def student_folders(toy_folder, schedules, tmp_path_factory) -> dict[str, Path]:
+    """Scheduler -> a student of the toy of that kind, whose UNet is the toy's at half its size."""
+    from t2v_helpers.training import export
+
+    pipe = TextToVideoSDPipeline.from_pretrained(toy_folder, dtype=torch.float32)
+    pipe.unet.load_state_dict({name: x / 2 for name, x in pipe.unet.state_dict().items()})
+    place = tmp_path_factory.mktemp("students")
+    for name, schedule in schedules.items():
+        export.export_student(pipe, schedule, place / name)
+    return {name: place / name for name in schedules}
+
+
+@pytest.fixture(scope="session")
+def whole_folders(toy_folder, schedules, tmp_path_factory) -> dict[str, Path]:
+    """Scheduler -> a whole model that is sampled by it, with a tiny autoencoder."""
+    from t2v_helpers.training import export
+
+    place, folders = tmp_path_factory.mktemp("wholes"), {}
     for name, schedule in schedules.items():
         pipe = TextToVideoSDPipeline.from_pretrained(toy_folder, dtype=torch.float32)
         parts = make_tiny_vae(), pipe.unet, pipe.text_encoder, pipe.tokenizer

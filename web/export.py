@@ -2,8 +2,8 @@
 
     python web/export.py --student t2v_helpers/weights/student --teacher t2v_helpers/weights/model --to web/build
 
-Both read words by the same text encoder, and live in the same latent space. So the student's tiny decoder, which makes
-its videos, also sketches the guesses of its teacher, whose finished videos have a decoder of their own.
+A student is a UNet, and shares all else with its teacher: the text encoder, the decoder of finished videos, and a tiny
+decoder, which sketches the guesses on the way.
 
 Every number in model.json (latent channels, sizes, tokens, alphas_cumprod, words) is read from the model's own files.
 Weights are stored as float16 wherever that loses nothing, and each is cast to float32 before it is used.
@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
-from diffusers import DDIMScheduler
+from diffusers import AutoencoderTiny, DDIMScheduler
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -31,14 +31,15 @@ from t2v_helpers.cartoon import grammar
 from t2v_helpers.core import files, video
 from t2v_helpers.core.model_names import MODELS
 from t2v_helpers.inside import unet as inside
-from t2v_helpers.model import folders, loading
+from t2v_helpers.model import folders, loading, swapping
 from t2v_helpers.model.pipeline import CoursePipeline
+from t2v_helpers.training import tiny_autoencoder
 
 ROOT = Path(__file__).resolve().parents[1]
 OPSET = 20
 FRAMES = 16
-STUDENT = {"samplers": ["ddim"], "counts": [1, 2, 4], "steps": loading.FEW["ddim_trailing"], "decoder": "tiny"}
-TEACHER = {"samplers": ["dpm++", "ddim"], "counts": [*range(1, 51)], "steps": 6, "decoder": "decoder"}
+STUDENT = {"samplers": ["ddim"], "counts": [1, 2, 4], "steps": loading.FEW["ddim_trailing"]}
+TEACHER = {"samplers": ["dpm++", "ddim"], "counts": [*range(1, 51)], "steps": 6}
 logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # that torchvision is not there is no matter
 SMALL = 64  # a tensor of fewer numbers stays in float32: its cast would take more room than it saves
 
@@ -202,21 +203,26 @@ def world() -> dict[str, object]:
 
 
 def opened(student: Path, teacher: Path) -> dict[str, CoursePipeline]:
-    """Both pipelines. ValueError: one is not what it is given for, they do not belong together; those of `load`."""
-    loading.check_teacher(student, teacher)
-    models = {}
-    for name, folder in {"student": student, "teacher": teacher}.items():
-        models[name] = loading.load(folder, device="cpu", dtype="float32", quiet=True)
-        if bool(models[name].student) != (name == "student"):
-            raise ValueError(f"--{name} {folder} holds no {name}: a student's scheduler alone is spaced 'trailing'.")
-    return models
+    """Both pipelines. ValueError: the teacher is a student; those of `load` and `with_student`."""
+    pipe = loading.load(teacher, device="cpu", dtype="float32", quiet=True)
+    if pipe.student:
+        raise ValueError(f"--teacher {teacher} holds no teacher: a student's scheduler alone is spaced 'trailing'.")
+    return {"student": loading.with_student(pipe, student), "teacher": pipe}
 
 
-def export(student: Path, teacher: Path, to: Path) -> None:
-    """Write {text,tiny,student,teacher,decoder}.onnx and model.json. Errors: those of `opened`."""
+def opened_tiny(folder: Path, pipe: CoursePipeline) -> AutoencoderTiny:
+    """The autoencoder that sketches. Errors: those of `read_part`; ValueError: it has other latent channels."""
+    tiny = swapping.read_part(AutoencoderTiny, folder, pipe.vae)
+    swapping.check_parts(pipe, vae=tiny)
+    return tiny
+
+
+def export(student: Path, teacher: Path, to: Path, tiny: Path = tiny_autoencoder.FOLDER) -> None:
+    """Write {text,tiny,student,teacher,decoder}.onnx and model.json. Errors: those of `opened` and `opened_tiny`."""
     models = opened(student, teacher)
-    known = describe(models, student / "tokenizer")
-    encoder = models["student"].text_encoder
+    pipe = models["teacher"]
+    known, decoders = describe(models, teacher / "tokenizer"), {"tiny": opened_tiny(tiny, pipe), "decoder": pipe.vae}
+    encoder = pipe.text_encoder
     encoder.set_attn_implementation("eager")
     to.mkdir(parents=True, exist_ok=True)
     tokens = torch.zeros(1, known["tokens"], dtype=torch.int64)
@@ -225,7 +231,8 @@ def export(student: Path, teacher: Path, to: Path) -> None:
     for name, pipe in models.items():
         inputs = {"x": x, "timestep": torch.zeros(1), "text": words}
         write_onnx(Denoiser(inside.from_diffusers(pipe.unet)), inputs, ["answer", "maps"], to / f"{name}.onnx")
-        write_onnx(Decoder(pipe.vae), {"latents": x}, ["pixels"], to / f"{known['models'][name]['decoder']}.onnx")
+    for name, vae in decoders.items():
+        write_onnx(Decoder(vae), {"latents": x}, ["pixels"], to / f"{name}.onnx")
     files.write_whole(to / "model.json", lambda temporary: temporary.write_text(json.dumps(known), encoding="utf-8"))
 
 
@@ -233,14 +240,15 @@ def main() -> None:
     """Read the command line and export. SystemExit: a folder is not there, or a model cannot be used."""
     cartoons = MODELS["cartoon"]
     parser = argparse.ArgumentParser(description="Write a student and its teacher for the live page.")
-    parser.add_argument("--student", type=Path, default=cartoons.student, help="a folder with a student's pipeline")
+    parser.add_argument("--student", type=Path, default=cartoons.student, help="a folder with a student")
     parser.add_argument("--teacher", type=Path, default=cartoons.folder, help="a folder with its teacher's pipeline")
+    parser.add_argument("--tiny", type=Path, default=tiny_autoencoder.FOLDER, help="a folder with a tiny autoencoder")
     parser.add_argument("--to", type=Path, default=ROOT / "web" / "build", help="the folder to write")
     asked = parser.parse_args()
     if not asked.student.is_dir():
         sys.exit(f"The page needs the student, and {asked.student} is not there: `t2v train halving student` makes it.")
     try:
-        export(asked.student, asked.teacher, asked.to)
+        export(asked.student, asked.teacher, asked.to, asked.tiny)
     except (ValueError, FileNotFoundError) as error:
         sys.exit(f"{error}")
 

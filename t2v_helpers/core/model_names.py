@@ -8,8 +8,8 @@ from t2v_helpers.core import paths
 
 @dataclass(frozen=True)
 class Model:
-    """A model's folder; None: it lies on the hub (see model/hub.py). student: the folder of a model of few steps that
-    it has taught; None: it has taught none.
+    """A model's folder; None: it lies on the hub (see model/hub.py). student: the folder of what it has taught, a UNet
+    of few steps with its scheduler; None: it has taught none.
     """
 
     folder: Path | None = None

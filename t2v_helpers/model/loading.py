@@ -4,6 +4,7 @@
     load("cartoon", fast=True)  its student, which takes few steps: sampling(pipe) says which
     load("modelscope")   ali-vilab/text-to-video-ms-1.7b, downloaded once, for a GPU
     load("some/folder")  any folder with a TextToVideoSDPipeline in it
+    with_student(pipe, "some/folder")  a pipeline with a student of its own
 
 Each is an ordinary TextToVideoSDPipeline. The UNet reads latents [b c f h w], a timestep and text [b t d], and gives
 the noise back, [b c f h w]; a latent pixel stands for 8x8 pixels of the video. The dtype is always passed on: without
@@ -23,7 +24,7 @@ from typing import Any
 import torch
 
 from t2v_helpers import cartoon
-from t2v_helpers.core import checking, files, tensors, video
+from t2v_helpers.core import checking, files, video
 from t2v_helpers.core.importing import quickly
 from t2v_helpers.core.model_names import MODELS, WAN, Model
 from t2v_helpers.core.records import GenerationSpec
@@ -82,11 +83,10 @@ def load(
     dtype), FileNotFoundError, ConnectionError (offline, no network), MemoryError and OSError (too little memory, disk).
     """
     checking.one_of("fast", fast, (True, False))
-    where = student_of(name) if fast else name
-    folder = find(where).folder
+    student, folder = student_of(name) if fast else None, find(name).folder
     asked, device = device, pick_device(device)
     memory = os.environ.get("T2V_MEMORY") or None if memory is None else memory
-    chosen = memory if isinstance(memory, planning.Plan | None) else plan(where, memory, device, dtype)
+    chosen = memory if isinstance(memory, planning.Plan | None) else plan(name, memory, device, dtype, fast=fast)
     dtype = _dtype(dtype, chosen, device)
     slow = folder is None and (str(asked), device.type) == ("auto", "cpu")
     for line in () if quiet else filter(None, (slow and _SLOW, chosen)):
@@ -95,6 +95,7 @@ def load(
         pipe = _open(folder, dtype)
     else:
         pipe = _open_modelscope(dtype, offline, quiet, _check_room(device, dtype, chosen))
+    pipe = _with_student(pipe, student) if student else pipe
     pipe.model_name = (str(name) if name in MODELS else folder.resolve().name) + " (fast)" * fast
     pipe.set_progress_bar_config(disable=True)
     pipe.plan = chosen
@@ -119,33 +120,35 @@ def plan(
     frames: int = 16,
     height: int | None = None,
     width: int | None = None,
+    fast: bool = False,
 ) -> planning.Plan:
     """How the model can make so many frames of that size (None: its own) in `memory`; nothing is loaded for it.
 
-    With dtype "auto" the CPU takes bfloat16 where float32 is too much. Takes seconds. Errors: as `skeleton` and
-    memory_plan.plan; ValueError: frames, height or width out of range.
+    fast: its student. With dtype "auto" the CPU takes bfloat16 where float32 is too much. Takes seconds. Errors: as
+    `skeleton` and memory_plan.plan; ValueError: frames, height or width out of range.
     """
     gpu = pick_device(device).type == "cuda"
     auto = ("float16",) if gpu else ("float32", "bfloat16")
     dtypes = auto if dtype == "auto" else (str(pick_dtype(dtype)).removeprefix("torch."),)
     planning.parse_bytes(memory)
-    bare = outline(name)
+    bare = outline(name, fast)
     own = defaults(bare)
     height, width = own.height if height is None else height, own.width if width is None else width
     video.check_size(frames, height, width, size_multiple(bare), MAX_FRAMES, MAX_PIXELS)
     otherwise = "" if is_cartoon(bare) else ", or use the model 'cartoon'"
-    return planning.plan(memory, frames, height, width, lambda *size: needs(name, *size), dtypes, gpu, otherwise)
+    return planning.plan(memory, frames, height, width, lambda *size: needs(name, *size, fast), dtypes, gpu, otherwise)
 
 
-def needs(name: str | Path, frames: int, height: int, width: int) -> planning.Needs:
+def needs(name: str | Path, frames: int, height: int, width: int, fast: bool = False) -> planning.Needs:
     """What the model needs for so many frames of that size in pixels, traced without weights. Errors: `skeleton`."""
-    return planning.traced(skeleton(name), frames, height // LATENT_SCALE, width // LATENT_SCALE)
+    return planning.traced(skeleton(name, fast), frames, height // LATENT_SCALE, width // LATENT_SCALE)
 
 
-def skeleton(name: str | Path) -> dict[str, torch.nn.Module]:
+def skeleton(name: str | Path, fast: bool = False) -> dict[str, torch.nn.Module]:
     """ "text_encoder", "unet" and "vae" of that name or folder on the meta device: all shapes, no weights, no download.
 
-    Errors: ValueError (unknown name; no pipeline; a config that its class cannot read), FileNotFoundError.
+    fast: with the UNet of its student. Errors: ValueError (unknown name; no pipeline; a config that its class cannot
+    read; those of `student_of`), FileNotFoundError.
     """
     if folder := find(name).folder:
         kinds = folders.kinds(folder)
@@ -153,20 +156,23 @@ def skeleton(name: str | Path) -> dict[str, torch.nn.Module]:
     else:
         kinds, shipped = KIND_OF, {part: MODELSCOPE_SHAPES / f"{part}.json" for part in PARTS}
         configs = {part: folders.known(folders.read(shipped[part]), kinds[part], part) for part in PARTS}
-    return {part: folders.bare(kinds[part], configs[part], name) for part in PARTS}
+    parts = {part: folders.bare(kinds[part], configs[part], name) for part in PARTS}
+    return parts | ({"unet": folders.bare_student(student_of(name), SimpleNamespace(**parts))} if fast else {})
 
 
-def outline(name: str | Path) -> SimpleNamespace:
+def outline(name: str | Path, fast: bool = False) -> SimpleNamespace:
     """A model before it is loaded: the parts of `skeleton`, and a pipeline's scheduler, tokenizer, student, new_words.
 
     tokenizer: None for modelscope, which may not be there yet. Errors: those of `load` that need no weights.
     """
-    folder, parts = find(name).folder, skeleton(name)
+    folder, parts = find(name).folder, skeleton(name, fast)
     if folder:
         others, words = pipeline.texts(folder, parts["text_encoder"].config), pipeline.words(folder)
     else:
         scheduler = folders.scheduler(MODELSCOPE_SHAPES / "scheduler.json")
         others, words = {"tokenizer": None, "scheduler": scheduler}, ()
+    if fast:
+        others["scheduler"] = folders.student_scheduler(student_of(name))
     student = schedulers.of_student(others["scheduler"])
     return SimpleNamespace(**parts, **others, student=student, new_words=words)
 
@@ -227,37 +233,46 @@ def find(name: str | Path) -> Model:
 
 
 def student_of(name: str | Path) -> Path:
-    """The folder of the student of that model: a model of few steps, distilled from it.
+    """The folder of the student of that model: a UNet of few steps, distilled from its own, and a scheduler.
 
-    ValueError: it has none; those of `check_teacher`.
+    ValueError: it has none; those of folders.check_student and `check_teacher`.
     """
     model = find(name)
     if not model.student or not files.is_folder(model.student):
         there = f" in {model.student} (`t2v train` makes it)" if model.student else ""
         raise ValueError(f"model={checking.shown(str(name))} has no student{there}: leave out fast, and use few steps.")
+    folders.check_student(model.student)
     check_teacher(model.student, model.folder)
     return model.student
 
 
 def check_teacher(student: str | Path, teacher: str | Path) -> None:
-    """ValueError unless the models in these folders read words by the same weights, to the digits of float16.
+    """ValueError unless the student in one folder reads words by the text encoder of the model in the other.
 
-    A student keeps the text encoder of its teacher, and no two trainings leave the same one.
+    student: the folder of a student, or of a whole pipeline, which has a text encoder of its own.
     """
-    one, other = (_reading(Path(folder)) for folder in (student, teacher))
-    if one.keys() != other.keys() or not all(torch.equal(one[name], other[name]) for name in one):
-        raise ValueError(
-            f"the student in {student} was not taught by the model in {teacher}, since they read words by different "
-            "weights: distil it again from this model."
-        )
+    folders.check_taught(Path(student), f"the model in {teacher}", folders.reads_by(Path(teacher)))
 
 
-def _reading(folder: Path) -> dict[str, torch.Tensor]:
-    """The weights of a model's text encoder in float16. ValueError: those of folders and tensors.read."""
-    part, half = "text_encoder", torch.float16
-    kind = folders.kinds(folder)[part]
-    stored = folders.variant(folder, half, {part: kind})
-    return tensors.read(folders.files_of(folder / part, kind, stored), dtype=half)
+def with_student(pipe: CoursePipeline, folder: str | Path) -> CoursePipeline:
+    """A pipeline of few steps: the UNet and the scheduler of a student, and all other parts of `pipe`, its teacher.
+
+    folder: as `t2v train student` writes it. Errors: ValueError (not a pipeline; no student; one of another teacher, or
+    made for other parts; damaged weights), FileNotFoundError (the manifest lists a file that is not there).
+    """
+    pipe, folder = course_pipeline(pipe), checking.path("folder", folder)
+    folders.check_student(folder)
+    folders.check_taught(folder, pipe.name, folders.digits(pipe.text_encoder.state_dict()))
+    made = _with_student(pipe, folder)
+    made.model_name = f"{pipe.name} (fast)"
+    made.set_progress_bar_config(disable=True)
+    return made
+
+
+def _with_student(pipe: CoursePipeline, folder: Path) -> CoursePipeline:
+    """The same, without a look at the text encoder, and without a name."""
+    lent = {part: getattr(pipe, part) for part in folders.LENT}
+    return _together(folder, pipe.new_words, **lent, **folders.student(folder, pipe))
 
 
 def weights_of(name: str | Path) -> str:
@@ -319,8 +334,13 @@ def _open(folder: Path, dtype: torch.dtype) -> CoursePipeline:
     parts = {
         part: folders.part(folder / part, kinds[part], dtype, stored, configs[part], empty[part]) for part in PARTS
     }
+    return _together(folder, words, **parts, **others)
+
+
+def _together(folder: Path, words: tuple[str, ...], **parts: Any) -> CoursePipeline:
+    """The parts as a pipeline that knows what it was trained on, where it is from and which words it has learned."""
     with quiet_libraries():
-        pipe = course_pipeline(Base(**parts, **others))
+        pipe = course_pipeline(Base(**parts))
     pipe.register_to_config(_name_or_path=str(folder))  # as from_pretrained does
     pipe.trained, pipe.new_words = schedulers.trained(pipe.scheduler.config), words
     pipe.student = schedulers.of_student(pipe.scheduler)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from t2v_helpers.core import checking, files
 from t2v_helpers.core.model_names import MODELS
+from t2v_helpers.model import folders
 from t2v_helpers.model.pipeline import NAMES, Base
 from t2v_helpers.training.denoiser import SCHEDULE, new_scheduler
 
@@ -29,6 +30,15 @@ def export(pipe: Base, folder: Path = MODEL, schedule: dict = SCHEDULE) -> None:
     files.replace_folder(folder, lambda new: _write_pipeline(pipe, new, schedule))
 
 
+def export_student(pipe: Base, schedule: dict, folder: Path = STUDENT) -> None:
+    """Write the pipeline's UNet and the schedule as `export` would; the other parts stay those of its teacher.
+
+    teacher.json says which text encoder that has. Errors: those of `export`.
+    """
+    check_target(folder)
+    files.replace_folder(folder, lambda new: _write_student(pipe, new, schedule))
+
+
 def check_target(folder: Path, *kept: Path) -> None:
     """Check before a long training that a model may replace `folder`. Errors: see checking.replaceable."""
     checking.replaceable(folder, "model_index.json", "the model (--out)", *kept, known=NAMES)
@@ -49,6 +59,21 @@ def _write_pipeline(pipe: Base, folder: Path, schedule: dict) -> None:
     for part in (pipe.vae, pipe.unet, pipe.text_encoder):
         part.half()
     pipe.save_pretrained(folder)
+    _finish(folder, schedule)
+
+
+def _write_student(pipe: Base, folder: Path, schedule: dict) -> None:
+    own = Base(**pipe.components | {"scheduler": new_scheduler(schedule)})
+    own.register_modules(**dict.fromkeys(folders.LENT))
+    own.save_config(folder)  # model_index.json, with null for what is not here
+    own.unet.half().save_pretrained(folder / "unet")
+    lent = {"text_encoder": folders.digits(pipe.text_encoder.state_dict())}
+    files.write_text(folder / folders.TEACHER, json.dumps(lent, indent=2) + "\n")
+    _finish(folder, schedule)
+
+
+def _finish(folder: Path, schedule: dict) -> None:
+    """The schedule and the manifest. ValueError: too large."""
     # diffusers adds its own defaults here, and other schedulers would take them for choices of the model
     files.write_text(folder / "scheduler" / "scheduler_config.json", json.dumps(schedule, indent=2) + "\n")
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

@@ -24,7 +24,6 @@ from t2v_helpers.cartoon.tokenizer import new_tokenizer
 from t2v_helpers.core import arguments, checking, files, paths
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.machine.device import pick_device
-from t2v_helpers.model.folders import KINDS, read_alone
 from t2v_helpers.model.generate import generate_batch
 from t2v_helpers.model.later import dit_file
 from t2v_helpers.model.pipeline import Base
@@ -161,19 +160,21 @@ def train_dit(plan: Plan) -> None:
 
 def train_halving(plan: Plan) -> None:
     """Train students of half as many steps, one after the other, each by the one before."""
+    _vae(plan)  # fail now if it is missing, not at the first probe
     _halved(plan, train=True)
 
 
 def train_consistency(plan: Plan) -> None:
     """Train a student that points to the end from everywhere."""
+    _vae(plan)  # fail now if it is missing, not at the first probe
     task = _consistency_task(plan)
     progress.follow(task, plan.runs, plan.device, lambda: probe_student(plan, task))
 
 
 def export_student(plan: Plan) -> None:
-    """Write the student of the plan's method as a pipeline folder, with the tiny autoencoder."""
+    """Write the student of the plan's method: a UNet and a scheduler."""
     task = _halved(plan) if plan.student == "halving" else _consistent(plan)
-    export.export(_with_tiny(plan, task), plan.weights / export.STUDENT.name, task.schedule)
+    export.export_student(_of_student(plan, task), task.schedule, plan.weights / export.STUDENT.name)
 
 
 def export_model(plan: Plan) -> None:
@@ -274,7 +275,7 @@ def probe(plan: Plan, task_of: Callable[[Plan], UnetTask] | None = None) -> dict
 
 def probe_student(plan: Plan, task: HalvingTask | ConsistencyTask) -> dict:
     """The same for a student with the weights that it has now, by the number of its calls."""
-    pipe, items = _with_tiny(plan, task), progress.asked(plan.probes)
+    pipe, items = _of_student(plan, task), progress.asked(plan.probes)
     pipe.set_progress_bar_config(disable=True)
     found = {}
     for steps in CALLS:
@@ -313,12 +314,10 @@ def _consistent(plan: Plan) -> ConsistencyTask:
     return task
 
 
-def _with_tiny(plan: Plan, task: Student) -> Base:
-    """A student's pipeline, with the tiny autoencoder, whose latents have unit variance already."""
-    tiny = read_alone(plan.weights / tiny_autoencoder.FOLDER.name, KINDS["AutoencoderTiny"], torch.float32)
-    unet = for_diffusers(task.modules)
-    pipe = export.as_pipeline(tiny, unet, task.teacher.text_encoder, task.tokenizer, 1.0, task.schedule)
-    return pipe.to(plan.device)
+def _of_student(plan: Plan, task: Student) -> Base:
+    """A student in its teacher's pipeline."""
+    parts = _vae(plan), for_diffusers(task.modules), task.teacher.text_encoder, task.tokenizer
+    return export.as_pipeline(*parts, task.clips.scaling_factor, task.schedule).to(plan.device)
 
 
 def _unet_task(plan: Plan) -> UnetTask:

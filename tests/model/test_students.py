@@ -1,4 +1,4 @@
-"""Students: a folder with a tiny autoencoder and a scheduler of few steps goes through the same door as any other."""
+"""Models of few steps: whole, with a tiny autoencoder, and as students, which take all but a UNet from a teacher."""
 
 import json
 import shutil
@@ -26,12 +26,13 @@ from t2v_helpers.training import finetune
 PROMPT = "a robot is dancing"
 SIZE = {"frames": 2, "height": 32, "width": 32}
 VAE = "vae/diffusion_pytorch_model.safetensors"
+UNET = "unet/diffusion_pytorch_model.safetensors"
 
 
 @pytest.fixture(params=["ddim_trailing", "lcm"])
-def folder(request, student_folders):
-    """A student's folder; its name is that of its scheduler."""
-    return student_folders[request.param]
+def folder(request, whole_folders):
+    """A whole model's folder; its name is that of its scheduler."""
+    return whole_folders[request.param]
 
 
 @pytest.fixture
@@ -41,7 +42,11 @@ def pipe(folder):
 
 @pytest.fixture
 def copy(folder, tmp_path):
-    """A student's folder of one's own, without a manifest, to be damaged."""
+    """A folder of one's own, without a manifest, to be damaged."""
+    return copied(folder, tmp_path)
+
+
+def copied(folder, tmp_path):
     place = shutil.copytree(folder, tmp_path / folder.name)
     (place / files.MANIFEST).unlink()
     return place
@@ -90,9 +95,9 @@ def changed(path, **values):
     path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
 
-def reweighed(place, change):
-    weights = load_file(place / VAE)
-    save_file(change(weights, min(weights)), place / VAE)
+def reweighed(place, change, file=VAE):
+    weights = load_file(place / file)
+    save_file(change(weights, min(weights)), place / file)
 
 
 @pytest.mark.parametrize("damage, said", [
@@ -167,22 +172,127 @@ def test_the_playground_begins_with_its_own_sampling(pipe):
     assert (first.scheduler, first.steps, first.guidance) == (pipe.student, loading.FEW[pipe.student], 1.0)
 
 
-# --- by the name of its teacher
+# --- a student: a UNet and a scheduler, and the other parts of its teacher
+
+
+@pytest.fixture(params=["ddim_trailing", "lcm"])
+def student(request, student_folders):
+    """The folder of a student of the toy; its name is that of its scheduler."""
+    return student_folders[request.param]
 
 
 @pytest.fixture
-def taught(folder, toy_folder, monkeypatch):
+def own(student, tmp_path):
+    """A student's folder of one's own, without a manifest, to be damaged."""
+    return copied(student, tmp_path)
+
+
+@pytest.fixture
+def taught(student, toy_folder, monkeypatch):
     """The toy in place of the cartoon, with a student."""
-    monkeypatch.setitem(loading.MODELS, "cartoon", Model(toy_folder, folder))
+    monkeypatch.setitem(loading.MODELS, "cartoon", Model(toy_folder, student))
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4])
+def test_in_its_teachers_pipeline_plain_diffusers_makes_the_same_video(student, toy_folder, toy_pipe, steps):
+    teacher = DiffusionPipeline.from_pretrained(toy_folder, dtype=torch.float32)
+    lent = {part: getattr(teacher, part) for part in ("vae", "text_encoder", "tokenizer")}
+    plain = DiffusionPipeline.from_pretrained(student, **lent, dtype=torch.float32)
+    plain.set_progress_bar_config(disable=True)
+    sizes = {"num_frames": 2, "height": 32, "width": 32, "generator": seeding.generator(0)}
+    theirs = plain(PROMPT, num_inference_steps=steps, guidance_scale=1, **sizes).frames[0]
+    fast = loading.with_student(toy_pipe, student)
+    ours = generate(fast, asked(fast, steps=steps)).frames
+    np.testing.assert_array_equal(ours, np.round(theirs * 255).astype(np.uint8))
+    with fast.using(unet=toy_pipe.unet):
+        assert not np.array_equal(ours, generate(fast, asked(fast, steps=steps)).frames)
+
+
+def test_its_folder_has_two_parts_and_says_whose_the_others_are(student, toy_folder):
+    files.check_manifest(student)
+    assert {path.name for path in student.iterdir()} == {
+        "unet", "scheduler", "model_index.json", "teacher.json", files.MANIFEST}  # fmt: skip
+    index = json.loads((student / "model_index.json").read_text())
+    assert index["_class_name"] == "TextToVideoSDPipeline"
+    assert index["vae"] == index["text_encoder"] == index["tokenizer"] == [None, None]
+    assert load_file(student / UNET)["conv_in.weight"].dtype == torch.float16
+    loading.check_teacher(student, toy_folder)
+
+
+def test_all_else_is_the_teachers(student, toy_pipe):
+    fast = loading.with_student(toy_pipe, student)
+    assert all(getattr(fast, part) is getattr(toy_pipe, part) for part in ("vae", "text_encoder", "tokenizer"))
+    assert (fast.student, fast.name, toy_pipe.student) == (student.name, "toy (fast)", "")
+    half = loading.load(loading.find(toy_pipe.config._name_or_path).folder, device="cpu", dtype="bfloat16")
+    assert loading.with_student(half, student).unet.dtype == torch.bfloat16  # it reads by the same weights
 
 
 @pytest.mark.usefixtures("taught")
-def test_fast_gives_the_student_and_the_record_says_so(pipe):
+def test_fast_gives_the_student_and_the_record_says_so(student, toy_pipe):
     fast = loading.load("cartoon", device="cpu", dtype="float32", fast=True)
-    assert (fast.student, fast.name) == (pipe.student, "cartoon (fast)") and fingerprint(fast) == fingerprint(pipe)
+    assert (fast.student, fast.name) == (student.name, "cartoon (fast)")
+    assert fingerprint(fast) == fingerprint(loading.with_student(toy_pipe, student)) != fingerprint(toy_pipe)
     assert generate(fast, asked(fast)).record.model == "cartoon (fast)"
     assert loading.load("cartoon", device="cpu").student == ""
-    assert loading.load("cartoon", device="cpu", quiet=True, memory="8GiB", fast=True).student == pipe.student
+
+
+@pytest.mark.usefixtures("taught")
+def test_before_it_is_loaded_it_is_known_how_it_is_sampled_and_what_it_needs(student):
+    bare = loading.outline("cartoon", fast=True)
+    assert (bare.student, loading.defaults(bare).guidance) == (student.name, 1)
+    plan = loading.plan("cartoon", "8GiB", device="cpu", fast=True)
+    assert plan == loading.plan("cartoon", "8GiB", device="cpu")  # its UNet has its teacher's sizes
+    fast = loading.load("cartoon", device="cpu", quiet=True, memory="8GiB", fast=True)
+    assert fast.student == student.name and fast.plan == plan
+
+
+def test_alone_it_is_not_opened(student, capsys):
+    said = r'holds a student, .*: use load\("cartoon", fast=True\), or with_student'
+    for open_it in (loading.load, loading.skeleton, loading.outline):
+        with pytest.raises(ValueError, match=said):
+            open_it(student)
+    assert cli.main(["generate", PROMPT, "--model", str(student)]) == 2
+    assert "holds a student" in capsys.readouterr().err
+
+
+def linked(place):
+    shutil.move(place / "unet", place.parent / "elsewhere")
+    (place / "unet").symlink_to(place.parent / "elsewhere")
+
+
+@pytest.mark.parametrize("damage, said", [
+    (lambda place: reweighed(place, lambda x, first: x | {first: x[first] * torch.nan}, UNET), "holds NaN or infinity"),
+    (lambda place: reweighed(place, lambda x, _: dict(list(x.items())[::2]), UNET), "is missing in the weights"),
+    (lambda place: (place / UNET).rename(place / "unet" / "diffusion_pytorch_model.bin"), "pickles are not opened"),
+    (linked, "is a link out of its folder"),
+    (lambda place: shutil.rmtree(place / "scheduler"), "lacks scheduler"),
+    (lambda place: (place / "teacher.json").unlink(), "holds no student, since it has no teacher.json"),
+    (lambda place: (place / "teacher.json").write_text("{}"), "teacher.json: text_encoder is of type NoneType"),
+    (lambda place: changed(place / "teacher.json", text_encoder="0"), "was not taught by"),
+    (lambda place: changed(place / "model_index.json", vae=["diffusers", "AutoencoderKL"]), "has vae=.* is needed"),
+    (lambda place: changed(place / "model_index.json", unet=["evil", "UNet3DConditionModel"]), "has unet=.* is needed"),
+    (lambda place: changed(place / "unet" / "config.json", in_channels=4), "has in_channels=4, but .* needs 8"),
+    (lambda place: changed(place / "unet" / "config.json", out_channels=4), "has out_channels=4, but .* needs 8"),
+    (lambda place: changed(place / "unet" / "config.json", cross_attention_dim=8), "has cross_attention_dim=8, .* 32"),
+    (lambda place: changed(place / "unet" / "config.json", layers_per_block=2), "is missing in the weights"),
+    (lambda place: changed(place / "scheduler" / "scheduler_config.json", _class_name="DDIMScheduler",
+                           timestep_spacing="leading"), "scheduler_config.json is no student's"),
+    (lambda place: files.write_text(place / files.MANIFEST, json.dumps(
+        {"files": {"teacher.json": {"bytes": 1, "sha256": "0" * 64}}})), "bytes, but 1 are expected"),
+])  # fmt: skip
+def test_a_damaged_student_is_refused(own, toy_pipe, damage, said):
+    loading.with_student(toy_pipe, own)
+    damage(own)
+    with pytest.raises(ValueError, match=said):
+        loading.with_student(toy_pipe, own)
+
+
+def test_what_is_no_student_is_refused(folder, student, toy_pipe, hub_pipe, tmp_path):
+    for place, said in ((folder, "holds no student, since it has no teacher.json"), (tmp_path, "holds no student")):
+        with pytest.raises(ValueError, match=said):
+            loading.with_student(toy_pipe, place)
+    with pytest.raises(ValueError, match="was not taught by text-to-video-ms-1.7b"):
+        loading.with_student(hub_pipe, student)
 
 
 def test_a_model_without_a_student_says_so_in_one_sentence(toy_folder, tmp_path, monkeypatch):
@@ -193,17 +303,23 @@ def test_a_model_without_a_student_says_so_in_one_sentence(toy_folder, tmp_path,
         loading.load("cartoon", fast=True)
 
 
-@pytest.mark.usefixtures("taught")
-def test_the_student_of_another_teacher_is_refused_before_anything_is_loaded(copy, toy_folder, monkeypatch):
-    monkeypatch.setitem(loading.MODELS, "cartoon", Model(toy_folder, copy))
-    words = copy / "text_encoder" / "model.safetensors"
+def test_the_student_of_another_teacher_is_refused_before_anything_is_loaded(
+    student, toy_folder, folder, tmp_path, monkeypatch
+):
+    other = copied(toy_folder, tmp_path)
+    monkeypatch.setitem(loading.MODELS, "cartoon", Model(other, student))
+    words = other / "text_encoder" / "model.safetensors"
     weights = load_file(words)
     save_file({name: x.float() for name, x in weights.items()}, words)
-    assert loading.student_of("cartoon") == copy  # in other digits it is the same
+    assert loading.student_of("cartoon") == student  # in other digits it is the same
     save_file(weights | {min(weights): weights[min(weights)] + 1}, words)
     monkeypatch.setattr(loading, "_open", lambda *_: pytest.fail("it was loaded"))
-    with pytest.raises(ValueError, match=r"student in .* was not taught by the model in .*toy, .*: distil it again"):
-        loading.load("cartoon", fast=True)
+    for ask in (loading.load, loading.outline, loading.skeleton):
+        with pytest.raises(ValueError, match=r"student in .* was not taught by the model in .*toy, .*: distil it"):
+            ask("cartoon", fast=True)
+    loading.check_teacher(folder, toy_folder)
+    with pytest.raises(ValueError, match="was not taught by"):
+        loading.check_teacher(folder, other)  # a whole model has a text encoder of its own
 
 
 def test_fast_is_yes_or_no(toy_folder):
@@ -212,14 +328,14 @@ def test_fast_is_yes_or_no(toy_folder):
 
 
 @pytest.mark.usefixtures("taught")
-def test_the_command_line_takes_it_by_fast(folder, tmp_path, capsys, monkeypatch):
+def test_the_command_line_takes_it_by_fast(student, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     sizes = [word for name, value in SIZE.items() for word in (f"--{name}", str(value))]
-    assert cli.main(["generate", PROMPT, "--device", "cpu", *sizes, "--fast"]) == 0
+    assert cli.main(["generate", PROMPT, "--device", "cpu", *sizes, "--fast", "--memory", "8GiB"]) == 0
     (path,) = (tmp_path / "outputs").glob("*.mp4")
     record = GenerationRecord.load(path)
     assert path.stem.endswith("-fast") and record.model == "cartoon (fast)"
-    assert (record.spec.scheduler, record.spec.steps) == (folder.name, loading.FEW[folder.name])
+    assert (record.spec.scheduler, record.spec.steps) == (student.name, loading.FEW[student.name])
 
 
 # --- the scheduler that is for them alone

@@ -14,6 +14,7 @@ import stat
 import struct
 import warnings
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -641,15 +642,18 @@ def test_commands(idle, toy_folder, tmp_path_factory, monkeypatch, data, command
 
 @hostile("pipelines")
 @given(data=st.data())
-def test_pipelines(toy_folder, student_folders, tmp_path_factory, data):
+def test_pipelines(toy_folder, toy_pipe, whole_folders, student_folders, tmp_path_factory, data):
     place = text_place(tmp_path_factory) / "toy"
     shutil.rmtree(place, ignore_errors=True)
-    shutil.copytree(data.draw(st.sampled_from([toy_folder, *student_folders.values()])), place)
+    choices = toy_folder, *whole_folders.values(), *student_folders.values()
+    shutil.copytree(data.draw(st.sampled_from(choices)), place)
+    alone = not (place / folders.TEACHER).exists()
     (place / files.MANIFEST).unlink()
     path = data.draw(st.sampled_from(sorted(place.rglob("*.json"))))
     text = data.draw(texts(json.loads(path.read_text()), STRANGE))
     path.write_bytes(text.encode(errors="surrogatepass"))
-    pipe = ends_well(lambda: loading.load(place, device="cpu", dtype="float32"))
+    open_it = partial(loading.load, device="cpu", dtype="float32") if alone else partial(loading.with_student, toy_pipe)
+    pipe = ends_well(lambda: open_it(place))
     if pipe is not None:
         made = ends_well(lambda: generate(pipe, SPEC))
         assert made is None or made.frames.shape == (1, 16, 16, 3)

@@ -33,6 +33,21 @@ def test_an_exported_folder_opens_with_plain_diffusers(pipe, tmp_path):
     assert not list(folder.rglob("*.bin"))
 
 
+def test_a_student_too_large_or_in_place_of_something_else_is_not_written(pipe, tmp_path, monkeypatch):
+    (tmp_path / "thesis.txt").touch()
+    with pytest.raises(ValueError, match="cannot replace .*: it holds files"):
+        export.export_student(pipe, denoiser.SCHEDULE, tmp_path)
+    export.export(pipe, tmp_path / "model")
+    monkeypatch.setattr(export, "MOST_BYTES", 1000)
+    with pytest.raises(ValueError, match="at most 1000"):
+        export.export_student(pipe, denoiser.SCHEDULE, tmp_path / "model")
+    files.check_manifest(tmp_path / "model")
+    monkeypatch.undo()
+    export.export_student(pipe, denoiser.SCHEDULE, tmp_path / "model")  # a student replaces a whole model
+    files.check_manifest(tmp_path / "model")
+    assert not (tmp_path / "model" / "vae").exists() and sorted(os.listdir(tmp_path)) == ["model", "thesis.txt"]
+
+
 def test_a_model_too_large_is_not_written(pipe, tmp_path, monkeypatch):
     monkeypatch.setattr(export, "MOST_BYTES", 1000)
     with pytest.raises(ValueError, match="at most 1000"):
@@ -43,11 +58,11 @@ def test_a_model_too_large_is_not_written(pipe, tmp_path, monkeypatch):
 def test_a_model_replaces_a_model_and_leaves_nothing_else(pipe, tmp_path):
     (tmp_path / "model").mkdir()
     export.export(pipe, tmp_path / "model")  # an empty folder
-    (tmp_path / "model" / "stale.txt").touch()
+    (tmp_path / "model" / "unet" / "stale.txt").touch()
     (tmp_path / "link").symlink_to(tmp_path / "model")
     export.export(pipe, tmp_path / "link")
     files.check_manifest(tmp_path / "model")
-    assert not (tmp_path / "model" / "stale.txt").exists()
+    assert not (tmp_path / "model" / "unet" / "stale.txt").exists()
     assert sorted(os.listdir(tmp_path)) == ["link", "model"]
 
 

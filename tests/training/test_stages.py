@@ -57,8 +57,9 @@ def test_the_model_opens_and_makes_a_video(runs):
 def test_the_student_opens_and_makes_a_video_in_two_calls(runs, method, scheduler, monkeypatch):
     plan = replace(stages.Plan.quick(runs, runs / "model"), student=method)
     stages.export_student(plan)
-    files.check_manifest(runs / "weights" / "student")
-    pipe = DiffusionPipeline.from_pretrained(runs / "weights" / "student", dtype=torch.float32)
+    student, teacher = runs / "weights" / "student", DiffusionPipeline.from_pretrained(plan.out, dtype=torch.float32)
+    lent = {part: getattr(teacher, part) for part in ("vae", "text_encoder", "tokenizer")}
+    pipe = DiffusionPipeline.from_pretrained(student, **lent, dtype=torch.float32)
     calls, forward = [], pipe.unet.forward
     monkeypatch.setattr(
         pipe.unet, "forward", lambda x, t, *args, **kw: calls.append((len(x), int(t))) or forward(x, t, *args, **kw)
@@ -68,6 +69,7 @@ def test_the_student_opens_and_makes_a_video_in_two_calls(runs, method, schedule
     ]
     assert frames.shape == (2, 64, 64, 3) and type(pipe.scheduler).__name__ == scheduler
     assert calls == [(1, 999), (1, 499)]
+    loading.with_student(loading.load(plan.out, "cpu", "float32"), student)  # its teacher's, as it was exported
 
 
 def test_the_dit_is_written_takes_the_unets_place_and_is_measured(runs):

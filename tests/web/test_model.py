@@ -2,7 +2,6 @@
 
 import base64
 import json
-import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -10,13 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKL, AutoencoderTiny, UNet3DConditionModel
+from diffusers import AutoencoderKL, AutoencoderTiny, TextToVideoSDPipeline, UNet3DConditionModel
 
-from t2v_helpers.core import files, paths
+from t2v_helpers.core import paths
 from t2v_helpers.core.paths import ROOT
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.inside import attention_maps
 from t2v_helpers.model import denoising, generate, loading, swapping
+from t2v_helpers.model.pipeline import CoursePipeline
+from t2v_helpers.training import export as exporting
 from t2v_helpers.training import tiny_autoencoder
 from t2v_helpers.training.student import HalvingTask
 
@@ -48,31 +49,29 @@ def make(node):
     return run
 
 
-def other_models(folder: Path) -> tuple[Path, Path]:
-    """A student and its teacher of other shapes, with random weights: 16 latent channels, latents of 4x4 pixels."""
+def other_models(folder: Path) -> dict[str, Path]:
+    """A student and its teacher of other shapes, with random weights: 16 latent channels, latents of 4x4 pixels.
+
+    They read words as the cartoon does. tiny: an autoencoder to sketch with.
+    """
     torch.manual_seed(0)
     vae = {"block_out_channels": (8,) * 4, "norm_num_groups": 4, "latent_channels": 16, "sample_size": 32}
     kinds = {"down_block_types": ("DownEncoderBlock2D",) * 4, "up_block_types": ("UpDecoderBlock2D",) * 4}
     tiny = {"encoder_block_out_channels": (8,) * 4, "decoder_block_out_channels": (8,) * 4, "latent_channels": 16}
-    write_other(folder / "student", AutoencoderTiny(**tiny), HalvingTask.schedule)
-    write_other(folder / "teacher", AutoencoderKL(**vae, **kinds))
-    return folder / "student", folder / "teacher"
+    AutoencoderTiny(**tiny).save_pretrained(folder / "tiny")
+    pipe = TextToVideoSDPipeline.from_pretrained(paths.WEIGHTS / "model", dtype=torch.float32)
+    parts = AutoencoderKL(**vae, **kinds), other_unet(), pipe.text_encoder, pipe.tokenizer
+    exporting.export(exporting.as_pipeline(*parts, 0.18215), folder / "teacher")
+    pipe.register_modules(unet=other_unet())
+    exporting.export_student(pipe, HalvingTask.schedule, folder / "student")
+    return {name: folder / name for name in ("student", "teacher", "tiny")}
 
 
-def write_other(folder: Path, vae: torch.nn.Module, schedule: dict | None = None) -> None:
-    """A model with the cartoon's text encoder, a UNet of random weights, and the cartoon's schedule or another."""
-    for part in ("text_encoder", "tokenizer", "scheduler"):
-        shutil.copytree(paths.WEIGHTS / "model" / part, folder / part)
-    if schedule:
-        files.write_text(folder / "scheduler" / "scheduler_config.json", json.dumps(schedule))
-    index = json.loads((paths.WEIGHTS / "model" / "model_index.json").read_text(encoding="utf-8"))
-    files.write_text(folder / "model_index.json", json.dumps(index | {"vae": ["diffusers", type(vae).__name__]}))
+def other_unet() -> UNet3DConditionModel:
     blocks = {"down_block_types": ("CrossAttnDownBlock3D", "DownBlock3D"), "block_out_channels": (16, 32),
               "up_block_types": ("UpBlock3D", "CrossAttnUpBlock3D")}  # fmt: skip
     sizes = {"sample_size": 4, "in_channels": 16, "out_channels": 16, "layers_per_block": 1, "norm_num_groups": 8}
-    unet = UNet3DConditionModel(**sizes, **blocks, cross_attention_dim=128, attention_head_dim=8)
-    unet.save_pretrained(folder / "unet")
-    vae.save_pretrained(folder / "vae")
+    return UNet3DConditionModel(**sizes, **blocks, cross_attention_dim=128, attention_head_dim=8)
 
 
 def numbers(text: str, shape, kind=np.float32) -> np.ndarray:
@@ -109,19 +108,19 @@ def compare_heat(found: dict, maps: attention_maps.Maps, tokenizer, prompt: str,
 
 
 @pytest.fixture(scope="module")
-def others(export, packages, tmp_path_factory) -> tuple[Path, dict[str, Path]]:
-    """The parts of a student and its teacher of other shapes, and the two models' folders."""
+def others(export, packages, tmp_path_factory) -> tuple[Path, dict[str, CoursePipeline]]:
+    """The parts of a student and its teacher of other shapes, and their pipelines."""
     place = tmp_path_factory.mktemp("others")
-    student, teacher = other_models(place)
-    export.export(student, teacher, place / "parts")
-    return place / "parts", {"student": student, "teacher": teacher}
+    folders = other_models(place)
+    export.export(**folders, to=place / "parts")
+    teacher = loading.load(folders["teacher"], device="cpu", dtype="float32", quiet=True)
+    return place / "parts", {"student": loading.with_student(teacher, folders["student"]), "teacher": teacher}
 
 
 @pytest.mark.parametrize("settings, word", SETTINGS.values(), ids=SETTINGS)
 def test_all_shapes_and_the_sampling_are_the_models_own(make, others, settings, word):
-    parts, folders = others
-    found, steps = make(settings, parts), []
-    pipe = loading.load(folders[settings["model"]], device="cpu", dtype="float32", quiet=True)
+    parts, pipes = others
+    found, steps, pipe = make(settings, parts), [], pipes[settings["model"]]
     with attention_maps.recorded(pipe) as maps:
         frames = generate.generate(pipe, replace(spec_of(settings), height=32, width=32), progress=steps.append).frames
     assert steps[-1].x_0.shape == (1, 16, 16, 4, 4) and frames.shape == (16, 32, 32, 3) and frames.std() > 0
@@ -145,11 +144,14 @@ def test_the_page_knows_how_each_of_them_is_sampled(others):
     assert len(known["student"]["abar"]) == len(known["teacher"]["abar"]) == 1000
 
 
-def test_models_that_do_not_belong_in_the_page_are_refused(export, student_folders, toy_folder, tmp_path):
-    halved, consistent = student_folders["ddim_trailing"], student_folders["lcm"]
-    for student, teacher, said in [(toy_folder, toy_folder, "holds no student"), (halved, halved, "holds no teacher"),
-                                   (consistent, toy_folder, "LCMScheduler"),
-                                   (halved, paths.WEIGHTS / "model", "not taught")]:  # fmt: skip
+def test_models_that_do_not_belong_in_the_page_are_refused(
+    export, student_folders, whole_folders, toy_folder, tmp_path
+):
+    halved, consistent, shipped = student_folders["ddim_trailing"], student_folders["lcm"], paths.WEIGHTS / "model"
+    for student, teacher, said in [(toy_folder, toy_folder, "holds no student"), (halved, halved, "holds a student"),
+                                   (halved, whole_folders["ddim_trailing"], "holds no teacher"),
+                                   (consistent, toy_folder, "LCMScheduler"), (halved, shipped, "not taught"),
+                                   (halved, toy_folder, "latents of 8 channels, but the VAE reads 16")]:  # fmt: skip
         with pytest.raises(ValueError, match=said):
             export.export(student, teacher, tmp_path / "parts")
     assert not (tmp_path / "parts").exists()

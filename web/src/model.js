@@ -1,7 +1,7 @@
 // The model: a sentence and a seed in, and after every call of its network a clean estimate of the video out.
 //
 // Parts are ONNX networks (web/export.py writes them), run one video at a time, so guidance calls the network twice.
-// Student and teacher share the text encoder and the tiny decoder, which is the student's own.
+// Student and teacher share all but the network that is called: the text encoder and both decoders.
 // Letters: c channels, f frames, h height, w width, t tokens.
 
 import { noise } from "./random.js";
@@ -48,9 +48,9 @@ export class Model {
     for await (const step of sample(sampler, steps, this.known.models[model], start, predict)) yield { ...step, maps };
   }
 
-  /** A step's pixels: a guess by the tiny decoder, which is fast, the finished video by the model's own. */
-  pixels({ index, total, x, x0 }, { model }) {
-    return index === total - 1 ? this.decode(x, this.known.models[model].decoder) : this.decode(x0, "tiny");
+  /** A step's pixels: a guess by the tiny decoder, which is fast, the finished video by the whole one. */
+  pixels({ index, total, x, x0 }) {
+    return index === total - 1 ? this.decode(x, "decoder") : this.decode(x0, "tiny");
   }
 
   /** Latents -> pixels, uint8 [f h w 3], by "tiny" or "decoder". */

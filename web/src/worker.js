@@ -12,7 +12,7 @@ import { unpack } from "./unpack.js";
 const MOST_THREADS = 4; // the model is too small to keep more busy
 const threads = self.crossOriginIsolated ? Math.min(MOST_THREADS, navigator.hardwareConcurrency) : 1;
 
-const AT_ONCE = ["text", "tiny", "student"];
+const AT_ONCE = ["text", "tiny", "student", "decoder"];
 
 let model;
 let wanted; // the request that is being answered
@@ -42,7 +42,7 @@ async function make({ id, settings }) {
       await turn();
       if (wanted !== id) return;
       const { index, total, maps } = step;
-      const pixels = await model.pixels(step, setting);
+      const pixels = await model.pixels(step);
       postMessage({ id, video, index, total, pixels, maps });
     }
   }

@@ -24,6 +24,6 @@ for await (const step of model.make(setting)) {
   last = step;
   if (step.maps) calls.push({ x0: base64(step.x0), maps: base64(step.maps) });
 }
-const [pixels, sketch] = [await model.pixels(last, setting), await model.decode(last.x0, "tiny")];
+const [pixels, sketch] = [await model.pixels(last), await model.decode(last.x0, "tiny")];
 const found = JSON.stringify({ calls, pixels: base64(pixels), sketch: base64(sketch) });
 process.stdout.write(found, () => process.exit(0));

@@ -2,7 +2,8 @@
 
 A folder of `save_pretrained` has model_index.json and a folder for each part with its config and its weights. Of the
 configs only the keys with a rule are read (rules.py), of the tokenizer its vocabulary and merges (bpe.py), and the
-weights are safetensors alone (weights.py). So nothing else reaches a library: no code, no other file, no address.
+weights are safetensors alone (weights.py). So nothing else reaches a library: no code, no other file, no address. A
+student's folder has two parts (students.py).
 
 Imports: core to inside.
 Start reading: rules.py.
@@ -14,8 +15,11 @@ from t2v_helpers.model.folders.rules import (
     KIND_OF,
     KINDS,
     LATENT_SCALE,
+    LENT,
     PARTS,
+    TEACHER,
     Kind,
+    check_student,
     config_of,
     configs,
     damaged,
@@ -25,4 +29,5 @@ from t2v_helpers.model.folders.rules import (
     read,
     scheduler,
 )
+from t2v_helpers.model.folders.students import bare_student, check_taught, digits, reads_by, student, student_scheduler
 from t2v_helpers.model.folders.weights import bare, check_weights, files_of, part, read_alone, variant

@@ -29,7 +29,10 @@ LATENT_SCALE = 8  # pixels per latent pixel, along each side
 AGAIN = "copy or download the folder again"
 LONGEST = 2**16  # tokens of a sentence
 _SCHEDULERS = dict.fromkeys(scheduler.cls for scheduler in SCHEDULERS.values())
-_CLASSES = {  # part -> what model_index.json may say of it; a student's autoencoder is tiny
+TEACHER = "teacher.json"  # in a student's folder: see students.py
+LENT = ("vae", "text_encoder", "tokenizer")  # the parts of a student that are its teacher's
+_ABSENT = [None, None]
+_CLASSES = {  # part -> what model_index.json may say of it
     "text_encoder": (["transformers", "CLIPTextModel"],), "tokenizer": (["transformers", "CLIPTokenizer"],),
     "unet": (["diffusers", "UNet3DConditionModel"],),
     "vae": (["diffusers", "AutoencoderKL"], ["diffusers", "AutoencoderTiny"]),
@@ -162,7 +165,7 @@ KINDS = {
              _see_and_read),
     )
 }  # fmt: skip
-KIND_OF = {part: KINDS[_CLASSES[part][0][1]] for part in PARTS}  # of a model that is no student
+KIND_OF = {part: KINDS[_CLASSES[part][0][1]] for part in PARTS}  # where no folder says another
 
 
 def _picked(config: Mapping, rules: Mapping[str, Rule], required: tuple[str, ...] = ()) -> dict:
@@ -194,6 +197,23 @@ def known(found: dict, kind: Kind, where: object) -> dict:
 
 def kinds(folder: Path) -> dict[str, Kind]:
     """Part -> its kind, by model_index.json. ValueError unless it is a TextToVideoSDPipeline with all its parts."""
+    found = _index(folder)
+    if all(found.get(part) == _ABSENT for part in LENT):
+        what = f"{files.named(folder)} holds a student, which has no parts but a UNet and a scheduler"
+        raise ValueError(f'{what}: use load("cartoon", fast=True), or with_student(pipe, folder) with its teacher.')
+    _check_parts(folder, found, _CLASSES)
+    return {part: KINDS[found[part][1]] for part in PARTS}
+
+
+def check_student(folder: Path) -> None:
+    """ValueError unless it is the folder of a student: a TextToVideoSDPipeline with a UNet and a scheduler alone."""
+    if not (folder / TEACHER).is_file():
+        raise damaged(f"{folder} holds no student, since it has no {TEACHER}")
+    _check_parts(folder, _index(folder), {"unet": _CLASSES["unet"]} | dict.fromkeys(LENT, (_ABSENT,)))
+
+
+def _index(folder: Path) -> dict:
+    """model_index.json. ValueError: not of a TextToVideoSDPipeline."""
     index = folder / "model_index.json"
     if not index.is_file():
         raise ValueError(f"{files.named(folder)} has no model_index.json: give a folder written by save_pretrained.")
@@ -201,15 +221,20 @@ def kinds(folder: Path) -> dict[str, Kind]:
     kind = found.get("_class_name")
     if kind != "TextToVideoSDPipeline":
         raise damaged(f"{folder} holds {checking.shown(kind or 'no pipeline')}, but a TextToVideoSDPipeline is needed")
-    if missing := [part for part in (*_CLASSES, "scheduler") if not (folder / part).is_dir()]:
+    return found
+
+
+def _check_parts(folder: Path, index: dict, classes: Mapping[str, tuple[list, ...]]) -> None:
+    """ValueError unless each part is of one of its classes, and all but the absent ones are there, with a scheduler."""
+    there = [*(part for part, allowed in classes.items() if _ABSENT not in allowed), "scheduler"]
+    if missing := [part for part in there if not (folder / part).is_dir()]:
         raise damaged(f"{folder} lacks {', '.join(missing)}")
-    for part in (*_CLASSES, "scheduler"):
+    for part in there:
         files.check_link(folder / part)
-    for part, allowed in _CLASSES.items():
-        if found.get(part) not in allowed:
-            needed = " or ".join(map(str, allowed))
-            raise damaged(f"{index} has {part}={checking.shown(found.get(part))}, but {needed} is needed")
-    return {part: KINDS[found[part][1]] for part in PARTS}
+    for part, allowed in classes.items():
+        if index.get(part) not in allowed:
+            given, needed = checking.shown(index.get(part)), " or ".join(map(str, allowed))
+            raise damaged(f"{folder / 'model_index.json'} has {part}={given}, but {needed} is needed")
 
 
 def configs(folder: Path, of: Mapping[str, Kind]) -> dict[str, dict]:

@@ -81,7 +81,7 @@ def read_folder(folder: str | Path) -> tuple[list[np.ndarray], list[str]]:
     captions = [path.with_suffix(".txt") for path in paths]
     if missing := [path.name for path in captions if not path.is_file()]:
         raise ValueError(f"{folder} lacks {missing[0]}: write the caption of that video into it.")
-    return [video.read_mp4(path) for path in paths], [path.read_text(encoding="utf-8").strip() for path in captions]
+    return [video.read_mp4(path) for path in paths], [files.read_text(path).strip() for path in captions]
 
 
 @torch.no_grad()

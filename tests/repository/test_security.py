@@ -33,7 +33,6 @@ SHOWN = {  # a notebook -> lines on what ships with the course or is published: 
     "06_swapping_components": ["theirs = CLIPTokenizer.from_pretrained(metrics.CARTOON)"],
     "08_train_from_scratch": ["exec(source.replace(old, new), names)"],
     "11_reproduce_the_blog": [
-        'folder = pipe.config["_name_or_path"] if MODEL == "modelscope" else loading.CARTOON',
         "as_in_blog = DiffusionPipeline.from_pretrained(folder)",
     ],
 }

@@ -66,6 +66,11 @@ class Part:
     weights: Callable[[str], str] = loading.weights_of
 
 
+def _weights_of_student(model: str) -> str:
+    student = loading.find(model).student
+    return loading.weights_of(student) if student else ""
+
+
 PARTS = {
     "judge": Part(
         lambda pipe, options: (measures.measure_judge(options.renders), {}),
@@ -83,6 +88,15 @@ PARTS = {
     "held_out": Part(
         lambda pipe, options: measures.measure_prompts(pipe, options.held_out, "held_out", options.batch),
         Count("held_out", 128, 16, "sentences of held-out combinations"),
+    ),
+    "ride": Part(
+        lambda pipe, options: (measures.measure_ride(pipe, options.rides, options.batch), {}),
+        Count("rides", 32, 4, "videos of the monkey on its horse"),
+    ),
+    "student": Part(
+        lambda pipe, options: (measures.measure_student(options.model, options.student, options.batch), {}),
+        Count("student", 256, 16, "sentences for the student"),
+        weights=_weights_of_student,
     ),
     "timings": Part(lambda pipe, options: (measures.measure_timings(pipe, options.model), {})),
     "unet": Part(lambda pipe, options: (unet_speed.measure_unet(pipe.unet), {})),

@@ -16,11 +16,13 @@ from t2v_helpers.core import layout
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.inside import temporal
 from t2v_helpers.metrics.estimates import Measure, of_ratios, of_share, of_times, of_values
-from t2v_helpers.model import generate
+from t2v_helpers.model import generate, loading
 from t2v_helpers.studies import study
 
 SEED = 20_261  # of the sentences and renders, used nowhere else
 CLOCK = "a robot is dancing in times square"
+RIDE = "A monkey is riding a horse around a lake"  # the blog's, and the hardest of its three
+CALLS = 4, 2, 1  # of a student
 TEMPORAL = {  # variant -> the temporal layers that are off
     "on": (),
     "off": ("convolution", "attention"),
@@ -66,11 +68,8 @@ def measure_prompts(pipe, prompts: int, split: str, batch_size: int = 8, steps: 
     """Videos of `prompts` sentences of a split, read by the judge: (measures, right answers by word)."""
     part = "held_out" if split == "held_out" else "grammar"
     items = [cartoon.item(SEED, i, split=split) for i in range(prompts)]
-    made = []
-    for chunk in _chunks(list(enumerate(items)), batch_size, part):
-        specs = [GenerationSpec(prompt=item.caption, seed=i, scheduler="dpm++", steps=steps) for i, item in chunk]
-        made += [video.frames for video in generate.generate_batch(pipe, specs, batch_size)]
-    videos, asked = np.stack(made), [item.labels for item in items]
+    specs = [GenerationSpec(item.caption, seed=i, scheduler="dpm++", steps=steps) for i, item in enumerate(items)]
+    videos, asked = _videos(pipe, specs, batch_size, part), [item.labels for item in items]
     seen = metrics.read(videos)
     ratios = [metrics.sharpness_ratio(video, item) for video, item in zip(videos, items, strict=True)]
     counted, control = metrics.adherence(seen, asked), metrics.adherence(seen, metrics.shuffled(asked))
@@ -78,6 +77,41 @@ def measure_prompts(pipe, prompts: int, split: str, batch_size: int = 8, steps: 
     found |= {"control": of_share(control[metrics.ALL_FOUR]), "sharpness": of_ratios(ratios)}
     found |= measure_looks(videos, items)
     return {f"{part}/{name}": m for name, m in found.items()}, by_word(seen, asked)
+
+
+def measure_student(model: str, prompts: int, batch_size: int = 8) -> dict[str, Measure]:
+    """The same sentences by a model's student, for each number of calls; {} for a model that has none."""
+    if loading.find(model).student is None:
+        return {}
+    pipe, found = loading.load(model, quiet=True, fast=True), {}
+    items = [cartoon.item(SEED, i, split="all") for i in range(prompts)]
+    asked = [item.labels for item in items]
+    for calls in CALLS:
+        sampling = loading.sampling(pipe) | {"steps": calls}
+        specs = [GenerationSpec(item.caption, seed=i, **sampling) for i, item in enumerate(items)]
+        videos = _videos(pipe, specs, batch_size, f"student, {calls} calls")
+        ratios = [metrics.sharpness_ratio(video, item) for video, item in zip(videos, items, strict=True)]
+        read = _as_asked_and_whole(videos, asked) | {"sharpness": of_ratios(ratios)}
+        found |= {f"student/{calls}/{name}": m for name, m in read.items()}
+    return found
+
+
+def measure_ride(pipe, seeds: int, batch_size: int = 8) -> dict[str, Measure]:
+    """One sentence of the blog from many seeds: as asked, and whole."""
+    videos = _videos(pipe, [GenerationSpec(RIDE, seed=seed) for seed in range(seeds)], batch_size, "ride")
+    found = _as_asked_and_whole(videos, [cartoon.parse(RIDE)] * seeds)
+    return {f"ride/{name}": m for name, m in found.items()}
+
+
+def _as_asked_and_whole(videos: np.ndarray, asked: list[cartoon.Labels]) -> dict[str, Measure]:
+    right = metrics.adherence(metrics.read(videos), asked)[metrics.ALL_FOUR]
+    return {metrics.ALL_FOUR: of_share(right), "whole": of_share(metrics.wholeness(videos, asked).share)}
+
+
+def _videos(pipe, specs: list[GenerationSpec], batch_size: int, what: str) -> np.ndarray:
+    """Their videos, uint8 [b f h w 3]."""
+    chunks = _chunks(specs, batch_size, what)
+    return np.stack([made.frames for chunk in chunks for made in generate.generate_batch(pipe, chunk, batch_size)])
 
 
 def measure_looks(videos: np.ndarray, items: list[cartoon.Item]) -> dict[str, Measure]:

@@ -1,8 +1,9 @@
 """A word that the model has never seen: the style "sepia", a rule that draws it and a rule that recognizes it.
 
 A sepia print has one ink: a pixel's colour follows from its brightness alone, on a straight line from dark brown to
-pale cream. `clip` draws with it; `distance` measures how far, on average, a pixel is from the colour of its brightness,
-and `limit` says below which distance a video is called sepia.
+amber. Paler paper would not do: the autoencoder, which never saw any, decodes it as grey. `clip` draws with the ink;
+`distance` measures how far, on average, a pixel is from the colour of its brightness, and `limit` says below which
+distance a video is called sepia.
 """
 
 from collections.abc import Sequence
@@ -14,8 +15,8 @@ from t2v_helpers import cartoon
 from t2v_helpers.core.video import LUMA
 
 WORD = "sepia"
-DARK, LIGHT = np.array([45, 25, 12], np.float32), np.array([250, 228, 180], np.float32)  # RGB of black and of white
-LIMIT = 14.7  # grey levels: studies.new_word.limit of the shipped model; it changes with the autoencoder's weights
+DARK, LIGHT = np.array([50, 25, 10], np.float32), np.array([240, 180, 70], np.float32)  # RGB of black and of white
+LIMIT = 21.9  # grey levels: studies.new_word.limit of the shipped model; it changes with the autoencoder's weights
 
 
 def sepia(frames: np.ndarray) -> np.ndarray:

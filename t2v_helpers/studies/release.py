@@ -231,6 +231,8 @@ def main(argv: list[str] | None = None) -> int:
     if options.quick:
         p.set_defaults(**{counted.name: counted.quick for counted in counts()})
         options = p.parse_args(argv)
+    if is_full(options):
+        _stored(FOLDER)  # a damaged file is refused now, not when all is measured
     results = run(options)
     print(json.dumps(results, indent=2) if options.json else f"{table(results)}\n\n{word_table(results)}")
     if is_full(options):

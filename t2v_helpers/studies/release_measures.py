@@ -4,6 +4,7 @@ Sharpness is the variance of the Laplacian in the subject's usual region, divide
 sentence; the geometric mean of the ratios is returned. Each function returns a Measure for each name.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator
 
@@ -126,8 +127,9 @@ def measure_looks(videos: np.ndarray, items: list[cartoon.Item]) -> dict[str, Me
     if drawn.k:
         found["wholeness"] = Measure(*(x / drawn.share for x in (whole.share, *whole.interval)), whole.n)
     for name, gap in metrics.frechet_to_drawings(videos, asked, SEED).items():
-        end = "" if name == "all" else f"/{name}"
-        found |= {f"frechet{end}": gap.distance, f"frechet floor{end}": gap.floor}
+        if math.isfinite(gap.distance.high):  # too few videos of a word have no interval
+            end = "" if name == "all" else f"/{name}"
+            found |= {f"frechet{end}": gap.distance, f"frechet floor{end}": gap.floor}
     return found
 
 

@@ -169,7 +169,7 @@ STUDY = Study(
     file="teaching.jsonl",
     seeds=len(RUNS),
     minutes=5,
-    head=lambda pipe: {"asked": ASKED, "clips": CLIPS, "limit": limit(pipe)},
+    head=lambda pipe: {"asked": ASKED, "clips": CLIPS, "lr": finetune.Settings.lr, "limit": limit(pipe)},
     row=line,
     summary=summary,
 )

@@ -54,7 +54,7 @@ class Settings:
     steps: int = 100
     batch: int = 16
     frames: int = 1
-    lr: float = 5e-3
+    lr: float = 2e-2
     warm_up: int = 10
     old: float = 0.5
     seed: int = 0

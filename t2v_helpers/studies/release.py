@@ -260,8 +260,20 @@ def add_options(p: argparse.ArgumentParser) -> argparse.ArgumentParser:
 
 
 def _measured(results: dict) -> list[tuple[Bar, Measure]]:
-    found = {name: m for part in results.values() for name, m in part["measures"].items()}
-    return [(bar, Measure(**found[name])) for name, bar in BARS.items() if name in found]
+    found = {name: Measure(**m) for part in results.values() for name, m in part["measures"].items()}
+    found |= _of_the_teacher(found)
+    return [(bar, found[name]) for name, bar in BARS.items() if name in found]
+
+
+def _of_the_teacher(found: dict[str, Measure]) -> dict[str, Measure]:
+    """The student's sharpness relative to the teacher's, where both were measured; its own interval, divided."""
+    teacher = found.get("grammar/sharpness")
+    students = {calls: found.get(f"student/{calls}/sharpness") for calls in measures.CALLS}
+    return {
+        f"student/{calls}/teacher": Measure(*(x / teacher.value for x in (m.value, m.low, m.high)), m.n)
+        for calls, m in students.items()
+        if m and teacher
+    }
 
 
 def _stored(folder: Path) -> dict[str, dict]:

@@ -5,6 +5,7 @@ sentence; the geometric mean of the ratios is returned. Each function returns a 
 """
 
 import math
+import statistics
 import time
 from collections.abc import Callable, Iterator
 
@@ -145,9 +146,13 @@ def by_word(seen: list[cartoon.Labels], asked: list[cartoon.Labels]) -> dict[str
 
 
 def measure_timings(pipe, model: str, repeats: int = 3, steps: int = 25) -> dict[str, Measure]:
-    """Seconds of a warm video of 16 frames, of a first video in a new Python, and of `import t2v_helpers`."""
+    """Seconds of a warm video of 16 frames, of a first video in a new Python, and of `import t2v_helpers`.
+
+    A warm video's seconds are those of its record: without the hash of the weights, which costs as much for 1 step as for 25.
+    """
     spec = GenerationSpec(prompt=CLOCK, steps=steps, frames=16)
     generate.generate(pipe, spec)
+    own = [generate.generate(pipe, spec).record.seconds for _ in range(repeats)]
     first = (
         "import sys; from t2v_helpers.model import generate, loading; "
         "from t2v_helpers.core.records import GenerationSpec; "
@@ -155,10 +160,22 @@ def measure_timings(pipe, model: str, repeats: int = 3, steps: int = 25) -> dict
     )
     inside = "import time; t = time.perf_counter(); import t2v_helpers; print(time.perf_counter() - t)"
     return {
-        "timings/video": of_times([_seconds(lambda: generate.generate(pipe, spec)) for _ in range(repeats)]),
+        "timings/video": of_times(own),
+        **_student_times(model, repeats, statistics.median(own)),
         "timings/first video": of_times([_seconds(lambda: study.in_new_python(first, model)) for _ in range(repeats)]),
         "timings/import": of_times([float(study.in_new_python(inside)) for _ in range(repeats)]),
     }
+
+
+def _student_times(model: str, repeats: int, own: float) -> dict[str, Measure]:
+    """Seconds of the same video in two calls of the student, alone and relative to `own`; {} without a student."""
+    if loading.find(model).student is None:
+        return {}
+    pipe = loading.load(model, quiet=True, fast=True)
+    spec = GenerationSpec(prompt=CLOCK, frames=16, **loading.sampling(pipe) | {"steps": 2})
+    generate.generate(pipe, spec)
+    found = [generate.generate(pipe, spec).record.seconds for _ in range(repeats)]
+    return {"timings/student": of_times(found), "timings/student ratio": of_times([x / own for x in found])}
 
 
 def measure_temporal(pipe, seeds: int, steps: int = 12) -> dict[str, Measure]:

@@ -67,7 +67,13 @@ def test_looks_of_drawings_are_those_of_drawings():
 def test_times_are_measured(toy_pipe, toy_folder):
     found = measures.measure_timings(toy_pipe, str(toy_folder), repeats=1, steps=2)
     assert 0 < found["timings/import"].value < found["timings/first video"].value
-    assert found["timings/video"].value > 0
+    assert found["timings/video"].value > 0 and "timings/student" not in found, "the toy has no student"
+
+
+def test_the_student_is_timed_beside_its_teacher(toy_pipe, monkeypatch):
+    monkeypatch.setattr(measures.loading, "load", lambda *_, **__: toy_pipe)
+    found = measures._student_times("cartoon", 3, own=0.5)
+    assert found["timings/student ratio"].value == pytest.approx(2 * found["timings/student"].value)
 
 
 def test_temporal_layers_are_measured_on_off_and_one_kind_alone(toy_pipe):

@@ -64,7 +64,7 @@ def _scale(ax: Axes, log: bool, ticks: Mapping[float, str]) -> None:
 
 
 def roofline(kinds: Mapping[str, tuple[float, float, float]], peak: float, bandwidth: float) -> None:
-    """Show what a machine allows, and where the kinds of layers lie below it.
+    """Show what a machine allows, and where the kinds of layers lie.
 
     kinds: name -> (FLOP for each byte, FLOP/s, share of the time, which is the size of the point). peak in FLOP/s,
     bandwidth in bytes/s.
@@ -82,7 +82,7 @@ def roofline(kinds: Mapping[str, tuple[float, float, float]], peak: float, bandw
     for which in (ax.xaxis.set_major_formatter, ax.yaxis.set_major_formatter, ax.yaxis.set_minor_formatter):
         which("{x:g}")
     ax.legend(fontsize=7, loc="lower right", markerscale=0.5)
-    show_figure(figure, f"a roofline with {', '.join(kinds)} below it")
+    show_figure(figure, f"a roofline with {', '.join(kinds)} as points")
     plt.close(figure)
 
 
@@ -107,7 +107,7 @@ def beside(pictures: Mapping[str, np.ndarray], title: str) -> None:
         below.set_title(f"mean {apart.mean():.1f}", fontsize=9)
     for ax in rows.flat:
         ax.set(xticks=[], yticks=[])
-    figure.colorbar(image, ax=rows[1], label=f"grey levels from {next(iter(pictures))!r}")
+    figure.colorbar(image, ax=rows[1], label="difference (grey levels)")
     figure.suptitle(title, fontsize=9)
     show_figure(figure, f"{title}; {', '.join(pictures)}, and how far each is from the first")
     plt.close(figure)

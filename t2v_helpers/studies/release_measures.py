@@ -148,7 +148,7 @@ def by_word(seen: list[cartoon.Labels], asked: list[cartoon.Labels]) -> dict[str
 def measure_timings(pipe, model: str, repeats: int = 3, steps: int = 25) -> dict[str, Measure]:
     """Seconds of a warm video of 16 frames, of a first video in a new Python, and of `import t2v_helpers`.
 
-    A warm video's seconds are those of its record: without the hash of the weights, which costs as much for 1 step as for 25.
+    A warm video's seconds are those of its record: without the hash of the weights, which costs the same for any steps.
     """
     spec = GenerationSpec(prompt=CLOCK, steps=steps, frames=16)
     generate.generate(pipe, spec)

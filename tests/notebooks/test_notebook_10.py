@@ -105,7 +105,7 @@ def test_alike_is_the_cosine_of_neighbours(here):
 
 
 def test_its_rates_are_positive_and_its_clock_counts(here):
-    assert here["gemm_rate"](64, 2) > 0 and here["copy_rate"](1, 2) > 0
+    assert here["gemm_rate"](64, 2) > 0 and here["conv_rate"](4, 8, 2) > 0 and here["copy_rate"](1, 2) > 0
     assert here["seconds_of"](lambda: sum(range(10))) >= 0
 
 

@@ -83,7 +83,8 @@ def test_the_table_shows_value_interval_number_bar_and_verdict():
 def test_the_student_s_sharpness_is_also_relative_to_its_teacher_s():
     student = {"measures": {"student/4/sharpness": {"value": 0.465, "low": 0.45, "high": 0.475, "n": 8}}, "words": {}}
     assert "4 calls: sharpness relative to the teacher's" not in release.table({"student": student})
-    assert "the teacher's | 0.50 x | 0.48 x to 0.51 x | 8 | at least 0.90 x" in release.table(TOY | {"student": student})
+    both = release.table(TOY | {"student": student})
+    assert "the teacher's | 0.50 x | 0.48 x to 0.51 x | 8 | at least 0.90 x" in both
 
 
 def test_what_is_missed_is_named():

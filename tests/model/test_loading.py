@@ -179,7 +179,7 @@ def test_progress_bars_are_as_before_even_after_an_error():
 
 def test_the_shipped_folder_is_whole_and_in_its_layout():
     pipe = loading.load("cartoon", device="cpu", offline=True)
-    assert pipe.model_name == "cartoon" and loading.is_cartoon(pipe) and loading.latent_channels(pipe) == 8
+    assert pipe.model_name == "cartoon" and loading.is_cartoon(pipe) and loading.latent_channels(pipe) == 16
     assert (loading.size_multiple(pipe), validation.token_room(pipe)) == (16, 22)
     assert pipe.unet.dtype == torch.float32
     assert sum(path.stat().st_size for path in loading.CARTOON.rglob("*")) <= 20 * 2**20

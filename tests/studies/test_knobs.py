@@ -13,7 +13,7 @@ from t2v_helpers.metrics import power
 from t2v_helpers.model import generate, validation
 from t2v_helpers.studies import knobs
 
-FEW = {"steps": (1, 2), "guidance": (1, 4), "frames": (1, 2, 8), "size": (32, 64)}
+FEW = {"steps": [1, 2], "guidance": [1, 4], "frames": [1, 2, 8], "size": [32, 64]}
 
 
 @pytest.fixture(scope="module")

@@ -45,7 +45,7 @@ def test_reconstruction_of_every_video_is_its_own(toy_pipe):
 def test_prompts_are_measured_and_counted(toy_pipe):
     found, words = measures.measure_prompts(toy_pipe, 3, "held_out", batch_size=2, steps=2)
     assert found["held_out/all four"].n == 3 and found["held_out/sharpness"].value > 0
-    assert found["held_out/whole"].n == 3 and found["held_out/frechet"].value > found["held_out/frechet floor"].value
+    assert found["held_out/whole"].n == 3 and "held_out/frechet" not in found, "three videos have no interval"
     assert sum(asked for _, asked in words["subject"].values()) == 3
 
 
@@ -57,11 +57,11 @@ def test_sharpness_of_renders_against_renders_is_about_one():
 
 
 def test_looks_of_drawings_are_those_of_drawings():
-    items = [cartoon.item(measures.SEED, i, frames=4, split="all") for i in range(32)]
+    items = [cartoon.item(measures.SEED, i, frames=4, split="all") for i in range(40)]
     found = measures.measure_looks(np.stack([item.frames for item in items]), items)
     assert found["whole"] == found["whole drawings"] and found["wholeness"].value == 1
     assert found["frechet"].value < 2 * found["frechet floor"].value
-    assert found["frechet/style/plain"].n < found["frechet"].n == 32
+    assert found["frechet"].n == 40 and "frechet/style/plain" not in found, "too few have no interval"
 
 
 def test_times_are_measured(toy_pipe, toy_folder):

@@ -2,7 +2,6 @@
 
 import json
 import re
-from types import SimpleNamespace
 
 import pytest
 
@@ -82,13 +81,13 @@ def test_weights_are_identified_by_a_hash(tmp_path):
 
 
 @pytest.mark.parametrize("name", STUDIES)
-def test_the_committed_table_is_whole_and_of_the_shipped_weights(name, toy_pipe):
+def test_the_committed_table_is_whole_and_of_the_shipped_weights(name):
     one = STUDIES[name]
     head = one.about()
     assert head["command"] == one.command and head["weights"] == loading.weights_of("cartoon"), (
         "the weights changed: make it again"
     )
-    settings = one.head(SimpleNamespace(model_name="cartoon", device="cpu"))
+    settings = one.head(loading.load("cartoon", quiet=True))
     assert settings | {"machine": ""} == {key: head.get(key, "") for key in settings} | {"machine": ""}
     seeds = [found["seed"] for found in one.load()]
     assert seeds == list(range(len(seeds) if name in GROWING else one.seeds)) and seeds

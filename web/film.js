@@ -9,7 +9,7 @@ import { chromium } from "playwright-core";
 const [file, executablePath, folder] = process.argv.slice(2);
 const BEFORE = "a cat is jumping on the moon"; // what is on the screen when the film begins
 const SENTENCE = "a robot is dancing in times square";
-const WORD = "robot"; // the word that is touched at the end
+const WORD = "dancing"; // touched at the end: it has read "robot" before it
 const FRAME = 125; // milliseconds: the videos have 8 frames a second
 
 const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });

@@ -85,7 +85,7 @@ def old_examples(pipe) -> finetune.Examples:
     captions = [cartoon.item(OLD_STREAM, i, frames=1).caption for i in range(OLD)]
     latents = []
     for seed, caption in enumerate(captions):
-        *_, last = denoising.denoise(pipe, GenerationSpec(caption, seed=seed, **ASKED))
+        *_, last = denoising.denoise(pipe, GenerationSpec(caption, seed=seed, **USUAL))
         latents.append(last.latents.float().cpu())  # [1 c f h w]
     return finetune.Examples(torch.cat(latents), finetune.tokens(pipe, captions))
 

@@ -1,7 +1,7 @@
 """A word that the model has never seen: the style "sepia", a rule that draws it and a rule that recognizes it.
 
 A sepia print has one ink: a pixel's colour follows from its brightness alone, on a straight line from dark brown to
-amber. Paler paper would not do: the autoencoder, which never saw any, decodes it as grey. `clip` draws with the ink;
+amber. Paler paper would not do: the autoencoder decodes it as grey. `clip` draws with the ink;
 `distance` measures how far, on average, a pixel is from the colour of its brightness, and `limit` says below which
 distance a video is called sepia.
 """

@@ -39,8 +39,8 @@ OLD = 16  # videos that the model makes before it learns
 VIDEOS = 24  # of each kind at each of STEPS
 DRAWINGS = 48  # sepia ones, and as many others, that the limit is chosen on
 USUAL = {"steps": 6, "frames": 8}  # how the old clips are made
-ASKED = USUAL | {"guidance": 1.5}  # more guidance than that exaggerates what was just learned
-CLIP_STREAM, OLD_STREAM, NEW_ASKED, OLD_ASKED = 20_701, 20_702, 20_703, 20_704  # seeds of sentences, used nowhere else
+ASKED = USUAL | {"guidance": 1.5}  # a new word is learned without guidance: ask with little
+CLIP_STREAM, OLD_STREAM, NEW_ASKED, OLD_ASKED = 20_701, 20_702, 20_713, 20_714  # seeds of sentences, used nowhere else
 NEAR_STREAM, FAR_STREAM = 20_705, 20_706  # of drawings that nothing learns from
 
 

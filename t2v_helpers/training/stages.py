@@ -39,7 +39,7 @@ from t2v_helpers.training.student import ConsistencyTask, HalvingTask, Student, 
 from t2v_helpers.training.tiny_autoencoder import TinySettings
 
 CALLS = (4, 2, 1)  # of a student, when it is measured
-HALVINGS = (  # the first teacher is guided; its students have guidance built in. An hour in all, on two cores
+HALVINGS = (  # the first teacher is guided; its students have guidance built in. Almost two hours on two cores
     StudentSettings(steps=500, lr=1e-3, guidance=4.0, steps_of_teacher=16),
     StudentSettings(steps=400, guidance=1.0, steps_of_teacher=8),
     StudentSettings(steps=700, guidance=1.0, steps_of_teacher=4),

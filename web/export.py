@@ -38,6 +38,7 @@ from t2v_helpers.training import tiny_autoencoder
 ROOT = Path(__file__).resolve().parents[1]
 OPSET = 20
 FRAMES = 16
+SKETCHED = 2  # a guess on the way shows one frame of so many, so that the next call begins sooner
 STUDENT = {"samplers": ["ddim"], "counts": [1, 2, 4], "steps": loading.FEW["ddim_trailing"]}
 TEACHER = {"samplers": ["dpm++", "ddim"], "counts": [*range(1, 51)], "steps": 6}
 logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # that torchvision is not there is no matter
@@ -95,17 +96,21 @@ class Denoiser(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Latents [1 c f h w] -> pixels uint8 [f 8h 8w 3], as pipeline.decode_latents and layout.to_uint8 make them."""
+    """Latents [1 c f h w] -> pixels uint8 [f 8h 8w 3], as pipeline.decode_latents and layout.to_uint8 make them.
 
-    def __init__(self, vae: nn.Module):
+    `every`: decode one frame of so many, and show it as often; f must be a multiple of it.
+    """
+
+    def __init__(self, vae: nn.Module, every: int = 1):
         super().__init__()
-        self.vae = vae
+        self.vae, self.every = vae, every
         vae.disable_slicing()  # which would put one decoder into the graph for each frame
 
     def forward(self, latents: Tensor) -> Tensor:
-        images = latents[0].transpose(0, 1) / self.vae.config.scaling_factor  # [f c h w]
+        images = latents[0].transpose(0, 1)[:: self.every] / self.vae.config.scaling_factor  # [f c h w]
         pixels = (self.vae.decode(images).sample / 2 + 0.5).clamp(0, 1) * 255
-        return pixels.round().to(torch.uint8).permute(0, 2, 3, 1)  # [f h w 3]
+        pixels = pixels.round().to(torch.uint8).permute(0, 2, 3, 1)  # [f h w 3]
+        return pixels.repeat_interleave(self.every, 0) if self.every > 1 else pixels
 
 
 def write_onnx(module: nn.Module, inputs: dict[str, Tensor], outputs: list[str], path: Path) -> None:
@@ -221,7 +226,8 @@ def export(student: Path, teacher: Path, to: Path, tiny: Path = tiny_autoencoder
     """Write {text,tiny,student,teacher,decoder}.onnx and model.json. Errors: those of `opened` and `opened_tiny`."""
     models = opened(student, teacher)
     pipe = models["teacher"]
-    known, decoders = describe(models, teacher / "tokenizer"), {"tiny": opened_tiny(tiny, pipe), "decoder": pipe.vae}
+    known = describe(models, teacher / "tokenizer")
+    decoders = {"tiny": Decoder(opened_tiny(tiny, pipe), SKETCHED), "decoder": Decoder(pipe.vae)}
     encoder = pipe.text_encoder
     encoder.set_attn_implementation("eager")
     to.mkdir(parents=True, exist_ok=True)
@@ -231,8 +237,8 @@ def export(student: Path, teacher: Path, to: Path, tiny: Path = tiny_autoencoder
     for name, pipe in models.items():
         inputs = {"x": x, "timestep": torch.zeros(1), "text": words}
         write_onnx(Denoiser(inside.from_diffusers(pipe.unet)), inputs, ["answer", "maps"], to / f"{name}.onnx")
-    for name, vae in decoders.items():
-        write_onnx(Decoder(vae), {"latents": x}, ["pixels"], to / f"{name}.onnx")
+    for name, decoder in decoders.items():
+        write_onnx(decoder, {"latents": x}, ["pixels"], to / f"{name}.onnx")
     files.write_whole(to / "model.json", lambda temporary: temporary.write_text(json.dumps(known), encoding="utf-8"))
 
 

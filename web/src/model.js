@@ -8,6 +8,8 @@ import { noise } from "./random.js";
 import { sample } from "./sampler.js";
 import { Tokenizer } from "./tokens.js";
 
+const SCALE = 8; // a latent pixel is this many of a video's, each way
+
 export class Model {
   /** ort: onnxruntime; known: model.json; part(name): a promise of the bytes of a network, asked for once. */
   constructor(ort, known, part) {
@@ -48,8 +50,9 @@ export class Model {
     for await (const step of sample(sampler, steps, this.known.models[model], start, predict)) yield { ...step, maps };
   }
 
-  /** A step's pixels: a guess by the tiny decoder, which is fast, the finished video by the whole one. */
+  /** A step's pixels: noise as it is, a guess by the tiny decoder, which is fast, the finished video by the whole one. */
   pixels({ index, total, x, x0 }) {
+    if (index < 0) return colours(x, this.shape);
     return index === total - 1 ? this.decode(x, "decoder") : this.decode(x0, "tiny");
   }
 
@@ -77,4 +80,16 @@ export class Model {
   tensor(values, shape) {
     return new this.ort.Tensor("float32", Float32Array.from(values), shape);
   }
+}
+
+/** Noise [1 c f h w] without a decoder: its first three channels as red, green and blue, uint8 [f h w 3], enlarged. */
+function colours(x, [, , f, h, w]) {
+  const [height, width] = [h * SCALE, w * SCALE];
+  const pixels = new Uint8ClampedArray(f * height * width * 3);
+  for (let i = 0, at = 0; i < f * height * width; i++) {
+    const [frame, row, column] = [Math.floor(i / (height * width)), Math.floor(i / width) % height, i % width];
+    const from = (frame * h + Math.floor(row / SCALE)) * w + Math.floor(column / SCALE);
+    for (let c = 0; c < 3; c++) pixels[at++] = 128 + 48 * x[c * f * h * w + from];
+  }
+  return pixels;
 }

@@ -52,7 +52,7 @@ def shown(draw, *words) -> str:
 
 def test_a_roofline_names_every_kind():
     kinds = {"conv": (50.0, 1e11, 0.6), "attention": (2.0, 1e10, 0.4)}
-    assert shown(charts.roofline, kinds, 2e11, 4e10) == "a roofline with conv, attention below it"
+    assert shown(charts.roofline, kinds, 2e11, 4e10) == "a roofline with conv, attention as points"
 
 
 def test_pictures_stand_beside_their_differences(monkeypatch):

@@ -257,12 +257,12 @@ def load(pipe, folder: str | Path) -> tuple[str, ...]:
     LoRA; damaged; a setting that is not read here; made for another model; see `add`).
     """
     pipe, folder = course_pipeline(pipe), checking.path("folder", folder)
+    _check_alone(pipe)
     config, header, stored = _read(folder)
     words = _words(folder, header)
     layers = _found(pipe.unet, pipe.name, header, stored)
     if "base_norms" in header:
         _check_base(pipe, header, config, _listed(folder / WEIGHTS, header, "base_norms", NORM))
-    _check_alone(pipe)
     _check_tensors(folder, stored, config["r"], layers)
     learned = _read_pieces(pipe, folder, header)
     _inject(pipe, config["r"], lora_config.alpha(config), layers)
@@ -353,13 +353,11 @@ def _words(folder: Path, header: dict[str, str]) -> tuple[str, ...]:
 def _check_base(pipe, header: dict[str, str], config: dict, norms: list[float]) -> None:
     """ValueError unless the LoRA was trained on these very weights, whatever their model is called."""
     names, linear = config.get("target_modules"), _linear(pipe.unet)
-    if (
-        not isinstance(names, list)
-        or len(names) != len(norms)
-        or not all(
-            name in linear and math.isclose(_norm(linear[name]), norm, rel_tol=SAME)
-            for name, norm in zip(names, norms, strict=True)
-        )
+    if not isinstance(names, list) or len(names) != len(norms):
+        raise _damaged(f"target_modules in {CONFIG} must list {len(norms)} layers, as the weights have norms")
+    if not all(
+        name in linear and math.isclose(_norm(linear[name]), norm, rel_tol=SAME)
+        for name, norm in zip(names, norms, strict=True)
     ):
         raise _other(pipe.name, header, "its weights are others")
 

@@ -102,6 +102,7 @@ def check_all(pipe: CoursePipeline, specs: Sequence[GenerationSpec], batch: int)
     specs = [resolve(pipe, spec) for spec in specs]
     _check_numbers(pipe, specs[0])
     _warn_of_student(pipe, specs[0])
+    _warn_of_unheard(specs)
     _check_memory(pipe, specs[0], min(batch, len(specs)))
     for spec in specs:
         _check_alike(spec, specs[0])
@@ -138,6 +139,10 @@ def _check_state(pipe: CoursePipeline) -> None:
     """ValueError for a part that does not go with the others, or is in training, or a scheduler of another training;
     those of `check_torch`."""
     check_torch()
+    for part, method in (("scheduler", "set_timesteps"), ("tokenizer", "convert_tokens_to_ids")):
+        if not hasattr(getattr(pipe, part), method):
+            kind = type(getattr(pipe, part)).__name__
+            raise ValueError(f"pipe.{part} is of type {kind}: use a {part}, such as that of the loaded pipeline.")
     for part in sorted(PARTS, key="unet".__ne__):  # with it the others are compared
         _check_part(pipe, part)
         if any(isinstance(m, nn.Dropout) and m.training and m.p for m in getattr(pipe, part).modules()):
@@ -192,6 +197,14 @@ def _warn_of_student(pipe: CoursePipeline, spec: GenerationSpec) -> None:
         asked = f"scheduler={spec.scheduler!r} with guidance={spec.guidance:g}"
         use = f"scheduler={pipe.student!r}, guidance=1 and few steps, such as {own['steps']}"
         warnings.warn(f"{asked} is not how this model was distilled to be sampled: use {use}.", stacklevel=3)
+
+
+def _warn_of_unheard(specs: Sequence[GenerationSpec]) -> None:
+    """UserWarning where a negative prompt changes nothing: guidance 1 asks for the prompt alone."""
+    unheard = [spec.negative_prompt for spec in specs if spec.guidance == 1 and spec.negative_prompt]
+    if unheard:
+        given = f"negative_prompt={checking.shown(unheard[0])}"
+        warnings.warn(f"{given} has no effect with guidance=1: use guidance above 1.", stacklevel=3)
 
 
 def _check_memory(pipe: CoursePipeline, spec: GenerationSpec, batch: int) -> None:

@@ -269,3 +269,14 @@ def test_what_is_no_generation_and_no_progress_is_refused(no_computing, tmp_path
     for make in (generate, lambda pipe, spec, progress: generate_batch(pipe, [spec], progress=progress)):
         with pytest.raises(ValueError, match="progress=3"):
             make(no_computing, SPEC, progress=3)
+
+
+@pytest.mark.parametrize("part", ["scheduler", "tokenizer"])
+def test_nothing_in_place_of_a_part_is_refused(toy_pipe, part):
+    with toy_pipe.using(**{part: None}), pytest.raises(ValueError, match=f"pipe.{part} is of type NoneType"):
+        generate(toy_pipe, SPEC)
+
+
+def test_a_negative_prompt_that_guidance_never_asks_for_is_told(toy_pipe):
+    with pytest.warns(UserWarning, match="negative_prompt='a cat' has no effect with guidance=1"):
+        generate(toy_pipe, replace(SPEC, negative_prompt="a cat", guidance=1.0))

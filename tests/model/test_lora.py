@@ -476,7 +476,7 @@ def test_weights_that_are_no_safetensors_are_refused(toy_pipe, folder):
         ("words", "[5]", "words in its header"),
         ("base_norms", "5", "base_norms in its header"),
         ("base_norms", "[null]", "base_norms in its header"),
-        ("base_norms", "[]", "its weights are others"),
+        ("base_norms", "[]", "must list 0 layers"),
         ("base_norms", f"[{10**400}]", "base_norms in its header must be a list, each entry a number from 0 to 3.4"),
         ("base_norms", "[true]", "base_norms in its header"),
     ],
@@ -484,6 +484,13 @@ def test_weights_that_are_no_safetensors_are_refused(toy_pipe, folder):
 def test_a_header_without_its_lists_is_refused(toy_pipe, folder, key, text, word):
     rewrite(folder, lambda x: x, **{key: text})
     assert_refused(toy_pipe, folder, word)
+
+
+def test_a_second_lora_is_refused_whatever_it_was_made_for(toy_pipe, folder):
+    lora.load(toy_pipe, folder)
+    with pytest.raises(ValueError, match="has a LoRA already"):
+        lora.load(toy_pipe, folder)
+    lora.remove(toy_pipe)
 
 
 def test_numbers_that_are_not_finite_are_refused(toy_pipe, folder):
@@ -505,8 +512,8 @@ def rewrite(folder, change, **about):
     ("values", "word"),
     [
         ({"peft_type": "IA3"}, "peft_type='IA3'"),
-        ({"target_modules": "to_q"}, "its weights are others"),
-        ({"target_modules": [5]}, "its weights are others"),
+        ({"target_modules": "all-linear"}, r"target_modules in adapter_config.json must list \d+ layers"),
+        ({"target_modules": [5]}, "target_modules in .* must list"),
         ({"use_dora": True}, "use_dora=True is not read"),
         ({"alpha_pattern": {"to_q": 9}}, "alpha_pattern={'to_q': 9} is not read"),
         ({"rank_pattern": {"to_q": 9}}, "rank_pattern=.* is not read"),

@@ -22,6 +22,7 @@ from t2v_helpers.core import files
 
 _BRIEF = reprlib.Repr()
 _BRIEF.maxstring = _BRIEF.maxother = _BRIEF.maxlong = 120
+_NEAR = 0.05  # how far fractions may be outside of [0, 1] or [-1, 1]
 _LONGEST = 500  # characters of lists in lists, of which each is short
 
 
@@ -155,19 +156,30 @@ def _way(name: str, value: Any, array: np.ndarray, axes: str) -> str:
     name = name if name.isidentifier() else "it"  # clip 1
     given = name if isinstance(value, np.ndarray) else f"np.asarray({name})"
     turned = _turned(given, array, axes) if array.size else ""
-    way = turned and _scaled(turned, array)
+    way = turned and array.dtype.kind in "fiu" and _scaled(turned, array)
     if not way:
-        return "its values from 0 to 255"
+        return _wrong(value, array, turned)
     several = not axes.startswith("...") and array.ndim > len(axes.split()) and len(array) > 1
     what = f"one of these {len(array)} {'videos' if axes == 'f h w 3' else 'pictures'}, " if several else ""
     return f"{what}such as {way}{', or one after the other' * several}"
+
+
+def _wrong(value: Any, array: np.ndarray, turned: str) -> str:
+    """What is to be changed of an array where the words for it cannot be told."""
+    if hasattr(value, "frames"):  # what generate(...) and pipe(...) give
+        return "which are its .frames"
+    if array.dtype.kind not in "fiu":
+        return "an array of whole numbers from 0 to 255"
+    if not array.size:
+        return "not empty"
+    return "its values from 0 to 255" if turned else "its axes in this order, the last one red, green and blue"
 
 
 def _turned(name: str, array: np.ndarray, axes: str) -> str:
     """The words that give `array` the axes; "" where they cannot be told."""
     shape, bare = array.shape, len(axes.replace("... ", "").split())
     more = 0 if axes.startswith("...") and array.ndim >= bare else array.ndim - bare
-    if abs(more) > 1:
+    if abs(more) > 1 or shape[-1] == 2:  # grey with alpha has no axis of three colours, though a size may be 3
         return ""
     if more == -1 and shape[-1] not in (3, 4):
         return f"np.repeat({name}[..., None], 3, axis=-1)" if 3 not in shape else ""
@@ -179,12 +191,17 @@ def _turned(name: str, array: np.ndarray, axes: str) -> str:
 
 
 def _scaled(way: str, array: np.ndarray) -> str:
-    """The words that bring its values to uint8; "" where their range is none of those that people have."""
+    """The words that bring its values to uint8; "" where their range is none of those that people have.
+
+    Fractions that a model or a resizing gives are often a little outside, and by a rounding they would be black.
+    """
     low, high = array.min(), array.max()
     if array.dtype == np.uint8:
         return way
-    if array.dtype.kind == "f" and -1 <= low and high <= 1:
-        return f"({f'255 * {way}' if low >= 0 else f'127.5 * {way} + 127.5'}).round().astype(np.uint8)"
+    if array.dtype.kind == "f" and -1 - _NEAR <= low and high <= 1 + _NEAR:
+        least, scaled = (0, f"255 * {way}") if low >= -_NEAR else (-1, f"127.5 * {way} + 127.5")
+        clipped = f"({scaled})" if least <= low and high <= 1 else f"np.clip({scaled}, 0, 255)"
+        return f"{clipped}.round().astype(np.uint8)"
     if array.dtype.kind in "fiu" and low >= 0 and high <= 255:
         return f"{way}{'.round()' if array.dtype.kind == 'f' else ''}.astype(np.uint8)"
     return f"({way} // 257).astype(np.uint8)" if array.dtype == np.uint16 else ""

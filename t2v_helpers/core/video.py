@@ -26,6 +26,7 @@ FPS = 8  # frames a second, of everything that the course makes
 SLOWEST = 0.01  # frames a second
 GAP = 2  # white pixels between pictures laid side by side; even, so that a grid of even frames is even too
 BAR = 22  # height in pixels of the bar that carries a label; even for the same reason
+LONGEST = 8192  # pixels of a side of what is enlarged: more takes the memory, and no screen shows it
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # the brightness of red, green and blue: ITU-R BT.601
 _FFMPEG = "unset IMAGEIO_FFMPEG_EXE, and imageio-ffmpeg's own is taken, or let it name another ffmpeg"
 CRF = 18  # x264's constant rate factor, 0 to 51: at 18 the eye sees no difference, at 26 half the bytes
@@ -157,9 +158,12 @@ def png_bytes(image: np.ndarray, scale: int = 1, colours: int | None = None) -> 
 
 
 def enlarge(frames: np.ndarray, scale: int) -> np.ndarray:
-    """Make each pixel a square of scale x scale pixels: uint8 [... h w 3] -> [... h*scale w*scale 3]. ValueError."""
+    """Make each pixel a square of scale x scale pixels: uint8 [... h w 3] -> [... h*scale w*scale 3].
+
+    ValueError: frames, a scale that makes a side longer than LONGEST.
+    """
     frames = checking.pixels("frames", frames, "... h w 3")
-    checking.whole("scale", scale)
+    checking.whole("scale", scale, 1, max(1, LONGEST // max(frames.shape[-3:-1])))
     return frames.repeat(scale, axis=-3).repeat(scale, axis=-2)
 
 

@@ -1,5 +1,7 @@
 """checking: each check lets the right values through as they are, and names the argument and the value it refuses."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -167,6 +169,24 @@ def test_grey_frames_become_grey(frames):
 ])  # fmt: skip
 def test_without_certainty_about_frames_no_advice_is_given(frames):
     assert not the_advice_about(frames)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1.01), (-0.02, 1), (-1.03, 1), (-1, 1.04)])
+def test_fractions_a_little_outside_are_clipped(low, high):
+    least, frames = -1 if low < -0.5 else 0, np.linspace(low, high, PIXELS.size).reshape(PIXELS.shape)
+    made = eval(the_advice_about(frames), {"np": np, "frames": frames})
+    np.testing.assert_array_equal(made, (255 * (frames.clip(least, 1) - least) / (1 - least)).round())
+
+
+@pytest.mark.parametrize(("frames", "said"), [
+    (np.zeros((3, 16, 16), np.uint8), "its axes in this order"), (np.zeros((3, 3, 16, 16), np.uint8), "its axes"),
+    (np.zeros((3, 16, 16, 2), np.uint8), "its axes"), (np.zeros((0, 4, 6, 3), np.uint8), "not empty"),
+    (None, "an array of whole numbers"), (PIXELS > 9, "an array of whole numbers"),
+    (SimpleNamespace(frames=PIXELS), "which are its .frames"), (PIXELS - 300.0, "its values from 0 to 255"),
+])  # fmt: skip
+def test_what_is_wrong_with_frames_is_said(frames, said):
+    with pytest.raises(ValueError, match=rf"use uint8 \[f h w 3\], {said}"):
+        checking.frames(frames)
 
 
 @pytest.mark.parametrize("value", [

@@ -1,5 +1,6 @@
 """layout: axes and ranges, held against einsum-free definitions and diffusers' own post-processing."""
 
+import numpy as np
 import pytest
 import torch
 from diffusers.video_processor import VideoProcessor
@@ -71,6 +72,22 @@ def test_to_uint8_refuses_what_it_would_scramble():
         layout.to_uint8(torch.zeros(1, 16, 3, 8, 8))  # of a pipeline with output_type="pt"
     with pytest.raises(ValueError, match="x is torch.int64, but floats from -1 to 1"):
         layout.to_uint8(torch.full((1, 3, 1, 2, 2), 128))
+
+
+@pytest.mark.parametrize(("call", "x", "said"), [
+    (layout.to_uint8, np.zeros((1, 3, 1, 2, 2)), r"x is of type ndarray: use a tensor \[b c f h w\]"),
+    (layout.to_uint8, None, "x is of type NoneType: use a tensor"),
+    (layout.to_uint8, torch.zeros(1, 3, 1, 2, 2, device="meta"), "x is on the device meta.* no values"),
+    (layout.to_uint8, torch.zeros(1, 16, 2, 8, 8), r"16 channels in \[b c f h w\], but 3 .*: decode latents first"),
+    (layout.to_uint8, torch.ones(1, 3, 1, 2, 2) > 0, r"x is torch.bool, .*: use 2 \* x.float\(\) - 1\.$"),
+    (layout.to_uint8, torch.zeros(1, 3, 1, 2, 2) * 1j, "x is torch.complex64, .*: choose its real part"),
+    (layout.to_float, np.zeros((1, 1, 2, 2, 3), np.uint8), "frames is of type ndarray: use a tensor"),
+    (layout.to_float, torch.zeros(1, 1, 2, 2, 3, dtype=torch.uint8, device="meta"), "frames is on the device meta"),
+    (layout.to_float, torch.zeros(1, 1, 2, 2, 4, dtype=torch.uint8), "4 channels in .*: leave alpha out"),
+])  # fmt: skip
+def test_what_holds_no_pixels_is_refused(call, x, said):
+    with pytest.raises(ValueError, match=said):
+        call(x)
 
 
 def test_to_float_refuses_floats():

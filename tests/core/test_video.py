@@ -131,6 +131,12 @@ def test_bad_scale_is_refused(scale):
         video.enlarge(a_video(), scale)
 
 
+@pytest.mark.parametrize("scale", [171, 10**6])
+def test_a_scale_that_would_fill_the_memory_is_refused(tmp_path, scale):
+    with pytest.raises(ValueError, match=f"scale={scale} is not allowed: use a whole number from 1 to 170"):
+        video.write_mp4(a_video(), tmp_path / "a.mp4", scale=scale)
+
+
 @pytest.mark.parametrize("suffix", ["mp4", "gif", "png"])
 def test_a_wrong_ending_is_refused(tmp_path, suffix):
     write = getattr(video, f"write_{suffix}")

@@ -235,9 +235,14 @@ def existing(path: str | Path, advice: str) -> Path:
     if is_folder(path.parent):
         tidy(path.parent)
     if not is_file(path):
-        found = f"is {what_is(path)}, and not a file" if os.path.exists(path) else "does not exist"
-        raise FileNotFoundError(f"{named(path)} {found}: {advice}.")
+        raise FileNotFoundError(f"{no_file(path)}: {advice}.")
     return path
+
+
+def no_file(path: Path) -> str:
+    """What is wrong with a path at which there is no file, as the start of a sentence."""
+    found = f"is {what_is(path)}, and not a file" if os.path.exists(path) else "does not exist"
+    return f"{named(path)} {found}"
 
 
 def what_is(path: Path) -> str:
@@ -371,7 +376,7 @@ def check_manifest(folder: str | Path) -> None:
 def _read_manifest(path: Path) -> dict[str, dict]:
     where = named(path)
     if not is_file(path):
-        raise FileNotFoundError(f"{where} does not exist, so the folder cannot be checked: {_AGAIN}.")
+        raise FileNotFoundError(f"{no_file(path)}, so the folder cannot be checked: {_AGAIN}.")
     try:
         files = read_json(path)["files"]
         read = {name: {"bytes": int(entry["bytes"]), "sha256": str(entry["sha256"])} for name, entry in files.items()}

@@ -357,6 +357,12 @@ def test_no_manifest(tmp_path):
         files.check_manifest(tmp_path)
 
 
+def test_a_manifest_that_is_a_pipe_is_named_as_one(tmp_path):
+    os.mkfifo(tmp_path / "manifest.json")
+    with pytest.raises(FileNotFoundError, match=r"manifest\.json is a device or a pipe, and not a file"):
+        files.check_manifest(tmp_path)
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "[]", "{}", '{"files": 3}', '{"files": {"a": {}}}', '{"files": {"a": 3}}', "\xff", "[" * 200_000],

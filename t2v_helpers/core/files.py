@@ -9,6 +9,7 @@ import math
 import os
 import shutil
 import stat
+import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -321,7 +322,7 @@ def read_json(path: str | Path, kind: type = dict) -> Any:
 def parse_json(text: str, kind: type = dict) -> Any:
     """The value of a JSON text. ValueError: not JSON, not of `kind`, not finite, or nested deeper than MAX_DEPTH."""
     try:
-        found = json.loads(text, parse_float=_finite, parse_constant=_finite)
+        found = json.loads(text, parse_int=_whole, parse_float=_finite, parse_constant=_finite)
     except json.JSONDecodeError as error:
         raise ValueError(f"it is not JSON ({error})") from error
     except RecursionError as error:
@@ -343,6 +344,15 @@ def _finite(number: str) -> float:
     if not math.isfinite(float(number)):
         raise ValueError(f"it holds {number[:20]}, which is no finite number")
     return float(number)
+
+
+def _whole(number: str) -> int:
+    """A whole number of a JSON text. Python's own words on one of thousands of digits are about its settings."""
+    try:
+        return int(number)
+    except ValueError as error:
+        most = sys.get_int_max_str_digits()
+        raise ValueError(f"it holds a number of {len(number)} digits, but {most} are the most") from error
 
 
 def sha256(path: str | Path) -> str:

@@ -404,6 +404,11 @@ def test_a_number_that_is_not_finite_is_refused(number):
         files.parse_json(f'{{"scaling_factor": {number}}}')
 
 
+def test_a_number_that_is_too_long_is_refused():
+    with pytest.raises(ValueError, match="^it holds a number of 5000 digits, but 4300 are the most$"):
+        files.parse_json(f'{{"layers": {"1" * 5000}}}')
+
+
 @pytest.mark.parametrize("sent", [".being-written", ".being-written/x", ".being-written/x.ready"])
 def test_a_link_among_what_was_left_over_leads_nowhere(tmp_path, sent):
     victim, folder = tmp_path / "victim", tmp_path / "sent"

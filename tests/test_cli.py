@@ -683,6 +683,24 @@ def test_a_terminal_of_ascii_or_none_ends_as_any_other(toy_folder, tmp_path, env
     assert {path.suffix for path in tmp_path.iterdir()} == set(cli.SUFFIXES)
 
 
+def test_what_cannot_be_printed_is_told_as_that_and_what_cannot_be_shown_ends_no_run(tmp_path):
+    command = f"{sys.executable} -m t2v_helpers.cli world --count 1 -o {tmp_path}/w.png --json"
+    full, unseen = (
+        subprocess.run(["sh", "-c", f"{command} {to}"], capture_output=True, text=True)
+        for to in (">/dev/full", "2>/dev/full >&2")
+    )
+    said = "the output cannot be printed (No space left on device), but each file that was written is kept"
+    assert (full.returncode, full.stderr) == (2, f"t2v: {said}: print to another place.\n")
+    assert unseen.returncode == 2 and cv2.imread(str(tmp_path / "w.png")) is not None
+
+
+def test_a_bar_that_cannot_be_shown_ends_no_run(toy_folder, tmp_path):
+    options = f"--model {toy_folder} --device cpu --steps 1 --frames 1 --height 16 --width 16 -o"
+    command = f"{sys.executable} -m t2v_helpers.cli generate 'a dog is dancing' {options} {tmp_path}/a.mp4 2>/dev/full"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
+    assert done.returncode == 0 and "a.mp4: " in done.stdout
+
+
 def test_a_full_disk_is_named_in_words():
     error = OSError(28, "the disk is full, so a.mp4 was not written")
     assert cli.sentence(error) == "the disk is full, so a.mp4 was not written."

@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields, replace
@@ -49,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     sys.stdout, sys.stderr = _printer(sys.stdout, Printer), _printer(sys.stderr, Bystander)
     try:
-        with _terminable():
+        with _terminable(), _warnings_in_a_line():
             status = _run(argv)
         if sys.stdout:
             sys.stdout.flush()
@@ -119,6 +120,22 @@ def _terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _warnings_in_a_line() -> Iterator[None]:
+    """Each warning is shown once, and without the line of code that a reader of a terminal has no use for."""
+    told = set()
+
+    def show(message: Warning | str, *_, **__) -> None:
+        if str(message) not in told:
+            print(f"t2v: warning: {arguments.brief(str(message))}", file=sys.stderr)
+        told.add(str(message))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of libraries, to who writes code
+        warnings.showwarning = show
+        yield
 
 
 def _run(argv: list[str]) -> int:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import types
+import warnings
 
 import cv2
 import pytest
@@ -692,6 +693,18 @@ def test_what_cannot_be_printed_is_told_as_that_and_what_cannot_be_shown_ends_no
     said = "the output cannot be printed (No space left on device), but each file that was written is kept"
     assert (full.returncode, full.stderr) == (2, f"t2v: {said}: print to another place.\n")
     assert unseen.returncode == 2 and cv2.imread(str(tmp_path / "w.png")) is not None
+
+
+def test_a_warning_is_one_line_and_shown_once(t2v, monkeypatch):
+    def warn(words):
+        for line in ("steps=1 is few", "steps=1 is few", "and so\nis 2"):
+            warnings.warn(line, stacklevel=1)
+        return 0
+
+    monkeypatch.setitem(sys.modules, "t2v_helpers.training.stages", types.SimpleNamespace(main=warn))
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert t2v("train") == (0, "", "t2v: warning: steps=1 is few\nt2v: warning: and so is 2\n")
 
 
 def test_a_bar_that_cannot_be_shown_ends_no_run(toy_folder, tmp_path):

@@ -215,7 +215,10 @@ def test_generate_refuses_bad_input_in_one_sentence(generate, tmp_path, words, s
         ((PROMPT, "--step", 1), "unrecognized arguments: --step 1"),
         ((PROMPT, "--steps", "many"), "argument --steps: invalid int value: 'many'"),
         ((PROMPT, "--stepz", 3), "unrecognized arguments: --stepz 3"),
-        ((), "the following arguments are required: prompt"),
+        ((), "the following arguments are required: prompt (`"),
+        (("--steps", 1), "the following arguments are required: prompt (`"),
+        (("-dog", "--steps", 1), 'required: prompt; if -dog is what to show, write it last: -- "-dog" (`'),
+        (("--steps", 0, "--", "-dog"), "steps=0 "),
     ],
 )
 def test_generate_refuses_before_a_model_is_loaded(t2v, tmp_path, monkeypatch, words, sentence):

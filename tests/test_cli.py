@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import types
+import warnings
 
 import cv2
 import pytest
@@ -214,7 +215,10 @@ def test_generate_refuses_bad_input_in_one_sentence(generate, tmp_path, words, s
         ((PROMPT, "--step", 1), "unrecognized arguments: --step 1"),
         ((PROMPT, "--steps", "many"), "argument --steps: invalid int value: 'many'"),
         ((PROMPT, "--stepz", 3), "unrecognized arguments: --stepz 3"),
-        ((), "the following arguments are required: prompt"),
+        ((), "the following arguments are required: prompt (`"),
+        (("--steps", 1), "the following arguments are required: prompt (`"),
+        (("-dog", "--steps", 1), 'required: prompt; if -dog is what to show, write it last: -- "-dog" (`'),
+        (("--steps", 0, "--", "-dog"), "steps=0 "),
     ],
 )
 def test_generate_refuses_before_a_model_is_loaded(t2v, tmp_path, monkeypatch, words, sentence):
@@ -681,6 +685,36 @@ def test_a_terminal_of_ascii_or_none_ends_as_any_other(toy_folder, tmp_path, env
     done = subprocess.run(["sh", "-c", command], env=os.environ | environment, capture_output=True)
     assert done.returncode == 0, done.stderr
     assert {path.suffix for path in tmp_path.iterdir()} == set(cli.SUFFIXES)
+
+
+def test_what_cannot_be_printed_is_told_as_that_and_what_cannot_be_shown_ends_no_run(tmp_path):
+    command = f"{sys.executable} -m t2v_helpers.cli world --count 1 -o {tmp_path}/w.png --json"
+    full, unseen = (
+        subprocess.run(["sh", "-c", f"{command} {to}"], capture_output=True, text=True)
+        for to in (">/dev/full", "2>/dev/full >&2")
+    )
+    said = "the output cannot be printed (No space left on device), but each file that was written is kept"
+    assert (full.returncode, full.stderr) == (2, f"t2v: {said}: print to another place.\n")
+    assert unseen.returncode == 2 and cv2.imread(str(tmp_path / "w.png")) is not None
+
+
+def test_a_warning_is_one_line_and_shown_once(t2v, monkeypatch):
+    def warn(words):
+        for line in ("steps=1 is few", "steps=1 is few", "and so\nis 2"):
+            warnings.warn(line, stacklevel=1)
+        return 0
+
+    monkeypatch.setitem(sys.modules, "t2v_helpers.training.stages", types.SimpleNamespace(main=warn))
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert t2v("train") == (0, "", "t2v: warning: steps=1 is few\nt2v: warning: and so is 2\n")
+
+
+def test_a_bar_that_cannot_be_shown_ends_no_run(toy_folder, tmp_path):
+    options = f"--model {toy_folder} --device cpu --steps 1 --frames 1 --height 16 --width 16 -o"
+    command = f"{sys.executable} -m t2v_helpers.cli generate 'a dog is dancing' {options} {tmp_path}/a.mp4 2>/dev/full"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
+    assert done.returncode == 0 and "a.mp4: " in done.stdout
 
 
 def test_a_full_disk_is_named_in_words():

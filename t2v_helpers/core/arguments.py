@@ -27,8 +27,17 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **settings):
         super().__init__(**{"allow_abbrev": False} | settings)
 
+    def parse_known_args(self, args=None, namespace=None):
+        """As argparse does; the words are kept for `error`."""
+        self.words = args or ()
+        return super().parse_known_args(args, namespace)
+
     def error(self, message: str):
         """Print one sentence and exit with status 2."""
+        known = self._option_string_actions
+        dashed = [word for word in self.words if word.startswith("-") and word.split("=")[0] not in known]
+        if "are required: prompt" in message and dashed:
+            message += f'; if {dashed[0]} is what to show, write it last: -- "{dashed[0]}"'
         self.exit(2, f"{self.prog}: {brief(message)} (`{self.prog} --help` says more)\n")
 
 

@@ -9,6 +9,7 @@ import math
 import os
 import shutil
 import stat
+import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -235,9 +236,14 @@ def existing(path: str | Path, advice: str) -> Path:
     if is_folder(path.parent):
         tidy(path.parent)
     if not is_file(path):
-        found = f"is {what_is(path)}, and not a file" if os.path.exists(path) else "does not exist"
-        raise FileNotFoundError(f"{named(path)} {found}: {advice}.")
+        raise FileNotFoundError(f"{no_file(path)}: {advice}.")
     return path
+
+
+def no_file(path: Path) -> str:
+    """What is wrong with a path at which there is no file, as the start of a sentence."""
+    found = f"is {what_is(path)}, and not a file" if os.path.exists(path) else "does not exist"
+    return f"{named(path)} {found}"
 
 
 def what_is(path: Path) -> str:
@@ -316,7 +322,7 @@ def read_json(path: str | Path, kind: type = dict) -> Any:
 def parse_json(text: str, kind: type = dict) -> Any:
     """The value of a JSON text. ValueError: not JSON, not of `kind`, not finite, or nested deeper than MAX_DEPTH."""
     try:
-        found = json.loads(text, parse_float=_finite, parse_constant=_finite)
+        found = json.loads(text, parse_int=_whole, parse_float=_finite, parse_constant=_finite)
     except json.JSONDecodeError as error:
         raise ValueError(f"it is not JSON ({error})") from error
     except RecursionError as error:
@@ -338,6 +344,15 @@ def _finite(number: str) -> float:
     if not math.isfinite(float(number)):
         raise ValueError(f"it holds {number[:20]}, which is no finite number")
     return float(number)
+
+
+def _whole(number: str) -> int:
+    """A whole number of a JSON text. Python's own words on one of thousands of digits are about its settings."""
+    try:
+        return int(number)
+    except ValueError as error:
+        most = sys.get_int_max_str_digits()
+        raise ValueError(f"it holds a number of {len(number)} digits, but {most} are the most") from error
 
 
 def sha256(path: str | Path) -> str:
@@ -371,7 +386,7 @@ def check_manifest(folder: str | Path) -> None:
 def _read_manifest(path: Path) -> dict[str, dict]:
     where = named(path)
     if not is_file(path):
-        raise FileNotFoundError(f"{where} does not exist, so the folder cannot be checked: {_AGAIN}.")
+        raise FileNotFoundError(f"{no_file(path)}, so the folder cannot be checked: {_AGAIN}.")
     try:
         files = read_json(path)["files"]
         read = {name: {"bytes": int(entry["bytes"]), "sha256": str(entry["sha256"])} for name, entry in files.items()}

@@ -24,10 +24,8 @@ def read(folder: Path) -> tuple[dict, dict[str, Tensor]]:
     paths = folder / "config.json", folder / "diffusion_pytorch_model.safetensors"
     for path in paths:
         if not path.is_file():
-            where = files.named(path)
-            raise FileNotFoundError(
-                f"{where} does not exist: give a UNet's folder, mostly named unet, with both files."
-            )
+            advice = "give a UNet's folder, mostly named unet, with both files"
+            raise FileNotFoundError(f"{files.no_file(path)}: {advice}.")
     try:
         return files.read_json(paths[0]), tensors.read(paths[1:], dtype=torch.float32)
     except ValueError as error:

@@ -284,7 +284,7 @@ def weights_of(name: str | Path) -> str:
     if folder is None:
         return REVISION
     if not (folder / files.MANIFEST).is_file():
-        what = f"{files.named(folder / files.MANIFEST)} does not exist, and it names the weights"
+        what = f"{files.no_file(folder / files.MANIFEST)}, and it names the weights"
         raise FileNotFoundError(f"{what}: files.write_manifest makes it.")
     return files.sha256(folder / files.MANIFEST)
 

@@ -357,6 +357,12 @@ def test_no_manifest(tmp_path):
         files.check_manifest(tmp_path)
 
 
+def test_a_manifest_that_is_a_pipe_is_named_as_one(tmp_path):
+    os.mkfifo(tmp_path / "manifest.json")
+    with pytest.raises(FileNotFoundError, match=r"manifest\.json is a device or a pipe, and not a file"):
+        files.check_manifest(tmp_path)
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "[]", "{}", '{"files": 3}', '{"files": {"a": {}}}', '{"files": {"a": 3}}', "\xff", "[" * 200_000],
@@ -396,6 +402,11 @@ def test_a_large_text_is_refused_unread(tmp_path):
 def test_a_number_that_is_not_finite_is_refused(number):
     with pytest.raises(ValueError, match=f"{number}, which is no finite number"):
         files.parse_json(f'{{"scaling_factor": {number}}}')
+
+
+def test_a_number_that_is_too_long_is_refused():
+    with pytest.raises(ValueError, match="^it holds a number of 5000 digits, but 4300 are the most$"):
+        files.parse_json(f'{{"layers": {"1" * 5000}}}')
 
 
 @pytest.mark.parametrize("sent", [".being-written", ".being-written/x", ".being-written/x.ready"])

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import shutil
 import warnings
 from dataclasses import replace
@@ -206,7 +207,13 @@ def test_a_changed_byte_in_the_shipped_model_is_found(copy, monkeypatch):
 
 
 def test_an_empty_folder_is_no_pipeline(tmp_path):
-    with pytest.raises(ValueError, match="has no model_index.json"):
+    with pytest.raises(ValueError, match="model_index.json does not exist"):
+        loading.load(tmp_path)
+
+
+def test_an_index_that_is_a_pipe_is_named_as_one(tmp_path):
+    os.mkfifo(tmp_path / "model_index.json")
+    with pytest.raises(ValueError, match="model_index.json is a device or a pipe, and not a file"):
         loading.load(tmp_path)
 
 

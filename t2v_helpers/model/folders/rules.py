@@ -216,7 +216,7 @@ def _index(folder: Path) -> dict:
     """model_index.json. ValueError: not of a TextToVideoSDPipeline."""
     index = folder / "model_index.json"
     if not index.is_file():
-        raise ValueError(f"{files.named(folder)} has no model_index.json: give a folder written by save_pretrained.")
+        raise ValueError(f"{files.no_file(index)}: give a folder written by save_pretrained.")
     found = read(index)
     kind = found.get("_class_name")
     if kind != "TextToVideoSDPipeline":

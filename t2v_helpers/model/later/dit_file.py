@@ -46,7 +46,7 @@ def load(pipe: CoursePipeline, path: Path = WEIGHTS) -> nn.ModuleDict:
     """
     pipe = course_pipeline(pipe)
     if not Path(path).is_file():
-        raise FileNotFoundError(f"{path} does not exist: train a DiT with `t2v train dit`.")
+        raise FileNotFoundError(f"{files.no_file(path)}: train a DiT with `t2v train dit`.")
     unet = pipe.unet.config
     dit = DiT(config_of(unet.in_channels, unet.cross_attention_dim, unet.sample_size))
     _check(path, _text(dit.config))

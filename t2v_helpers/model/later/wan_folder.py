@@ -90,8 +90,7 @@ def _check_index(folder: Path) -> None:
     """ValueError unless the folder holds a WanPipeline with one denoiser, and all its parts."""
     path = folder / "model_index.json"
     if not path.is_file():
-        where = files.named(folder)
-        raise ValueError(f"{where} has no model_index.json: give a folder with a WanPipeline, or leave it out.")
+        raise ValueError(f"{files.no_file(path)}: give a folder with a WanPipeline, or leave it out.")
     _obeys(path, _INDEX, ("expand_timesteps", "boundary_ratio"))
     if missing := [part for part in (*KIND_OF, "scheduler", "tokenizer") if not (folder / part).is_dir()]:
         raise damaged(f"{folder} lacks {', '.join(missing)}")

@@ -81,7 +81,7 @@ def config(part, **change):
 
 
 DAMAGE = {  # what is done to a folder -> words of the refusal
-    "no index": (lambda f: (f / "model_index.json").unlink(), "no model_index.json"),
+    "no index": (lambda f: (f / "model_index.json").unlink(), "model_index.json does not exist"),
     "another pipeline": (config("", _class_name="LTXPipeline"), "LTXPipeline"),
     "two denoisers": (config("", boundary_ratio=0.875), "boundary_ratio=0.875"),
     "Wan 2.2": (config("", expand_timesteps=True), "expand_timesteps=True"),

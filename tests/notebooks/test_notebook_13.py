@@ -64,9 +64,9 @@ def test_its_loss_is_the_packages(here, task):
 def test_its_student_learns(here):
     net = copy.deepcopy(here["net"]).requires_grad_(True)
     first = [next(here["distil"](copy.deepcopy(net), 1))]
-    list(here["distil"](net, 12, lr=1e-3))
+    list(here["distil"](net, 24, lr=3e-4))
     first.append(next(here["distil"](copy.deepcopy(net), 1)))  # the loss of the same batch, before and after
-    assert first[1] < first[0]
+    assert first[1] < 0.9 * first[0]
 
 
 def test_its_few_steps_are_those_of_the_students_scheduler(here):

@@ -28,7 +28,8 @@ def small(monkeypatch):
         {"name": "b", "learns": "LoRA", "rank": 1, "old": 0.0},
     )
     monkeypatch.setattr(new_word, "RUNS", runs)
-    monkeypatch.setattr(new_word, "ASKED", {"steps": 1, "frames": 2})
+    for name in ("USUAL", "ASKED"):
+        monkeypatch.setattr(new_word, name, {"steps": 1, "frames": 2})
     for name, value in FEW.items():
         monkeypatch.setattr(new_word, name, value)
 

@@ -204,7 +204,9 @@ print(play.message.value or "made", "<video" in play.result.value)
 @pytest.mark.timeout(600)  # a fresh kernel imports everything: a machine that is busy takes its time
 def test_in_a_real_kernel_a_run_shows_the_still_and_a_page_the_controls(toy_folder, no_marks):
     cells = [nbformat.v4.new_code_cell(source.format(folder=str(toy_folder)).strip()) for source in (SHOW, PLAY)]
-    NotebookClient(nbformat.v4.new_notebook(cells=cells), timeout=540, kernel_name="python3").execute()
+    NotebookClient(
+        nbformat.v4.new_notebook(cells=cells), timeout=540, startup_timeout=300, kernel_name="python3"
+    ).execute()
     assert [set(o.data) for o in cells[0].outputs] == [{"text/html", "text/plain"}, {"image/png", "text/plain"}]
     controls, said = cells[1].outputs
     assert "application/vnd.jupyter.widget-view+json" in controls.data

@@ -124,7 +124,7 @@ def told(held: object, depth: int = 4, known: Names | None = None) -> str:
     if held is None or isinstance(held, Real | str | bytes | torch.dtype | torch.device):
         return repr(held)
     if _is_array(held):
-        return _of_tensor(torch.as_tensor(held))
+        return _of_tensor(torch.as_tensor(held, device="cpu"))  # whatever torch's default device is
     if _is_plain(held):
         return repr(held)
     if isinstance(held, nn.Module):

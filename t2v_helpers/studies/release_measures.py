@@ -146,13 +146,9 @@ def by_word(seen: list[cartoon.Labels], asked: list[cartoon.Labels]) -> dict[str
 
 
 def measure_timings(pipe, model: str, repeats: int = 3, steps: int = 25) -> dict[str, Measure]:
-    """Seconds of a warm video of 16 frames, of a first video in a new Python, and of `import t2v_helpers`.
-
-    A warm video's seconds are those of its record: without the hash of the weights, which costs the same for any steps.
-    """
+    """Seconds of a warm video of 16 frames, of a first video in a new Python, and of `import t2v_helpers`."""
     spec = GenerationSpec(prompt=CLOCK, steps=steps, frames=16)
-    generate.generate(pipe, spec)
-    own = [generate.generate(pipe, spec).record.seconds for _ in range(repeats)]
+    own = _warm_seconds(pipe, spec, repeats)
     first = (
         "import sys; from t2v_helpers.model import generate, loading; "
         "from t2v_helpers.core.records import GenerationSpec; "
@@ -167,14 +163,20 @@ def measure_timings(pipe, model: str, repeats: int = 3, steps: int = 25) -> dict
     }
 
 
+def _warm_seconds(pipe, spec: GenerationSpec, repeats: int) -> list[float]:
+    """Seconds of a video, after a first one that warms up, by its record: without the hash of the weights, which costs
+    the same for any number of steps."""
+    generate.generate(pipe, spec)
+    return [generate.generate(pipe, spec).record.seconds for _ in range(repeats)]
+
+
 def _student_times(model: str, repeats: int, own: float) -> dict[str, Measure]:
     """Seconds of the same video in two calls of the student, alone and relative to `own`; {} without a student."""
     if loading.find(model).student is None:
         return {}
     pipe = loading.load(model, quiet=True, fast=True)
     spec = GenerationSpec(prompt=CLOCK, frames=16, **loading.sampling(pipe) | {"steps": 2})
-    generate.generate(pipe, spec)
-    found = [generate.generate(pipe, spec).record.seconds for _ in range(repeats)]
+    found = _warm_seconds(pipe, spec, repeats)
     return {"timings/student": of_times(found), "timings/student ratio": of_times([x / own for x in found])}
 
 

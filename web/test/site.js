@@ -42,10 +42,9 @@ function listen(page, home) {
     const own = [home, "data:", "blob:"].some((start) => request.url().startsWith(start));
     if (!own) faults.push(`asks for ${request.url()}`);
   });
-  page.on("requestfailed", (request) => {
-    const given = request.failure()?.errorText; // a browser aborts what it asks for again, in pieces
-    if (given !== "net::ERR_ABORTED") faults.push(`cannot get ${request.url().slice(0, 120)}`);
-  });
+  page.on("requestfailed", (request) =>
+    faults.push(`cannot get ${request.url().slice(0, 120)} (${request.failure()?.errorText})`),
+  );
   return faults;
 }
 

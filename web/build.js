@@ -6,11 +6,12 @@ import { build } from "esbuild";
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { parted, toDigits } from "./src/packing.js";
+import { parted, toText } from "./src/packing.js";
 
 const HERE = import.meta.dirname;
 const [parts = join(HERE, "build"), target = join(HERE, "..", "outputs", "live.html")] = process.argv.slice(2);
-const RUNTIME = join(HERE, "node_modules", "onnxruntime-web", "dist", "ort-wasm-simd-threaded.wasm");
+const DIST = join(HERE, "node_modules", "onnxruntime-web", "dist");
+const RUNTIMES = { runtime: "ort-wasm-simd-threaded.wasm", gpu: "ort-wasm-simd-threaded.jspi.wasm" }; // gpu: with WebGPU
 const NETWORKS = ["text", "tiny", "student", "teacher", "decoder"];
 
 /** A script and all it imports as one classic script: browsers refuse a worker of modules where a page is a file. */
@@ -39,14 +40,15 @@ function notices() {
 
 /** A part of the model as src/unpack.js reads it; how much room it takes is printed. */
 function packed(name, bytes) {
-  const text = Buffer.from(toDigits(gzipSync(bytes, { level: 9 }))).toString("latin1");
-  console.log(`${name.padEnd(8)} ${(text.length / 1e6).toFixed(2).padStart(5)} MB`);
+  const text = toText(gzipSync(bytes, { level: 9 }));
+  console.log(`${name.padEnd(8)} ${((2 * text.length) / 1e6).toFixed(2).padStart(5)} MB`);
   return asScript("text/plain", `part-${name}`, text);
 }
 
 function data() {
+  const runtimes = Object.entries(RUNTIMES).map(([name, file]) => packed(name, readFileSync(join(DIST, file))));
   const networks = NETWORKS.map((name) => packed(name, parted(readFileSync(join(parts, `${name}.onnx`)))));
-  return [packed("runtime", readFileSync(RUNTIME)), ...networks].join("");
+  return [...runtimes, ...networks].join("");
 }
 
 const known = readFileSync(join(parts, "model.json"), "utf8").replaceAll("<", "\\u003c");
@@ -62,6 +64,7 @@ let page = readFileSync(join(HERE, "page.html"), "utf8");
 for (const [mark, block] of Object.entries(blocks)) page = page.replace(mark, () => block);
 
 mkdirSync(dirname(target), { recursive: true });
-writeFileSync(`${target}.new`, page);
+const bytes = Buffer.from(`\ufeff${page}`, "utf16le"); // with the byte-order mark, by which a browser knows
+writeFileSync(`${target}.new`, bytes);
 renameSync(`${target}.new`, target);
-console.log(`${target}: ${(Buffer.byteLength(page) / 1e6).toFixed(1)} MB`);
+console.log(`${target}: ${(bytes.length / 1e6).toFixed(1)} MB`);

@@ -9,17 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKL, AutoencoderTiny, TextToVideoSDPipeline, UNet3DConditionModel
+from diffusers import AutoencoderTiny
 
 from t2v_helpers.core import paths
 from t2v_helpers.core.paths import ROOT
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.inside import attention_maps
 from t2v_helpers.model import denoising, generate, loading, swapping
-from t2v_helpers.model.pipeline import CoursePipeline
-from t2v_helpers.training import export as exporting
 from t2v_helpers.training import tiny_autoencoder
-from t2v_helpers.training.student import HalvingTask
 
 ROBOT = {"prompt": "A Robot is dancing in the Times Square", "seed": 1234}
 CAT = {"prompt": "a cat is sleeping as a pencil sketch", "seed": 7}
@@ -47,31 +44,6 @@ def make(node):
         return json.loads(done.stdout)
 
     return run
-
-
-def other_models(folder: Path) -> dict[str, Path]:
-    """A student and its teacher of other shapes, with random weights: 16 latent channels, latents of 4x4 pixels.
-
-    They read words as the cartoon does. tiny: an autoencoder to sketch with.
-    """
-    torch.manual_seed(0)
-    vae = {"block_out_channels": (8,) * 4, "norm_num_groups": 4, "latent_channels": 16, "sample_size": 32}
-    kinds = {"down_block_types": ("DownEncoderBlock2D",) * 4, "up_block_types": ("UpDecoderBlock2D",) * 4}
-    tiny = {"encoder_block_out_channels": (8,) * 4, "decoder_block_out_channels": (8,) * 4, "latent_channels": 16}
-    AutoencoderTiny(**tiny).save_pretrained(folder / "tiny")
-    pipe = TextToVideoSDPipeline.from_pretrained(paths.WEIGHTS / "model", dtype=torch.float32)
-    parts = AutoencoderKL(**vae, **kinds), other_unet(), pipe.text_encoder, pipe.tokenizer
-    exporting.export(exporting.as_pipeline(*parts, 0.18215), folder / "teacher")
-    pipe.register_modules(unet=other_unet())
-    exporting.export_student(pipe, HalvingTask.schedule, folder / "student")
-    return {name: folder / name for name in ("student", "teacher", "tiny")}
-
-
-def other_unet() -> UNet3DConditionModel:
-    blocks = {"down_block_types": ("CrossAttnDownBlock3D", "DownBlock3D"), "block_out_channels": (16, 32),
-              "up_block_types": ("UpBlock3D", "CrossAttnUpBlock3D")}  # fmt: skip
-    sizes = {"sample_size": 4, "in_channels": 16, "out_channels": 16, "layers_per_block": 1, "norm_num_groups": 8}
-    return UNet3DConditionModel(**sizes, **blocks, cross_attention_dim=128, attention_head_dim=8)
 
 
 def numbers(text: str, shape, kind=np.float32) -> np.ndarray:
@@ -105,16 +77,6 @@ def compare_heat(found: dict, maps: attention_maps.Maps, tokenizer, prompt: str,
     seen = np.mean([numbers(call["maps"], (*expected.shape, 24)) for call in found["calls"]], axis=0)
     (place,) = attention_maps.tokens_of(tokenizer, prompt, word)
     torch.testing.assert_close(torch.tensor(seen[..., place]), expected, atol=1e-4, rtol=0)
-
-
-@pytest.fixture(scope="module")
-def others(export, packages, tmp_path_factory) -> tuple[Path, dict[str, CoursePipeline]]:
-    """The parts of a student and its teacher of other shapes, and their pipelines."""
-    place = tmp_path_factory.mktemp("others")
-    folders = other_models(place)
-    export.export(**folders, to=place / "parts")
-    teacher = loading.load(folders["teacher"], device="cpu", dtype="float32", quiet=True)
-    return place / "parts", {"student": loading.with_student(teacher, folders["student"]), "teacher": teacher}
 
 
 @pytest.mark.parametrize("settings, word", SETTINGS.values(), ids=SETTINGS)

@@ -11,9 +11,12 @@ import { Tokenizer } from "./tokens.js";
 const SCALE = 8; // a latent pixel is this many of a video's, each way
 
 export class Model {
-  /** ort: onnxruntime; known: model.json; part(name): a promise of the bytes of a network, asked for once. */
-  constructor(ort, known, part) {
-    Object.assign(this, { ort, known, part, sessions: {} });
+  /**
+   * ort: onnxruntime; known: model.json; part(name): a promise of the bytes of a network, asked for once; on: what
+   * computes, "wasm" or "webgpu".
+   */
+  constructor(ort, known, part, on = "wasm") {
+    Object.assign(this, { ort, known, part, on, sessions: {} });
     this.tokenizer = new Tokenizer(known.tokenizer, known.tokens);
     this.shape = [1, ...known.latents]; // [1 c f h w]
   }
@@ -24,7 +27,13 @@ export class Model {
   }
 
   async open(name) {
-    return this.ort.InferenceSession.create(await this.part(name), { graphOptimizationLevel: "all" });
+    const options = { executionProviders: [this.on], graphOptimizationLevel: "all" };
+    return this.ort.InferenceSession.create(await this.part(name), options);
+  }
+
+  /** Free what the networks hold. */
+  async release() {
+    for (const session of Object.values(this.sessions)) await (await session).release();
   }
 
   /**

@@ -1,43 +1,36 @@
-// How the parts of the model lie in the page: gzip, written with the letters that UTF-8 stores in one byte.
+// How the parts of the model lie in the page: gzip, two bytes a letter.
 //
-// Six bytes are seven digits of base 116, since 116^7 > 256^6: the text is a sixth longer than the bytes, where that of
-// base64 is a third longer. Networks are parted before gzip: the one byte of a float16 weight that can be compressed is
-// that with its exponent.
+// The page is UTF-16, whose byte-order mark counts for more than what a server says of the page (WHATWG Encoding, "decode").
+// A letter can be almost any number below 2^16, so the text is 3 % longer than the bytes; base64 would be a third longer.
+// Networks are parted before gzip: the one byte of a float16 weight that can be compressed is that with its exponent.
 
-/** What HTML changes or ends a script at, and what other programs act on: control characters, "&", "<" and ">". */
-const LEFT_OUT = new Set([0, 9, 10, 11, 12, 13, 26, 27, 38, 60, 62, 127]);
-const DIGITS = Uint8Array.from(Array(128).keys()).filter((code) => !LEFT_OUT.has(code));
-const BASE = DIGITS.length; // 116
-const VALUES = new Uint8Array(2 ** 16); // of every letter that a string may have
-DIGITS.forEach((code, value) => (VALUES[code] = value));
+const ESCAPE = 0xe000;
+const FLIP = 0x8000; // makes of each number that is left out one that is not
 
-/** Bytes [n] -> the letters' codes, each below 128: a group of 6 bytes, or fewer at the end, has one digit more. */
-export function toDigits(bytes) {
-  const digits = new Uint8Array(bytes.length + Math.ceil(bytes.length / 6));
-  for (let from = 0, to = 0; from < bytes.length; from += 6, to += 7) {
-    const group = bytes.subarray(from, from + 6);
-    let number = group.reduce((sum, byte) => sum * 256 + byte, 0);
-    for (let i = to + group.length; i >= to; i--) {
-      digits[i] = DIGITS[number % BASE];
-      number = Math.floor(number / BASE);
-    }
+/** What HTML changes or ends a script at (NUL, carriage return, "<"), halves of a letter above 2^16, and ESCAPE. */
+const leftOut = (unit) => unit === 0 || unit === 13 || unit === 60 || unit === ESCAPE || (unit & 0xf800) === 0xd800;
+
+/** Bytes [n] -> a text. Its first letter says whether the last one holds two bytes, or one. */
+export function toText(bytes) {
+  const odd = bytes.length % 2;
+  const units = [odd ? 1 : 2];
+  for (let i = 0; i < bytes.length; i += 2) {
+    const unit = bytes[i] + 256 * (bytes[i + 1] ?? 0);
+    if (leftOut(unit)) units.push(ESCAPE, unit ^ FLIP);
+    else units.push(unit);
   }
-  return digits;
+  return new TextDecoder("utf-16le", { ignoreBOM: true }).decode(Uint16Array.from(units));
 }
 
-/** The text of toDigits -> bytes [n]. Of another text, anything: gzip's checksum finds it. */
-export function fromDigits(text) {
-  const bytes = new Uint8Array(text.length - Math.ceil(text.length / 7));
-  for (let from = 0, to = 0; from < text.length; from += 7, to += 6) {
-    const end = Math.min(from + 7, text.length);
-    let number = 0;
-    for (let i = from; i < end; i++) number = number * BASE + VALUES[text.charCodeAt(i)];
-    for (let i = to + end - from - 2; i >= to; i--) {
-      bytes[i] = number % 256;
-      number = Math.floor(number / 256);
-    }
+/** The text of toText -> bytes [n]. Of another text, anything: gzip's checksum finds it. */
+export function fromText(text) {
+  const units = new Uint16Array(text.length);
+  let count = 0;
+  for (let i = 1; i < text.length; i++) {
+    const unit = text.charCodeAt(i);
+    units[count++] = unit === ESCAPE ? text.charCodeAt(++i) ^ FLIP : unit;
   }
-  return bytes;
+  return new Uint8Array(units.buffer, 0, Math.max(0, 2 * count - (text.charCodeAt(0) % 2)));
 }
 
 /** Every second byte from the first on, then every second from the second on. */

@@ -1,6 +1,7 @@
 // The page: controls on one side, the stage on the other, and the worker that computes behind both.
 
 import { Controls, button, element } from "./controls.js";
+import { offered, wish } from "./gpu.js";
 import { canRecord, fileName, saveFrames, saveGif, saveWebm } from "./save.js";
 import { EXAMPLES, LIMITS, fromHash, ofModel, toHash, wrongSetting } from "./settings.js";
 import { Stage } from "./stage.js";
@@ -8,17 +9,22 @@ import { Tokenizer } from "./tokens.js";
 import { missing } from "./unpack.js";
 
 const byId = (id) => document.getElementById(id);
-const PARTS = ["runtime", "text", "tiny", "student", "teacher", "decoder"];
+const GPU = "'s GPU";
+const PARTS = ["runtime", "gpu", "text", "tiny", "student", "teacher", "decoder"];
 
 const known = JSON.parse(byId("known").textContent);
 const tokenizer = new Tokenizer(known.tokenizer, known.tokens);
 const first = new Controls("first", known, tokenizer);
 const second = new Controls("second", known, tokenizer);
 const stage = new Stage(known, tokenizer);
+let texts; // of the parts
 let worker;
+let tried = false; // the GPU
+let rival; // a worker that tries the GPU, once there is a first video, and takes over where that is right and faster
+const wished = wish(location.search); // of the GPU
 let request = 0;
 let busy = false;
-let threads = 1;
+let place = "";
 let ready = false;
 
 // --- what the reader asks
@@ -58,6 +64,10 @@ function make() {
   const asked = settings();
   if (refused(asked) || !ready) return;
   history.replaceState(null, "", toHash(asked));
+  ask(asked);
+}
+
+function ask(asked) {
   stage.begin(asked);
   setBusy(true);
   worker.postMessage({ make: { id: ++request, settings: asked } });
@@ -88,13 +98,12 @@ function stop() {
 
 function receive({ data }) {
   if (data.opened) return opened(data);
-  if (data.problem) return fail(data.problem);
+  if (data.problem) return place === GPU ? withoutGpu(data.problem) : fail(data.problem);
   if (data.id !== request) return;
   if (data.done) {
     stage.end();
-    const shared = threads > 1 ? ` with ${threads} threads` : "";
-    setBusy(false, `Done in ${(data.done / 1000).toFixed(1)} seconds, on this device${shared}.`);
-    return;
+    setBusy(false, `Done in ${(data.done / 1000).toFixed(1)} seconds, on this device${place}.`);
+    return tryGpu();
   }
   stage.add(data.video, data);
   const { index, total, video } = data;
@@ -106,10 +115,47 @@ function receive({ data }) {
 
 function opened(data) {
   ready = true;
-  threads = data.threads;
+  place = data.threads > 1 ? ` with ${data.threads} threads` : "";
   byId("make").disabled = false;
-  byId("status").textContent = "Ready.";
-  make();
+  if (busy) askAgain();
+  else byId("status").textContent = "Ready.";
+  if (!busy && !stage.done) make();
+}
+
+/** What was asked of a worker that is gone, of the new one. */
+const askAgain = () => ask(stage.takes.map(({ setting }) => setting));
+
+/** Once, after the first video: open a second worker on the GPU, if there is one; until it is trusted, all goes on. */
+async function tryGpu() {
+  if (tried) return;
+  tried = true;
+  if (!(await offered(wished))) return withoutGpu();
+  rival = started(wished);
+  rival.onmessage = ({ data }) => (data.opened ? takeOver() : withoutGpu(data.problem));
+  rival.onerror = ({ message }) => withoutGpu(message);
+}
+
+/** The GPU's worker answers from now on. What the other one makes just now is made anew. */
+function takeOver() {
+  worker.terminate();
+  [worker, rival, place] = [rival, undefined, GPU];
+  [worker.onmessage, worker.onerror] = [receive, ({ message }) => withoutGpu(message)];
+  document.body.dataset.gpu = "used";
+  if (busy) askAgain();
+}
+
+/** The GPU is no help, or fails on the way: WebAssembly goes on, or begins again. */
+function withoutGpu(why = "there is none that this page may use") {
+  rival?.terminate();
+  rival = undefined;
+  document.body.dataset.gpu = why;
+  if (place === GPU) {
+    worker.terminate();
+    [ready, place] = [false, ""];
+    worker = started();
+    worker.onmessage = receive;
+  }
+  texts = undefined; // so that their memory can be freed
 }
 
 /** Say what went wrong; the page stays. */
@@ -134,19 +180,27 @@ function takeParts() {
   );
 }
 
+/** A new worker that opens the model. gpu: what is wished of the GPU, or "" for WebAssembly alone. */
+function started(gpu = "") {
+  const source = new Blob([byId("worker").textContent], { type: "text/javascript" });
+  const made = new Worker(URL.createObjectURL(source));
+  const { gpu: withGpu, runtime, ...networks } = texts;
+  made.postMessage({ open: { known, texts: { ...networks, runtime: gpu ? withGpu : runtime }, gpu } });
+  return made;
+}
+
 function wake() {
   const problem = missing();
   if (problem) return fail(problem);
-  const source = new Blob([byId("worker").textContent], { type: "text/javascript" });
-  worker = new Worker(URL.createObjectURL(source));
+  try {
+    texts = takeParts();
+  } catch (error) {
+    return fail(error.message);
+  }
+  worker = started();
   worker.onmessage = receive;
   worker.onerror = ({ message }) =>
     fail(`The model could not start (${message || "nobody knows why"}): load the page again.`);
-  try {
-    worker.postMessage({ open: { known, texts: takeParts() } });
-  } catch (error) {
-    fail(error.message);
-  }
 }
 
 function listen() {

@@ -1,13 +1,15 @@
 // Parts of the model, out of the page's text. gzip's own checksum finds a damaged one.
 
-import { fromDigits, joined } from "./packing.js";
+import { fromText, joined } from "./packing.js";
+
+const RUNTIMES = ["runtime", "gpu"]; // all other parts are networks
 
 /** Bytes [n] of a part. Error with a sentence for the reader: the part is damaged. */
 export async function unpack(name, text) {
   try {
-    const stream = new Blob([fromDigits(text)]).stream().pipeThrough(new DecompressionStream("gzip"));
+    const stream = new Blob([fromText(text)]).stream().pipeThrough(new DecompressionStream("gzip"));
     const bytes = new Uint8Array(await new Response(stream).arrayBuffer());
-    return name === "runtime" ? bytes : joined(bytes);
+    return RUNTIMES.includes(name) ? bytes : joined(bytes);
   } catch (error) {
     throw new Error(`This copy of the page is damaged (in its part “${name}”): get it again.`, { cause: error });
   }

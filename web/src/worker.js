@@ -1,10 +1,12 @@
 // The worker: opens the student at once and the teacher when it is first asked, and makes one video at a time, so that
 // the page never waits.
 //
-// In:  { open: { known, texts: { name: text of a part } } }, { make: { id, settings } }, { stop: true }
+// In:  { open: { known, texts: { name: text of a part }, gpu } }, { make: { id, settings } }, { stop: true }
 // Out: { opened: true, threads: number }, { id, video, index, total, pixels, maps }, { id, done: milliseconds }, { id, problem }
 
-import * as ort from "onnxruntime-web/wasm";
+import * as withGpu from "onnxruntime-web/jspi";
+import * as plain from "onnxruntime-web/wasm";
+import { trusted } from "./gpu.js";
 import { Model } from "./model.js";
 import { unpack } from "./unpack.js";
 
@@ -20,17 +22,18 @@ let queue = Promise.resolve(); // one thing at a time
 
 const turn = () => new Promise((resolve) => setTimeout(resolve)); // lets a message in
 
-async function open({ known, texts }) {
-  const part = (name) => {
-    const text = texts[name];
-    delete texts[name]; // so that its memory can be freed
-    return unpack(name, text);
-  };
-  ort.env.wasm.wasmBinary = await part("runtime");
-  ort.env.wasm.numThreads = threads;
+/** gpu: "" for WebAssembly alone, else what is wished of the GPU, see gpu.js. */
+async function open({ known, texts, gpu }) {
+  const ort = gpu ? withGpu : plain;
+  ort.env.wasm.wasmBinary = await unpack("runtime", texts.runtime);
+  ort.env.wasm.numThreads = gpu ? 1 : threads;
   ort.env.logLevel = "error";
-  model = new Model(ort, known, part);
-  for (const name of AT_ONCE) await model.session(name);
+  const part = (name) => unpack(name, texts[name]);
+  model = gpu ? await trusted(ort, known, part, gpu) : new Model(ort, known, part);
+  for (const name of AT_ONCE) {
+    await model.session(name);
+    delete texts[name]; // so that its memory can be freed
+  }
   postMessage({ opened: true, threads });
 }
 

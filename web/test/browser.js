@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { chromium } from "playwright-core";
+import { framesOf } from "./frames.js";
 
 const [file, executablePath, pictures] = process.argv.slice(2);
 const ADDRESS = pathToFileURL(file).href;
@@ -44,21 +45,7 @@ async function finished(page) {
   return text(page, "problem");
 }
 
-/** All frames of what is on a screen, as the page shows them: base64 of uint8 [f h w 3]. */
-function frames(page, screen = 0) {
-  return page.evaluate((screen) => {
-    const canvas = document.querySelectorAll("#screens canvas")[screen];
-    const slider = document.getElementById("frame");
-    const all = [];
-    for (let i = 0; i <= Number(slider.max); i++) {
-      slider.value = i;
-      slider.dispatchEvent(new Event("input"));
-      const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-      all.push(...data.filter((_, k) => k % 4 < 3));
-    }
-    return btoa(all.map((value) => String.fromCharCode(value)).join(""));
-  }, screen);
-}
+const frames = (page, screen = 0) => page.evaluate(framesOf, screen);
 
 async function picture(page, name) {
   if (pictures) await page.screenshot({ path: join(pictures, `${name}.png`), fullPage: true });
@@ -181,7 +168,7 @@ async function busy() {
 
 /** Pages that cannot work: what they say. */
 async function broken() {
-  const whole = readFileSync(file, "utf8");
+  const whole = readFileSync(file, "utf16le");
   const at = whole.indexOf('id="part-student"') + 5000;
   const kinds = {
     flipped: whole.slice(0, at) + (whole[at] === "A" ? "B" : "A") + whole.slice(at + 1),
@@ -192,7 +179,7 @@ async function broken() {
   const before = seen.errors.length;
   for (const [name, content] of Object.entries(kinds)) {
     const copy = join(tmpdir(), `live-${name}-${process.pid}.html`);
-    writeFileSync(copy, content);
+    writeFileSync(copy, content, "utf16le");
     const page = await open(pathToFileURL(copy).href);
     seen.broken[name] = await finished(page);
     await page.context().close();

@@ -8,6 +8,7 @@ import { existsSync, mkdirSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
+import { framesOf } from "./frames.js";
 import { Firefox, until } from "./marionette.js";
 import { firefoxPath } from "./programs.js";
 
@@ -16,20 +17,6 @@ const { positionals, values } = parseArgs({ allowPositionals: true, options });
 const [file] = positionals;
 
 const text = (id) => document.getElementById(id).textContent;
-
-/** The numbers of all frames, joined; the page shows each. */
-function framesOf() {
-  const canvas = document.querySelector("#screens canvas");
-  const slider = document.getElementById("frame");
-  const all = [];
-  for (let i = 0; i <= Number(slider.max); i++) {
-    slider.value = i;
-    slider.dispatchEvent(new Event("input"));
-    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-    all.push(...data.filter((_, k) => k % 4 < 3));
-  }
-  return btoa(all.map((value) => String.fromCharCode(value)).join(""));
-}
 
 async function faultsIn(firefox) {
   await firefox.open(pathToFileURL(resolve(file)).href);

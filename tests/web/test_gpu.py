@@ -1,0 +1,64 @@
+"""The page with WebGPU: its numbers are those of WebAssembly, and where there is no GPU, or it stops, all goes on.
+
+The GPU here is one that Chromium imitates (SwiftShader), so this says nothing of its speed.
+"""
+
+import base64
+import json
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from t2v_helpers.core.paths import ROOT
+
+pytestmark = pytest.mark.timeout(900)
+NONE = "there is none that this page may use"
+
+
+@pytest.fixture(scope="module")
+def seen(small_page, node) -> dict:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if not chromium:
+        pytest.skip("there is no chromium here: install it to try the page in it")
+    command = [node, ROOT / "web" / "test" / "gpu.js", small_page, chromium]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout)
+
+
+def frames(text: str) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(text), np.uint8).astype(int)
+
+
+def test_a_trusted_gpu_takes_over_and_makes_the_same_video(seen):
+    assert seen["said"]["always"] == "used" and seen["status"].endswith("on this device's GPU.")
+    plain, gpu = frames(seen["wasm"]), frames(seen["gpu"])
+    assert plain.std() > 0 and abs(plain - gpu).max() <= 2 and seen["errors"] == []
+
+
+def test_where_the_gpu_stops_webassembly_makes_the_same_video(seen):
+    assert seen["said"]["lost"] == "The device is lost." and seen["statusAfter"].endswith("on this device.")
+    assert seen["after"] == seen["wasm"]
+
+
+def test_what_imitates_a_gpu_is_used_only_where_it_is_wished_for(seen):
+    assert {name: seen["said"][name] for name in ("imitated", "unwished", "noJspi")} == dict.fromkeys(
+        ("imitated", "unwished", "noJspi"), NONE
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [({}, ""), ({"latents": [0, 0.002]}, "latents differ by 0.002"), ({"pixels": [9, 3]}, "pixels differ by 3"),
+     ({"latents": [0, "NaN"]}, "latents differ by NaN"), ({"pixels": [9, 2]}, "")],
+)  # fmt: skip
+def test_numbers_agree_or_it_is_said_by_how_much_not(js, change, said):
+    one = {"latents": [0, 0], "pixels": [9, 0]}
+    assert js("gpu.js", "m.unlike(...data)", [one, one | change]) == said
+
+
+def test_the_address_says_what_is_wished_of_the_gpu(js):
+    asked = ["", "?gpu=always", "?gpu=never", "?gpu=perhaps", "?x&gpu=never"]
+    assert js("gpu.js", "data.map(m.wish)", asked) == ["auto", "always", "never", "auto", "never"]

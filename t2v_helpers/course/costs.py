@@ -1,6 +1,6 @@
 """What each notebook costs, in seconds and memory: from the last run into a committed table, and from there to readers.
 
-    make run && t2v costs
+    make run ARGS='--at-once 1' && t2v costs
 
 copies outputs/run.json into benchmarks/notebooks.json and rewrites the README's table of notebooks. A notebook prints
 its own line of the table (`line`), so no document holds a number that was typed by hand.
@@ -50,7 +50,7 @@ def record(run: str | Path, model: str, table: str | Path = TABLE) -> Path:
     seen = doctor.look()
     here = {"cpu": seen.cpu, "threads": seen.threads, "device": seen.device_name or "CPU", "build": seen.build}
     models[model] = {"machine": here, "notebooks": dict(sorted((before | found).items()))}
-    whole = {"command": f"T2V_MODEL={model} make run && {COMMAND}", "models": models}
+    whole = {"command": f"T2V_MODEL={model} make run ARGS='--at-once 1' && {COMMAND}", "models": models}
     return write_text(table, json.dumps(whole, indent=2) + "\n")
 
 

@@ -1,6 +1,9 @@
 """Run the whole course without a browser: execute every notebook; leave pages, videos and an index.
 
 A notebook that fails or cannot be read does not stop the others. Its page is removed, so every page is whole.
+
+On a CPU of two cores or more, two notebooks run side by side, each with half of the threads: a small model gains little
+from more. A notebook with {"t2v": {"alone": true}} in its metadata has the machine to itself, since it measures times.
 """
 
 import json
@@ -13,9 +16,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import groupby
 from pathlib import Path
+from typing import NamedTuple
 
 import nbformat
+import torch
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from tqdm import tqdm
@@ -31,6 +38,7 @@ from t2v_helpers.machine.probe import resident_bytes
 OUTPUTS = "outputs"
 CELL_SECONDS, LONGEST_CELL = 1800, 7 * 24 * 3600
 START_SECONDS = 300  # a kernel on a busy machine
+MOST_AT_ONCE = 64
 POLL_SECONDS = 0.2
 _INDEX, _RESULTS = "<title>Text to video: what the course made</title>", '"notebooks": ['  # in each index and run.json
 
@@ -79,11 +87,12 @@ def run(
     names: Sequence[str] = (),
     cell_seconds: int = CELL_SECONDS,
     report: Callable[[str], object] = tqdm.write,
+    at_once: int | None = None,
 ) -> list[Result]:
     """Execute the notebooks of `folder`; leave NAME.html, the videos, index.html and run.json in `outputs`.
 
     The notebook files are not changed. outputs: see `outputs_folder`. cell_seconds: the longest that a cell may take.
-    report: called with one line for each notebook.
+    report: called with one line for each notebook. at_once: how many run side by side (None: see `most_at_once`).
     Errors, before any cell runs: those of `find_notebooks`; OSError where `outputs` cannot be written; ValueError where
     a file there has the name of one of these, but is something else. A notebook's own failure is in its Result.
     """
@@ -93,10 +102,8 @@ def run(
         check_target(outputs / name)
         _check_own(outputs / name, mark)
     outputs.mkdir(parents=True, exist_ok=True)
-    results = []
-    for path in notebooks:
-        results.append(_run_one(path, outputs, cell_seconds))
-        report(str(results[-1]))
+    with _held() as stopped:
+        results = _run_all(notebooks, _Way(outputs, cell_seconds, report, stopped), at_once or most_at_once())
     write_text(outputs / "index.html", index_page(results, outputs))
     write_text(outputs / "run.json", as_json(results))
     return results
@@ -113,7 +120,48 @@ def as_json(results: Sequence[Result]) -> str:
     return json.dumps({"notebooks": [asdict(result) for result in results]}, indent=2) + "\n"
 
 
-def _run_one(path: Path, outputs: Path, cell_seconds: int) -> Result:
+def most_at_once() -> int:
+    """How many notebooks run side by side: two, or one on a GPU, whose memory is not shared, or on a single core."""
+    return 1 if torch.cuda.is_available() else min(2, os.cpu_count() or 1)
+
+
+class _Way(NamedTuple):
+    """How notebooks are run. stopped: the signals that came."""
+
+    outputs: Path
+    cell_seconds: int
+    report: Callable[[str], object]
+    stopped: list[int]
+
+
+def _run_all(notebooks: Sequence[Path], way: _Way, at_once: int) -> list[Result]:
+    """The results, in the order of the notebooks."""
+    cores, results = os.cpu_count() or 1, []
+    for alone, group in groupby(notebooks, _alone):
+        kernels = 1 if alone else at_once
+        with ThreadPoolExecutor(kernels) as pool:
+            results += pool.map(partial(_run_one, way, max(1, cores // kernels)), group)
+    return results
+
+
+def _alone(path: Path) -> bool:
+    """Whether a notebook asks to run alone. One that cannot be read does not."""
+    try:
+        return bool(_read(path).metadata.get("t2v", {}).get("alone"))
+    except (ValueError, OSError):
+        return False
+
+
+def _run_one(way: _Way, threads: int, path: Path) -> Result:
+    if way.stopped:
+        raise KeyboardInterrupt
+    result = _result(way, threads, path)
+    way.report(str(result))
+    return result
+
+
+def _result(way: _Way, threads: int, path: Path) -> Result:
+    outputs, cell_seconds, _, stopped = way
     page = outputs / f"{path.stem}.html"
     page.unlink(missing_ok=True)  # do not leave the page of an older run
     try:
@@ -123,10 +171,11 @@ def _run_one(path: Path, outputs: Path, cell_seconds: int) -> Result:
     total = sum(cell.cell_type == "code" and bool(cell.source.strip()) for cell in notebook.cells)
     began, error, client = time.perf_counter(), "", _client(notebook, path.parent, cell_seconds)
     bar = tqdm(total=total, desc=path.stem, unit="cell", leave=False)
-    with _held() as stopped, bar, _watched(client) as peak:
+    env = {"T2V_HEADLESS": "1", "OMP_NUM_THREADS": str(threads), **os.environ, "T2V_OUTPUTS": str(outputs)}
+    with bar, _watched(client) as peak:
         client.on_cell_executed = lambda **_: bar.update()
         try:
-            _execute(client, {"T2V_HEADLESS": "1", **os.environ, "T2V_OUTPUTS": str(outputs)}, stopped)
+            _execute(client, env, stopped)
         except (CellExecutionError, CellTimeoutError, DeadKernelError) as failure:
             error = f"cell {client.code_cells_executed} of {total}: {_reason(failure, cell_seconds)}"
     if stopped:
@@ -256,11 +305,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     p.add_argument("--outputs", type=arguments.path, help="where the pages go (outputs, or what T2V_OUTPUTS says)")
     longest = "the longest that a cell may take, a whole number (%(default)s)"
     p.add_argument("--cell-seconds", type=arguments.whole(LONGEST_CELL), default=CELL_SECONDS, help=longest)
+    side = "how many run side by side, a whole number (2 on a CPU of two cores or more, else 1)"
+    p.add_argument("--at-once", type=arguments.whole(MOST_AT_ONCE), metavar="N", help=side)
     p.add_argument("--json", action="store_true", help="print the results as JSON")
     options = p.parse_args(argv)
     say = (lambda line: None) if options.json else print
     outputs = outputs_folder(options.outputs)
-    results = run(options.notebooks, outputs, options.names, options.cell_seconds, report=say)
+    results = run(options.notebooks, outputs, options.names, options.cell_seconds, say, options.at_once)
     if options.json:
         print(as_json(results), end="")
     say(f"index  {outputs / 'index.html'}")

@@ -47,7 +47,7 @@ def ran(tmp_path_factory):
     save_notebook(folder, "04_small", "import time; time.sleep(0.7)")
     save_notebook(folder, "05_large", "import time\nx = bytearray(300 * 2**20); time.sleep(0.7); del x", "1")
     lines = []
-    results = run.run(folder, outputs, cell_seconds=3, report=lines.append)
+    results = run.run(folder, outputs, cell_seconds=3, report=lines.append, at_once=1)
     return folder, outputs, results, lines
 
 
@@ -96,6 +96,30 @@ def test_the_peak_of_memory_is_seen_from_outside(ran):
 
 def test_a_kernel_that_dies_is_a_failure_of_its_cell(ran):
     assert ran[2][3].error == "cell 1 of 1: the kernel died (out of memory?)"
+
+
+def meeting(me: str, other: str) -> str:
+    """A cell that ends only if the other notebook has begun."""
+    return f"import os, time\nos.mkdir({me!r})\nwhile not os.path.exists({other!r}): time.sleep(0.1)"
+
+
+def test_two_notebooks_run_side_by_side_and_one_that_asks_for_it_alone(tmp_path, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    begun = [str(tmp_path / name) for name in ("a", "b")]
+    threads = "import torch; print('threads', torch.get_num_threads())"
+    save_notebook(tmp_path, "00_a", meeting(begun[0], begun[1]), threads)
+    save_notebook(tmp_path, "01_b", meeting(begun[1], begun[0]))
+    save_notebook(tmp_path, "02_alone", "import time; began = time.time(); time.sleep(1)", "print(began, time.time())")
+    save_notebook(tmp_path, "03_c", "import time; print(time.time(), 'c')")
+    alone = nbformat.read(tmp_path / "02_alone.ipynb", 4)
+    alone.metadata["t2v"] = {"alone": True}
+    nbformat.write(alone, tmp_path / "02_alone.ipynb")
+    results = run.run(tmp_path, tmp_path / "out", cell_seconds=60, report=str, at_once=2)
+    assert [(one.notebook[:2], one.error) for one in results] == [(f"0{i}", "") for i in range(4)]
+    first, *last = ((tmp_path / "out" / result.page).read_text() for result in (results[0], *results[2:]))
+    assert f"threads {max(1, os.cpu_count() // 2)}\n" in first
+    times = re.findall(r"1\d{9}\.\d+", "".join(last))
+    assert len(times) == 3 and float(times[1]) < float(times[2])
 
 
 @pytest.mark.parametrize(("last", "status"), [("1", 0), ("1 / 0", 1)])

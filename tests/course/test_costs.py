@@ -23,7 +23,7 @@ def test_the_numbers_of_a_run_are_copied(table):
     (cost,) = costs.load(table)["cartoon"]["notebooks"].values()
     assert cost == {"cells": 20, "seconds": 90.0, "peak_memory_mib": 1536.0}
     assert costs.load(table)["cartoon"]["machine"]["threads"] >= 1
-    assert "make run && t2v costs" in json.loads(table.read_text())["command"]
+    assert "make run ARGS='--at-once 1' && t2v costs" in json.loads(table.read_text())["command"]
 
 
 def test_a_run_of_one_notebook_leaves_the_others_and_the_other_scale(table, tmp_path):

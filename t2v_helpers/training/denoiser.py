@@ -203,12 +203,16 @@ class UnetTask(Task):
         images_only = k < self.settings.phases[0].steps and self.settings.phases[0].frames == 1
         return frames_alone(self.modules["unet"]) if images_only else nullcontext()
 
+    def embeddings(self, words: Tensor) -> Tensor:
+        """Tokens [b t] -> embeddings [b t d]."""
+        return self.modules["text_encoder"](words)[0]
+
     def loss(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, dict[str, float]]:
         """Squared error of the noise, weighted by min(SNR, 5) / SNR."""
         x_0, eps, t, words = batch
         abar = self.alphas_cumprod[t]
         x_t = add_noise(x_0, eps, abar)
-        noise_pred = self.modules["unet"](x_t, t, self.modules["text_encoder"](words)[0]).sample
+        noise_pred = self.modules["unet"](x_t, t, self.embeddings(words)).sample
         error = noise_error(noise_pred, eps)
         loss = (error * min_snr_weight(abar, self.settings.min_snr)).mean()
         return loss, {"eps": error.mean().item(), "frames": x_0.shape[2]}

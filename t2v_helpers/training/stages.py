@@ -152,10 +152,10 @@ def train_unet(plan: Plan) -> None:
 
 
 def train_dit(plan: Plan) -> None:
-    """Train and write the DiT with its text encoder, and judge a few videos now and then."""
+    """Train and write the DiT, and judge a few videos now and then."""
     _vae(plan)  # fail now if it is missing, not at the first probe
     trained = progress.follow(_dit_task(plan), plan.runs, plan.device, lambda: probe(plan, _dit_task))
-    dit_file.save(trained, plan.weights / dit_file.WEIGHTS.name)
+    dit_file.save(trained["unet"], plan.weights / dit_file.WEIGHTS.name)
 
 
 def train_halving(plan: Plan) -> None:
@@ -199,7 +199,7 @@ STAGES = {  # in the order in which they run
     "latents": Stage(encode, "the encoded clips"),
     "tiny": Stage(train_tiny, "the tiny autoencoder in the package"),
     "unet": Stage(train_unet, "the checkpoint of UNet and text encoder"),
-    "dit": Stage(train_dit, "the DiT and its text encoder in the package"),
+    "dit": Stage(train_dit, "the DiT in the package"),
     "halving": Stage(train_halving, "the checkpoints of students of 8, 4 and 2 steps"),
     "consistency": Stage(train_consistency, "the checkpoint of a student by latent consistency"),
     "student": Stage(export_student, "the student in the package"),
@@ -251,13 +251,16 @@ def add_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
 def assemble(plan: Plan, finished: bool = True, task_of: Callable[[Plan], UnetTask] | None = None) -> Base:
     """The pipeline of the checkpoints in the plan's runs, with the averaged weights, in float32.
 
-    task_of: whose denoiser and text encoder (None: the UNet's). Errors: a stage is not finished (with `finished=False`
+    task_of: whose denoiser (None: the UNet's). Errors: a stage is not finished (with `finished=False`
     the denoiser need not be), or its file is damaged.
     """
     vae, task = _vae(plan), (task_of or _unet_task)(plan)
     parts = loop.averaged(task, plan.runs / task.name, finished)
-    unet = for_diffusers(parts["unet"]) if task.name == UnetTask.name else parts["unet"]
-    pipe = export.as_pipeline(vae, unet, parts["text_encoder"], task.tokenizer, task.clips.scaling_factor)
+    if task.name == UnetTask.name:
+        denoiser, text_encoder = for_diffusers(parts["unet"]), parts["text_encoder"]
+    else:
+        denoiser, text_encoder = parts["unet"], task.text_encoder
+    pipe = export.as_pipeline(vae, denoiser, text_encoder, task.tokenizer, task.clips.scaling_factor)
     return pipe.to(plan.device)
 
 
@@ -325,7 +328,8 @@ def _unet_task(plan: Plan) -> UnetTask:
 
 
 def _dit_task(plan: Plan) -> DitTask:
-    return DitTask(plan.dit, data.Clips.load(plan.latents), new_tokenizer())
+    teacher, taught = _teacher(plan)
+    return DitTask(plan.dit, taught.clips, taught.tokenizer, teacher.text_encoder)
 
 
 def _vae(plan: Plan) -> AutoencoderKL:

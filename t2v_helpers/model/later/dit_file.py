@@ -1,4 +1,4 @@
-"""The course's DiT as a file, with the text encoder that learned beside it, in the place of a pipeline's own.
+"""The course's DiT as a file, in the place of a pipeline's UNet.
 
     with dit_file.using(pipe):
         made = generate(pipe, spec)
@@ -9,12 +9,10 @@ fp16 safetensors of at most 8 MiB. The header says which network it is and what 
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
 
 from safetensors.torch import save_file
-from torch import nn
 
 from t2v_helpers.core import files, paths, tensors
 from t2v_helpers.inside.dit import Config, DiT
@@ -27,20 +25,20 @@ PREDICTS = "noise"
 
 def config_of(channels: int, text_width: int, size: int) -> Config:
     """The network in the file, for latents [b channels f size size] and text [b t text_width]."""
-    return Config(in_channels=channels, cross_attention_dim=text_width, sample_size=size)
+    return Config(in_channels=channels, cross_attention_dim=text_width, sample_size=size, width=144)
 
 
-def save(parts: nn.ModuleDict, path: Path = WEIGHTS, predicts: str = PREDICTS) -> None:
-    """Write "unet" (a DiT) and "text_encoder", whole or not at all. ValueError: the file would have over 8 MiB."""
-    about = {"config": _text(parts["unet"].config), "predicts": predicts}
-    state = {name: x.half().contiguous() for name, x in parts.state_dict().items()}
+def save(dit: DiT, path: Path = WEIGHTS, predicts: str = PREDICTS) -> None:
+    """Write a DiT, whole or not at all. ValueError: the file would have over 8 MiB."""
+    about = {"config": _text(dit.config), "predicts": predicts}
+    state = {name: x.half().contiguous() for name, x in dit.state_dict().items()}
     if (size := sum(x.nbytes for x in state.values())) > MOST_BYTES:
         raise ValueError(f"the DiT has {size} bytes, but at most {MOST_BYTES} are allowed: make it smaller.")
     files.write_whole(path, lambda temporary: save_file(state, str(temporary), metadata=about))
 
 
-def load(pipe: CoursePipeline, path: Path = WEIGHTS) -> nn.ModuleDict:
-    """ "unet" (a DiT) and "text_encoder" for a pipeline, on its device and in its dtype, in eval mode.
+def load(pipe: CoursePipeline, path: Path = WEIGHTS) -> DiT:
+    """A DiT for a pipeline, on its device and in its dtype, in eval mode.
 
     Errors: FileNotFoundError; ValueError: the file is damaged, of another pipeline, or predicts something else.
     """
@@ -50,16 +48,15 @@ def load(pipe: CoursePipeline, path: Path = WEIGHTS) -> nn.ModuleDict:
     unet = pipe.unet.config
     dit = DiT(config_of(unet.in_channels, unet.cross_attention_dim, unet.sample_size))
     _check(path, _text(dit.config))
-    parts = nn.ModuleDict({"unet": dit, "text_encoder": deepcopy(pipe.text_encoder)})
-    parts.load_state_dict(tensors.read([path], parts.state_dict(), pipe.unet.dtype))
-    return parts.to(pipe.execution_device, pipe.unet.dtype).eval()
+    dit.load_state_dict(tensors.read([path], dit.state_dict(), pipe.unet.dtype))
+    return dit.to(pipe.execution_device, pipe.unet.dtype).eval()
 
 
 @contextmanager
 def using(pipe: CoursePipeline, path: Path = WEIGHTS) -> Iterator[CoursePipeline]:
-    """The pipeline with this DiT and its text encoder inside the `with`. Errors: see `load`."""
+    """The pipeline with this DiT inside the `with`. Errors: see `load`."""
     pipe = course_pipeline(pipe)
-    with pipe.using(**load(pipe, path)):
+    with pipe.using(unet=load(pipe, path)):
         yield pipe
 
 

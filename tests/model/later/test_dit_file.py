@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
 
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.inside.dit import DiT
@@ -22,29 +21,27 @@ def pipe(toy_folder):
 
 
 @pytest.fixture
-def parts(pipe):
-    """A DiT with small random weights, and a text encoder unlike the pipeline's."""
-    text_encoder = type(pipe.text_encoder)(pipe.text_encoder.config)
-    found = nn.ModuleDict({"unet": DiT(dit_file.config_of(8, 32, 8)), "text_encoder": text_encoder})
+def dit():
+    """One with small random weights."""
+    found = DiT(dit_file.config_of(8, 32, 8))
     with torch.no_grad():
-        for i, p in enumerate(found["unet"].parameters()):
+        for i, p in enumerate(found.parameters()):
             p.copy_(0.1 * torch.randn(p.shape, generator=torch.Generator().manual_seed(i)))
     return found.eval()
 
 
 @pytest.fixture
-def path(parts, tmp_path):
-    dit_file.save(parts, tmp_path / "dit.safetensors")
+def path(dit, tmp_path):
+    dit_file.save(dit, tmp_path / "dit.safetensors")
     return tmp_path / "dit.safetensors"
 
 
-def test_inside_the_with_it_makes_the_videos_and_then_all_is_as_before(pipe, parts, path):
+def test_inside_the_with_it_makes_the_videos_and_then_all_is_as_before(pipe, dit, path):
     before = generate(pipe, SPEC).frames
     with dit_file.using(pipe, path) as other:
         assert isinstance(pipe.unet, DiT) and not pipe.unet.training
-        for name, x in parts.half().float().state_dict().items():
-            part, key = name.split(".", 1)
-            assert torch.equal(getattr(other, part).state_dict()[key], x), name
+        found = other.unet.state_dict()
+        assert all(torch.equal(found[name], x) for name, x in dit.half().float().state_dict().items())
         made = generate(pipe, SPEC)
     assert made.frames.shape == before.shape and (made.frames != before).any()
     assert (generate(pipe, SPEC).frames == before).all()
@@ -85,8 +82,8 @@ def test_another_file_is_refused_and_the_pipeline_left_alone(pipe, path, what):
     assert pipe.unet is unet and str(caught.value).endswith(".") and "\n" not in str(caught.value)
 
 
-def test_a_dit_that_is_too_large_is_not_written(parts, tmp_path, monkeypatch):
+def test_a_dit_that_is_too_large_is_not_written(dit, tmp_path, monkeypatch):
     monkeypatch.setattr(dit_file, "MOST_BYTES", 1000)
     with pytest.raises(ValueError, match="at most 1000"):
-        dit_file.save(parts, tmp_path / "large.safetensors")
+        dit_file.save(dit, tmp_path / "large.safetensors")
     assert not (tmp_path / "large.safetensors").exists()

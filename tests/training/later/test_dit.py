@@ -24,7 +24,7 @@ def test_all_of_it_costs_two_fifths_of_the_unets_training(tasks):
 
 
 def test_flops_are_those_of_a_step_counted_by_itself(tasks):
-    """An image, and a step of the last phase, by torch's own counter, way back and all: what needs no gradient costs less."""
+    """An image, and a step of the last phase. What needs no gradient costs less on the way back, so it is not exact."""
     own = tasks[1]
     costs = dit.flops(own)
     for k, cost in ((0, costs[0]), (own.steps - 1, costs[-1] - costs[-2])):

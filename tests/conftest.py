@@ -39,6 +39,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer, T5Tokeniz
 
 from t2v_helpers import cartoon
 from t2v_helpers.core import files
+from t2v_helpers.model.folders import manifests
 
 SOLUTIONS = Path(__file__).parents[1] / "notebooks" / "solutions"
 START, END = "<|startoftext|>", "<|endoftext|>"
@@ -177,7 +178,7 @@ def toy_folder(tmp_path_factory) -> Path:
     """The layout of the shipped model: fp16 weights under the plain names, and a manifest."""
     folder = tmp_path_factory.mktemp("toy") / "toy"
     make_pipeline(8, (8, 16), 8, 24).to(torch.float16).save_pretrained(folder)
-    files.write_manifest(folder)
+    manifests.write(folder)
     return folder
 
 

@@ -1,4 +1,4 @@
-"""Write files whole or not at all, and check a folder of weights against its manifest."""
+"""Write files whole or not at all, and read them with care."""
 
 import ctypes
 import errno
@@ -19,10 +19,8 @@ from typing import IO, Any
 
 from t2v_helpers.core.paths import PACKAGE
 
-MANIFEST = "manifest.json"
 MAX_NAME, MAX_PATH = 255, 960  # bytes of a file's name, and of a path on every common system with a name to spare
 MAX_TEXT, MAX_DEPTH = 2**26, 32  # bytes, and lists in lists: CLIP's tokenizer.json has 3.6 MB, and 7 levels
-_AGAIN = "copy or download the folder again, or reinstall the package"
 _HERE, _SWAP = -100, 2  # AT_FDCWD; RENAME_EXCHANGE of Linux, RENAME_SWAP of macOS
 
 
@@ -362,53 +360,6 @@ def sha256(path: str | Path) -> str:
         while block := file.read(2**20):
             digest.update(block)
     return digest.hexdigest()
-
-
-def write_manifest(folder: str | Path) -> Path:
-    """List every file below `folder`, except hidden ones, with size and SHA-256 in `folder/manifest.json`."""
-    folder = Path(folder)
-    names = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
-    kept = [name for name in names if name != MANIFEST and "/." not in f"/{name}"]
-    files = {name: {"bytes": (folder / name).stat().st_size, "sha256": sha256(folder / name)} for name in kept}
-    return write_text(folder / MANIFEST, json.dumps({"files": files}, indent=2) + "\n")
-
-
-def check_manifest(folder: str | Path) -> None:
-    """Check size and SHA-256 of each file that `folder/manifest.json` lists. Errors: FileNotFoundError; ValueError."""
-    for name, expected in _read_manifest(Path(folder) / MANIFEST).items():
-        path = Path(folder, name)
-        if not is_file(path):
-            raise FileNotFoundError(f"{named(path)} is missing, but the manifest lists it: {_AGAIN}.")
-        if found := fault(path, expected):
-            raise ValueError(f"{found}: {_AGAIN}.")
-
-
-def _read_manifest(path: Path) -> dict[str, dict]:
-    where = named(path)
-    if not is_file(path):
-        raise FileNotFoundError(f"{no_file(path)}, so the folder cannot be checked: {_AGAIN}.")
-    try:
-        files = read_json(path)["files"]
-        read = {name: {"bytes": int(entry["bytes"]), "sha256": str(entry["sha256"])} for name, entry in files.items()}
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise ValueError(f"{where} is not a manifest ({reason(error)}): {_AGAIN}.") from error
-    if outside := [name for name in read if Path(name).is_absolute() or ".." in Path(name).parts]:
-        raise ValueError(f"{where} lists '{named(outside[0])}', which is outside its folder: {_AGAIN}.")
-    if not read:
-        raise ValueError(f"{where} lists no files, so nothing can be checked: {_AGAIN}.")
-    return read
-
-
-def fault(path: Path, expected: dict, unread: bool = False) -> str | None:
-    """How a file differs from its expected "bytes" and "sha256", as the start of a sentence; None if it does not.
-
-    unread: compare its size alone, which is free; truncation is the most common damage.
-    """
-    if (size := path.stat().st_size) != expected["bytes"]:
-        return f"{named(path)} has {size} bytes, but {str(expected['bytes'])[:20]} are expected"
-    if not unread and (found := sha256(path)) != expected["sha256"]:
-        return f"{named(path)} has SHA-256 {found}, but {expected['sha256'][:64]} is expected"
-    return None
 
 
 def reason(error: Exception) -> str:

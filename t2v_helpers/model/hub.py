@@ -18,6 +18,7 @@ from huggingface_hub.errors import GatedRepoError, HTTPError
 from t2v_helpers.core import checking, files, paths
 from t2v_helpers.core.files import reason
 from t2v_helpers.model import folders
+from t2v_helpers.model.folders import manifests
 
 MODELSCOPE_SHAPES = paths.PACKAGE / "model" / "modelscope"  # its published configs, and the sizes of its files
 MODELSCOPE = "ali-vilab/text-to-video-ms-1.7b"
@@ -115,7 +116,7 @@ def fetched(repo: Repository, offline: bool | None, working: int, quiet: bool, c
         if faults := _delete_wrong(repo):
             raise ValueError(f"{faults}: what is wrong was deleted, so load or download the model again.")
     for name, expected in repo.hashed.items():
-        if fault := files.fault(repo.cached(name), expected, unread=True):
+        if fault := manifests.fault(repo.cached(name), expected, unread=True):
             raise ValueError(f"{fault}: {repo.again}.")
     return repo.cached("model_index.json").parent
 
@@ -184,7 +185,7 @@ def _delete_wrong(repo: Repository) -> str:
 
 def _fault(repo: Repository, name: str, path: Path) -> str | None:
     if name in repo.hashed:
-        return files.fault(path, repo.hashed[name])
+        return manifests.fault(path, repo.hashed[name])
     shipped = repo.texts[name]
     try:
         if shipped and folders.read(path) != folders.read(MODELSCOPE_SHAPES / shipped):

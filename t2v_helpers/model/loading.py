@@ -32,7 +32,7 @@ from t2v_helpers.diffusion import schedulers
 from t2v_helpers.machine.device import free_memory_bytes, keep_freed_memory, pick_device, pick_dtype
 from t2v_helpers.model import folders, hub, pipeline
 from t2v_helpers.model import memory_plan as planning
-from t2v_helpers.model.folders import KIND_OF, LATENT_SCALE, PARTS
+from t2v_helpers.model.folders import KIND_OF, LATENT_SCALE, PARTS, manifests
 from t2v_helpers.model.hub import LICENCE, MODELSCOPE, MODELSCOPE_SHAPES, REVISION  # noqa: F401  for those who load
 from t2v_helpers.model.hub import WEIGHTS as MODELSCOPE_WEIGHTS  # noqa: F401
 from t2v_helpers.model.pipeline import Base, CoursePipeline, course_pipeline
@@ -283,10 +283,10 @@ def weights_of(name: str | Path) -> str:
     folder = find(name).folder
     if folder is None:
         return REVISION
-    if not (folder / files.MANIFEST).is_file():
-        what = f"{files.no_file(folder / files.MANIFEST)}, and it names the weights"
-        raise FileNotFoundError(f"{what}: files.write_manifest makes it.")
-    return files.sha256(folder / files.MANIFEST)
+    if not (folder / manifests.MANIFEST).is_file():
+        what = f"{files.no_file(folder / manifests.MANIFEST)}, and it names the weights"
+        raise FileNotFoundError(f"{what}: manifests.write makes it.")
+    return files.sha256(folder / manifests.MANIFEST)
 
 
 def download(dtype: torch.dtype) -> Path:
@@ -324,8 +324,8 @@ def _check_room(device: torch.device, dtype: torch.dtype, chosen: planning.Plan 
 def _open(folder: Path, dtype: torch.dtype) -> CoursePipeline:
     """The pipeline in `folder` on the CPU, after all that can be wrong with the folder was looked at."""
     kinds = folders.kinds(folder)
-    if (folder / files.MANIFEST).exists():
-        files.check_manifest(folder)
+    if (folder / manifests.MANIFEST).exists():
+        manifests.check(folder)
     configs, stored = folders.configs(folder, kinds), folders.variant(folder, dtype, kinds)
     empty = {part: folders.bare(kind, configs[part], folder / part) for part, kind in kinds.items()}
     others, words = pipeline.texts(folder, empty["text_encoder"].config), pipeline.words(folder)

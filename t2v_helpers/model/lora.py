@@ -34,14 +34,14 @@ from t2v_helpers.core import tensors as stored_tensors
 from t2v_helpers.inside import learned_rows
 from t2v_helpers.inside.unet_config import HUGE, TINY, WIDEST, Rule, number
 from t2v_helpers.model import folders
-from t2v_helpers.model.folders import lora_config
+from t2v_helpers.model.folders import lora_config, manifests
 from t2v_helpers.model.pipeline import course_pipeline, known_words
 
 SPATIAL = r".*\.attentions\..*\.(to_q|to_k|to_v|to_out\.0|proj|net\.2|proj_in|proj_out)"
 NAME, PREFIX = "lora", "base_model.model."  # of the adapter in peft; of the names in its files
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PIECES = "learned_pieces.safetensors"  # piece -> the change of its embedding [d]; missing where none was learned
-FILES = (CONFIG, WEIGHTS, PIECES, files.MANIFEST)  # all that `save` writes
+FILES = (CONFIG, WEIGHTS, PIECES, manifests.MANIFEST)  # all that `save` writes
 LAYERS = (nn.Linear, nn.Conv2d, nn.Conv3d)  # to which a LoRA from elsewhere may belong; `add` takes the first alone
 NORM = number(0, torch.finfo(torch.float32).max)  # of a layer's weights, in a header
 TEXT: Rule = (lambda value: isinstance(value, str), "a text")
@@ -243,7 +243,7 @@ def save(pipe, folder: str | Path, words: Sequence[str] = ()) -> Path:
         if learned := pieces(pipe):
             norms = json.dumps([_norm(pipe.text_encoder.get_input_embeddings())])
             save_file(learned, str(new / PIECES), metadata={"base_norms": norms})
-        files.write_manifest(new)
+        manifests.write(new)
 
     files.replace_folder(folder, write)
     return folder
@@ -290,8 +290,8 @@ def _read(folder: Path) -> tuple[dict, dict[str, str], dict[str, Tensor]]:
         raise FileNotFoundError(f"{files.named(folder)} is not a folder: {AGAIN}.")
     if missing := [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]:
         raise _damaged(f"{folder} is no LoRA, {missing[0]} is missing")
-    if (folder / files.MANIFEST).exists():
-        files.check_manifest(folder)
+    if (folder / manifests.MANIFEST).exists():
+        manifests.check(folder)
     config = folders.read(folder / CONFIG)
     try:
         lora_config.check(config)

@@ -24,7 +24,7 @@ from t2v_helpers.diffusion.schedulers import SchedulerMixin
 from t2v_helpers.inside import identity
 from t2v_helpers.inside.unet import UNet3D
 from t2v_helpers.model import folders
-from t2v_helpers.model.folders import AGAIN, PARTS, TEACHER
+from t2v_helpers.model.folders import AGAIN, PARTS, TEACHER, manifests
 from t2v_helpers.model.memory_plan import Plan
 
 with quickly():
@@ -38,7 +38,7 @@ UNSEEN = (  # what a config decides, and no shape shows
 MOST_WORDS, LONGEST_WORD = 100, 40  # of a LoRA
 INDEX = "model_index.json"
 WORDS = "words.json"  # in a model's folder: what a LoRA taught it before it was merged
-NAMES = (*folders.LENT, "unet", "scheduler", INDEX, WORDS, TEACHER, files.MANIFEST)  # in a model's folder
+NAMES = (*folders.LENT, "unet", "scheduler", INDEX, WORDS, TEACHER, manifests.MANIFEST)  # in a model's folder
 
 
 class OwnPipeline(DiffusionPipeline):

@@ -22,6 +22,7 @@ from t2v_helpers.core import arguments, checking, files, paths, video
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.inside import tracing
 from t2v_helpers.model import loading
+from t2v_helpers.model.folders import manifests
 from t2v_helpers.model.generate import generate
 from t2v_helpers.show import diagrams
 
@@ -110,15 +111,16 @@ def make(names: Sequence[str] = (), folder: str | Path = IMAGES, model: str | Pa
     for name in names:
         checking.one_of("figure", name, FIGURES)
     folder, chosen = Path(folder), {name: FIGURES[name] for name in names or FIGURES}
-    entries = _entries(folder / files.MANIFEST)
-    for name in (files.MANIFEST, *chosen):
+    entries = _entries(folder / manifests.MANIFEST)
+    for name in (manifests.MANIFEST, *chosen):
         files.check_target(folder / name)
     made = _videos({spec for figure in chosen.values() for spec in figure.specs}, model)
     for name, figure in tqdm(chosen.items(), desc="drawing", unit="figure", file=sys.stderr):
         figure.draw([made[spec] for spec in figure.specs], folder / name)
         found = {"bytes": (folder / name).stat().st_size, "sha256": files.sha256(folder / name)}
         entries[name] = found | {"command": f"{COMMAND} {name}", "specs": [spec.to_dict() for spec in figure.specs]}
-        files.write_text(folder / files.MANIFEST, json.dumps({"files": dict(sorted(entries.items()))}, indent=2) + "\n")
+        listed = json.dumps({"files": dict(sorted(entries.items()))}, indent=2)
+        files.write_text(folder / manifests.MANIFEST, listed + "\n")
     return [folder / name for name in chosen]
 
 

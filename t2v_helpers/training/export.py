@@ -6,6 +6,7 @@ from pathlib import Path
 from t2v_helpers.core import checking, files
 from t2v_helpers.core.model_names import MODELS
 from t2v_helpers.model import folders
+from t2v_helpers.model.folders import manifests
 from t2v_helpers.model.pipeline import NAMES, Base
 from t2v_helpers.training.denoiser import SCHEDULE, new_scheduler
 
@@ -50,7 +51,7 @@ def write_folder(folder: Path, *parts) -> None:
     def write(new: Path) -> None:
         for part in parts:
             part.save_pretrained(new)
-        files.write_manifest(new)
+        manifests.write(new)
 
     files.replace_folder(folder, write)
 
@@ -79,4 +80,4 @@ def _finish(folder: Path, schedule: dict) -> None:
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     if size > MOST_BYTES:
         raise ValueError(f"the model has {size} bytes, but at most {MOST_BYTES} are allowed: make it smaller.")
-    files.write_manifest(folder)
+    manifests.write(folder)

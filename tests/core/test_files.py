@@ -1,8 +1,6 @@
 """files: written whole or not at all; damage is found and named."""
 
 import errno
-import hashlib
-import json
 import os
 import shutil
 import subprocess
@@ -101,7 +99,7 @@ def test_a_device_and_a_pipe_are_no_files_to_replace(tmp_path):
 
 @pytest.mark.parametrize("name", ["a\0b", "\ud800", "a/" * 600 + "b", "x" * 300])
 def test_a_name_that_no_file_can_have(tmp_path, name):
-    for check in (files.check_target, lambda path: files.existing(path, "look"), files.read_text, files.check_manifest):
+    for check in (files.check_target, lambda path: files.existing(path, "look"), files.read_text):
         with pytest.raises((ValueError, OSError)) as caught:
             check(tmp_path / name)
         text = str(caught.value)
@@ -310,73 +308,6 @@ def test_without_locks_in_the_file_system_files_are_written_and_nothing_is_delet
     monkeypatch.setattr(files.fcntl, "flock", fail)
     files.write_text(tmp_path / "note.txt", "new")
     assert (tmp_path / files.WRITING / "another's").exists() and (tmp_path / "note.txt").read_text() == "new"
-
-
-@pytest.fixture
-def folder(tmp_path):
-    (tmp_path / "unet").mkdir()
-    (tmp_path / "unet" / "w.bin").write_bytes(b"12345")
-    (tmp_path / "index.json").write_text("{}")
-    (tmp_path / ".hidden").write_text("")
-    files.write_manifest(tmp_path)
-    return tmp_path
-
-
-def test_manifest_lists_every_file_but_itself_and_hidden_ones(folder):
-    listed = json.loads((folder / "manifest.json").read_text())["files"]
-    assert listed["unet/w.bin"] == {"bytes": 5, "sha256": hashlib.sha256(b"12345").hexdigest()}
-    assert list(listed) == ["index.json", "unet/w.bin"]
-    assert files.check_manifest(folder) is None
-
-
-def test_a_manifest_written_again_is_the_same(folder):
-    before = (folder / "manifest.json").read_text()
-    assert files.write_manifest(folder).read_text() == before
-
-
-def test_a_file_cut_short(folder):
-    (folder / "unet" / "w.bin").write_bytes(b"123")
-    with pytest.raises(ValueError, match=r"w\.bin has 3 bytes.* 5 "):
-        files.check_manifest(folder)
-
-
-def test_a_file_changed(folder):
-    (folder / "unet" / "w.bin").write_bytes(b"12346")
-    with pytest.raises(ValueError, match=r"w\.bin .*\w{64}.*\w{64}"):
-        files.check_manifest(folder)
-
-
-def test_a_file_gone(folder):
-    (folder / "unet" / "w.bin").unlink()
-    with pytest.raises(FileNotFoundError, match=r"w\.bin is missing"):
-        files.check_manifest(folder)
-
-
-def test_no_manifest(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"manifest\.json does not exist"):
-        files.check_manifest(tmp_path)
-
-
-def test_a_manifest_that_is_a_pipe_is_named_as_one(tmp_path):
-    os.mkfifo(tmp_path / "manifest.json")
-    with pytest.raises(FileNotFoundError, match=r"manifest\.json is a device or a pipe, and not a file"):
-        files.check_manifest(tmp_path)
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "[]", "{}", '{"files": 3}', '{"files": {"a": {}}}', '{"files": {"a": 3}}', "\xff", "[" * 200_000],
-)
-def test_a_manifest_that_is_none(tmp_path, text):
-    (tmp_path / "manifest.json").write_text(text, encoding="latin-1")
-    with pytest.raises(ValueError, match="is not a manifest"):
-        files.check_manifest(tmp_path)
-
-
-def test_a_manifest_may_not_name_a_file_outside(folder):
-    (folder / "manifest.json").write_text(json.dumps({"files": {"../x": {"bytes": 1, "sha256": "0"}}}))
-    with pytest.raises(ValueError, match=r"'\.\./x', which is outside"):
-        files.check_manifest(folder)
 
 
 @pytest.mark.parametrize("text", ["{", '{"a":' * 33 + "1" + "}" * 33, "[" * 10**6, "[]", "1e999"])

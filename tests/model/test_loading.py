@@ -15,7 +15,7 @@ from diffusers import DiffusionPipeline, TextToVideoSDPipeline
 from safetensors.torch import load_file, save_file
 
 from t2v_helpers import cartoon
-from t2v_helpers.core import files, video
+from t2v_helpers.core import video
 from t2v_helpers.core.model_names import Model
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.inside import activation_memory
@@ -23,6 +23,7 @@ from t2v_helpers.machine import probe
 from t2v_helpers.machine.device import pick_dtype
 from t2v_helpers.machine.probe import TorchFacts
 from t2v_helpers.model import hub, loading, memory_plan, validation
+from t2v_helpers.model.folders import manifests
 from t2v_helpers.model.generate import generate
 from t2v_helpers.model.memory_plan import MemoryOptions
 from t2v_helpers.model.pipeline import course_pipeline
@@ -39,7 +40,7 @@ def copy(toy_folder, tmp_path):
 @pytest.fixture
 def bare(copy):
     """The same without a manifest, as `save_pretrained` leaves it."""
-    (copy / files.MANIFEST).unlink()
+    (copy / manifests.MANIFEST).unlink()
     return copy
 
 

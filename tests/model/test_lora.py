@@ -13,9 +13,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from t2v_helpers import cartoon
-from t2v_helpers.core import files
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.model import loading, lora, validation
+from t2v_helpers.model.folders import manifests
 from t2v_helpers.model.generate import generate
 
 
@@ -299,7 +299,7 @@ def test_pieces_that_do_not_fit_are_refused(toy_pipe, spoken_folder, damage, wor
     with safe_open(str(path), "pt") as file:
         about = file.metadata()
     save_file(damage(next(iter(load_file(path).values()))), path, metadata=about)
-    files.write_manifest(spoken_folder)
+    manifests.write(spoken_folder)
     assert_refused(toy_pipe, spoken_folder, word)
 
 
@@ -316,7 +316,7 @@ def test_pieces_that_do_not_fit_are_refused(toy_pipe, spoken_folder, damage, wor
 def test_pieces_of_another_text_encoder_are_refused(toy_pipe, spoken_folder, norms, word):
     path = spoken_folder / lora.PIECES
     save_file(load_file(path), path, metadata={"base_norms": norms})
-    files.write_manifest(spoken_folder)
+    manifests.write(spoken_folder)
     assert_refused(toy_pipe, spoken_folder, word)
 
 
@@ -324,7 +324,7 @@ def test_pieces_that_are_gone_or_cut_short_are_refused(toy_pipe, spoken_folder):
     path = spoken_folder / lora.PIECES
     path.write_bytes(path.read_bytes()[:-8])
     assert_refused(toy_pipe, spoken_folder, "learned_pieces.safetensors has .* bytes")
-    files.write_manifest(spoken_folder)
+    manifests.write(spoken_folder)
     assert_refused(toy_pipe, spoken_folder, "is cut short or damaged")
     path.unlink()
     assert_refused(toy_pipe, spoken_folder, "learned_pieces.safetensors is missing", FileNotFoundError)
@@ -441,7 +441,7 @@ def test_a_lora_of_another_architecture_is_refused(folder, hub_pipe):
 def test_a_layer_that_the_model_does_not_have_is_named(toy_pipe, folder):
     weights = load_file(folder / lora.WEIGHTS)
     save_file({key.replace("proj_in", "nowhere"): x for key, x in weights.items()}, folder / lora.WEIGHTS)
-    files.write_manifest(folder)
+    manifests.write(folder)
     assert_refused(toy_pipe, folder, "it has no layer down_blocks.0.attentions.0.nowhere")
 
 
@@ -453,7 +453,7 @@ def test_no_folder_and_no_lora_are_refused(toy_pipe, tmp_path, toy_folder):
 def change(folder, **values):
     path = folder / lora.CONFIG
     path.write_text(json.dumps(json.loads(path.read_text()) | values))
-    files.write_manifest(folder)
+    manifests.write(folder)
 
 
 def test_a_damaged_file_is_refused(toy_pipe, folder):
@@ -464,7 +464,7 @@ def test_a_damaged_file_is_refused(toy_pipe, folder):
 
 def test_weights_that_are_no_safetensors_are_refused(toy_pipe, folder):
     (folder / lora.WEIGHTS).write_bytes(b"not a tensor")
-    files.write_manifest(folder)
+    manifests.write(folder)
     assert_refused(toy_pipe, folder, "is cut short or damaged")
 
 
@@ -505,7 +505,7 @@ def rewrite(folder, change, **about):
         about = file.metadata() | about
     weights = {key: change(x) for key, x in load_file(str(folder / lora.WEIGHTS)).items()}
     save_file(weights, str(folder / lora.WEIGHTS), metadata=about)
-    files.write_manifest(folder)
+    manifests.write(folder)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from t2v_helpers.core.records import GenerationRecord, GenerationSpec
 from t2v_helpers.diffusion import schedulers
 from t2v_helpers.inside import attention_maps
 from t2v_helpers.model import loading, lora, swapping, sweep, validation
+from t2v_helpers.model.folders import manifests
 from t2v_helpers.model.generate import generate
 from t2v_helpers.model.pipeline import fingerprint
 from t2v_helpers.show import playground
@@ -48,7 +49,7 @@ def copy(folder, tmp_path):
 
 def copied(folder, tmp_path):
     place = shutil.copytree(folder, tmp_path / folder.name)
-    (place / files.MANIFEST).unlink()
+    (place / manifests.MANIFEST).unlink()
     return place
 
 
@@ -209,9 +210,9 @@ def test_in_its_teachers_pipeline_plain_diffusers_makes_the_same_video(student, 
 
 
 def test_its_folder_has_two_parts_and_says_whose_the_others_are(student, toy_folder):
-    files.check_manifest(student)
+    manifests.check(student)
     assert {path.name for path in student.iterdir()} == {
-        "unet", "scheduler", "model_index.json", "teacher.json", files.MANIFEST}  # fmt: skip
+        "unet", "scheduler", "model_index.json", "teacher.json", manifests.MANIFEST}  # fmt: skip
     index = json.loads((student / "model_index.json").read_text())
     assert index["_class_name"] == "TextToVideoSDPipeline"
     assert index["vae"] == index["text_encoder"] == index["tokenizer"] == [None, None]
@@ -277,7 +278,7 @@ def linked(place):
     (lambda place: changed(place / "unet" / "config.json", layers_per_block=2), "is missing in the weights"),
     (lambda place: changed(place / "scheduler" / "scheduler_config.json", _class_name="DDIMScheduler",
                            timestep_spacing="leading"), "scheduler_config.json is no student's"),
-    (lambda place: files.write_text(place / files.MANIFEST, json.dumps(
+    (lambda place: files.write_text(place / manifests.MANIFEST, json.dumps(
         {"files": {"teacher.json": {"bytes": 1, "sha256": "0" * 64}}})), "bytes, but 1 are expected"),
 ])  # fmt: skip
 def test_a_damaged_student_is_refused(own, toy_pipe, damage, said):

@@ -34,7 +34,7 @@ from t2v_helpers.course import run
 from t2v_helpers.inside import unet_config
 from t2v_helpers.metrics import clip_scores
 from t2v_helpers.model import folders, loading, lora, pipeline, swapping, sweep, validation
-from t2v_helpers.model.folders import KINDS, bpe, lora_config
+from t2v_helpers.model.folders import KINDS, bpe, lora_config, manifests
 from t2v_helpers.model.generate import generate
 from t2v_helpers.model.later import wan_folder
 
@@ -136,7 +136,7 @@ def test_texts(tmp_path_factory, text, which):
     read = (
         GenerationRecord.from_json,
         GenerationRecord.load,
-        files.check_manifest,
+        manifests.check,
         pipeline.words,
         files.read_json,
     )
@@ -454,7 +454,7 @@ def test_loras(taught, tmp_path_factory, data, spoiled):
     place = text_place(tmp_path_factory) / "lora"
     if not place.exists():
         shutil.copytree(taught.folder, place)
-        (place / files.MANIFEST).unlink()
+        (place / manifests.MANIFEST).unlink()
     text = data.draw(texts(taught.config, PEFT) | RESCALED.map(lambda some: json.dumps(taught.config | some)))
     (place / lora.CONFIG).write_bytes(text.encode(errors="surrogatepass"))
     first = data.draw(st.sampled_from(sorted(taught.tensors)))
@@ -533,7 +533,7 @@ def picture(path):
 
 
 TAKE_PATHS = (
-    files.check_target, files.read_json, files.check_manifest, files.is_folder, lambda x: files.existing(x, "look"),
+    files.check_target, files.read_json, manifests.check, files.is_folder, lambda x: files.existing(x, "look"),
     loading.find, loading.outline, lambda x: lora.words_for(None, "cartoon", x), GenerationRecord.load, video.read_mp4,
     picture, metrics.load_clip, cli._check_out,
     lambda x: swapping.read_part(AutoencoderTiny, x, torch.zeros(1)), lambda x: run.find_notebooks(x),
@@ -648,7 +648,7 @@ def test_pipelines(toy_folder, toy_pipe, whole_folders, student_folders, tmp_pat
     choices = toy_folder, *whole_folders.values(), *student_folders.values()
     shutil.copytree(data.draw(st.sampled_from(choices)), place)
     alone = not (place / folders.TEACHER).exists()
-    (place / files.MANIFEST).unlink()
+    (place / manifests.MANIFEST).unlink()
     path = data.draw(st.sampled_from(sorted(place.rglob("*.json"))))
     text = data.draw(texts(json.loads(path.read_text()), STRANGE))
     path.write_bytes(text.encode(errors="surrogatepass"))
@@ -665,7 +665,7 @@ def test_loads(idle, toy_folder, tmp_path_factory, data):
     """The text of any file of JSON, in the one folder: all that a pipeline reads, but nothing is computed."""
     place = text_place(tmp_path_factory) / "loads"
     if not place.exists():
-        shutil.copytree(toy_folder, place, ignore=shutil.ignore_patterns(files.MANIFEST))
+        shutil.copytree(toy_folder, place, ignore=shutil.ignore_patterns(manifests.MANIFEST))
     path = data.draw(st.sampled_from(sorted(place.rglob("*.json"))))
     kept = path.read_text()
     path.write_bytes(data.draw(texts(json.loads(kept), STRANGE)).encode(errors="surrogatepass"))

@@ -14,6 +14,7 @@ from t2v_helpers.course import costs, preflight
 from t2v_helpers.course.blog import ledger
 from t2v_helpers.inside import unet_config
 from t2v_helpers.model import folders, sweep
+from t2v_helpers.model.folders import manifests
 from t2v_helpers.studies import knobs, study
 
 MOST = 1500  # characters: two values and two paths, and what is allowed
@@ -89,8 +90,8 @@ def test_a_folder_of_weights(tmp_path):
     entry = {"bytes": 1, "sha256": "0"}
     lists = [{f"../{LONG}": entry}, {LONG: entry}, *({"a": entry | {"bytes": value}} for value in VALUES)]
     for listed in lists:
-        written(tmp_path / files.MANIFEST, {"files": listed})
-        check_all([lambda: files.check_manifest(tmp_path)])
+        written(tmp_path / manifests.MANIFEST, {"files": listed})
+        check_all([lambda: manifests.check(tmp_path)])
     save_file({LONG: torch.zeros(1)}, tmp_path / "w.safetensors")
     paths = [tmp_path / "w.safetensors"]
     check_all([lambda: tensors.read(paths, {"w": torch.zeros(1)}), lambda: tensors.find(paths * 2)])

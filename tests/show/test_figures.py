@@ -9,11 +9,11 @@ import pytest
 from PIL import Image, ImageSequence
 
 from t2v_helpers import cartoon
-from t2v_helpers.core import files
 from t2v_helpers.core.records import GenerationSpec
+from t2v_helpers.model.folders import manifests
 from t2v_helpers.show import figures
 
-MANIFEST = json.loads((figures.IMAGES / files.MANIFEST).read_text())["files"]
+MANIFEST = json.loads((figures.IMAGES / manifests.MANIFEST).read_text())["files"]
 GIFS = [name for name in figures.FIGURES if name.endswith(".gif")]
 TOLERANCE = 3.0  # grey levels of 255, on average: another processor rounds otherwise, and a GIF has 256 colours
 
@@ -37,12 +37,12 @@ def small_figures(monkeypatch):
 
 
 def test_every_file_is_a_figure_and_every_figure_a_file():
-    there = {path.name for path in figures.IMAGES.iterdir()} - {files.MANIFEST}
+    there = {path.name for path in figures.IMAGES.iterdir()} - {manifests.MANIFEST}
     assert there == set(figures.FIGURES) == set(MANIFEST)
 
 
 def test_the_manifest_tells_the_truth_about_the_bytes():
-    files.check_manifest(figures.IMAGES)
+    manifests.check(figures.IMAGES)
 
 
 @pytest.mark.parametrize("name", figures.FIGURES)
@@ -61,7 +61,7 @@ def test_a_picture_made_again_is_the_same_picture(name, tmp_path, likeness):
     bytes_of = (committed.astype(np.uint8), new.astype(np.uint8))
     off = likeness.apart(*bytes_of) if other_letters else abs(committed - new).mean()
     assert off < TOLERANCE
-    assert json.loads((tmp_path / files.MANIFEST).read_text())["files"][name]["specs"] == MANIFEST[name]["specs"]
+    assert json.loads((tmp_path / manifests.MANIFEST).read_text())["files"][name]["specs"] == MANIFEST[name]["specs"]
 
 
 @pytest.mark.parametrize("name", GIFS)
@@ -86,18 +86,18 @@ def test_the_sheet_shows_every_subject_in_every_style():
 
 def test_making_one_figure_leaves_the_others_in_the_manifest(small_figures, toy_folder, tmp_path):
     figures.make([], tmp_path, toy_folder)
-    before = json.loads((tmp_path / files.MANIFEST).read_text())["files"]
+    before = json.loads((tmp_path / manifests.MANIFEST).read_text())["files"]
     figures.make(["two.gif"], tmp_path, toy_folder)
-    files.check_manifest(tmp_path)
-    assert json.loads((tmp_path / files.MANIFEST).read_text())["files"] == before
+    manifests.check(tmp_path)
+    assert json.loads((tmp_path / manifests.MANIFEST).read_text())["files"] == before
     assert list(before) == ["one.gif", "two.gif"] and before["one.gif"]["sha256"] != before["two.gif"]["sha256"]
 
 
 def test_an_entry_that_is_no_figure_any_more_goes(small_figures, toy_folder, tmp_path):
     old = {"files": {"gone.png": {"bytes": 1, "sha256": "0"}}}
-    (tmp_path / files.MANIFEST).write_text(json.dumps(old))
+    (tmp_path / manifests.MANIFEST).write_text(json.dumps(old))
     figures.make(["one.gif"], tmp_path, toy_folder)
-    assert list(json.loads((tmp_path / files.MANIFEST).read_text())["files"]) == ["one.gif"]
+    assert list(json.loads((tmp_path / manifests.MANIFEST).read_text())["files"]) == ["one.gif"]
 
 
 def test_an_unknown_figure_is_named_before_anything_is_made(tmp_path):
@@ -108,7 +108,7 @@ def test_an_unknown_figure_is_named_before_anything_is_made(tmp_path):
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"files": 3}', "{}"])
 def test_a_damaged_manifest_is_named_before_anything_is_drawn(tmp_path, text):
-    (tmp_path / files.MANIFEST).write_text(text)
+    (tmp_path / manifests.MANIFEST).write_text(text)
     with pytest.raises(ValueError, match="manifest.json is not a manifest .*: delete it, and make all figures again"):
         figures.make(["world.png"], tmp_path)
     assert not (tmp_path / "world.png").exists()

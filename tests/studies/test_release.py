@@ -12,6 +12,7 @@ from t2v_helpers import cartoon
 from t2v_helpers.core import files
 from t2v_helpers.metrics.estimates import Measure
 from t2v_helpers.model import loading
+from t2v_helpers.model.folders import manifests
 from t2v_helpers.studies import release, release_measures
 
 RESULTS = release.FOLDER / "results.json"
@@ -130,7 +131,7 @@ def test_a_quick_run_takes_the_numbers_that_are_given(monkeypatch):
 
 def test_weights_without_a_manifest_are_refused_before_anything_is_measured(toy_folder, tmp_path, monkeypatch):
     folder = shutil.copytree(toy_folder, tmp_path / "toy")
-    (folder / files.MANIFEST).unlink()
+    (folder / manifests.MANIFEST).unlink()
     monkeypatch.setattr(release_measures, "measure_vae", lambda *_: pytest.fail("measuring began before the check"))
     with pytest.raises(FileNotFoundError, match="manifest.json does not exist"):
         release.main(["--model", str(folder), "--only", "vae"])

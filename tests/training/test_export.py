@@ -9,7 +9,8 @@ import torch
 from diffusers import DDIMScheduler, DiffusionPipeline, DPMSolverMultistepScheduler
 
 from t2v_helpers.cartoon.tokenizer import new_tokenizer
-from t2v_helpers.core import files, seeding
+from t2v_helpers.core import seeding
+from t2v_helpers.model.folders import manifests
 from t2v_helpers.training import autoencoder, denoiser, export
 
 
@@ -25,7 +26,7 @@ def pipe(toy_sizes):
 def test_an_exported_folder_opens_with_plain_diffusers(pipe, tmp_path):
     folder = tmp_path / "model"
     export.export(pipe, folder)
-    files.check_manifest(folder)
+    manifests.check(folder)
     opened = DiffusionPipeline.from_pretrained(folder, dtype=torch.float32)
     frames = opened("a dog is dancing", num_frames=3, num_inference_steps=1, output_type="np").frames[0]
     assert frames.shape == (3, 64, 64, 3) and np.isfinite(frames).all()
@@ -41,10 +42,10 @@ def test_a_student_too_large_or_in_place_of_something_else_is_not_written(pipe, 
     monkeypatch.setattr(export, "MOST_BYTES", 1000)
     with pytest.raises(ValueError, match="at most 1000"):
         export.export_student(pipe, denoiser.SCHEDULE, tmp_path / "model")
-    files.check_manifest(tmp_path / "model")
+    manifests.check(tmp_path / "model")
     monkeypatch.undo()
     export.export_student(pipe, denoiser.SCHEDULE, tmp_path / "model")  # a student replaces a whole model
-    files.check_manifest(tmp_path / "model")
+    manifests.check(tmp_path / "model")
     assert not (tmp_path / "model" / "vae").exists() and sorted(os.listdir(tmp_path)) == ["model", "thesis.txt"]
 
 
@@ -61,7 +62,7 @@ def test_a_model_replaces_a_model_and_leaves_nothing_else(pipe, tmp_path):
     (tmp_path / "model" / "unet" / "stale.txt").touch()
     (tmp_path / "link").symlink_to(tmp_path / "model")
     export.export(pipe, tmp_path / "link")
-    files.check_manifest(tmp_path / "model")
+    manifests.check(tmp_path / "model")
     assert not (tmp_path / "model" / "unet" / "stale.txt").exists()
     assert sorted(os.listdir(tmp_path)) == ["link", "model"]
 
@@ -71,7 +72,7 @@ def test_a_failure_leaves_the_model_that_was_there(pipe, tmp_path, monkeypatch):
     monkeypatch.setattr(export, "MOST_BYTES", 1000)
     with pytest.raises(ValueError, match="at most 1000"):
         export.export(pipe, tmp_path / "model")
-    files.check_manifest(tmp_path / "model")
+    manifests.check(tmp_path / "model")
     assert os.listdir(tmp_path) == ["model"]
 
 

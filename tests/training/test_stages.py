@@ -14,9 +14,9 @@ import torch
 from diffusers import DiffusionPipeline
 from safetensors import safe_open
 
-from t2v_helpers.core import files
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.model import loading
+from t2v_helpers.model.folders import manifests
 from t2v_helpers.model.generate import generate
 from t2v_helpers.model.later import dit_file
 from t2v_helpers.training import export, loop, stages
@@ -33,7 +33,7 @@ def runs(tmp_path_factory, toy_sizes):
 
 
 def test_every_stage_leaves_its_part(runs):
-    files.check_manifest(runs / "model")
+    manifests.check(runs / "model")
     log = [json.loads(line) for line in (runs / "unet" / "log.jsonl").read_text().splitlines()]
     assert log[-1]["stage"] == "unet" and log[-1]["step"] == 8 and log[-1]["loss"] > 0
     assert log[-1]["steps_per_second"] == pytest.approx(8 / log[-1]["seconds"])
@@ -124,7 +124,7 @@ def test_a_half_trained_unet_is_measured_and_not_exported(runs, tmp_path):
         stages.main(["--quick", "export", "--runs", str(tmp_path), "--out", str(plan.out)])
     assert not plan.out.exists()
     assert stages.main(["--quick", "unet", "export", "--runs", str(tmp_path), "--out", str(plan.out)]) == 0
-    files.check_manifest(plan.out)
+    manifests.check(plan.out)
 
 
 def test_damaged_latents_are_not_taken_for_finished(runs, tmp_path):

@@ -5,9 +5,10 @@ import pytest
 import torch
 from diffusers import AutoencoderTiny
 
-from t2v_helpers.core import files, seeding
+from t2v_helpers.core import seeding
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.model import generate, loading
+from t2v_helpers.model.folders import manifests
 from t2v_helpers.training import autoencoder, loop, tiny_autoencoder
 
 
@@ -40,7 +41,7 @@ def test_it_replaces_the_full_one_in_a_pipeline(tmp_path):
     pipe = loading.load("cartoon", quiet=True)
     channels = pipe.vae.config.latent_channels
     tiny_autoencoder.export(seeding.seeded(0, lambda: tiny_autoencoder.new_tiny(channels)), folder)
-    files.check_manifest(folder)
+    manifests.check(folder)
     spec = GenerationSpec("a dog is dancing", steps=1, frames=2)
     full = generate.generate(pipe, spec)
     pipe.register_modules(vae=AutoencoderTiny.from_pretrained(folder).float())

@@ -13,10 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from t2v_helpers.core import checking, files, tensors
+from t2v_helpers.core import checking, tensors
 from t2v_helpers.diffusion import schedulers
 from t2v_helpers.diffusion.schedulers import SchedulerMixin
 from t2v_helpers.inside import identity
+from t2v_helpers.model.folders import manifests
 from t2v_helpers.model.folders.rules import KIND_OF, TEACHER, check_student, config_of, damaged, kinds, read, scheduler
 from t2v_helpers.model.folders.weights import bare, files_of, read_alone, variant
 
@@ -78,8 +79,8 @@ def student(folder: Path, teacher: Any) -> dict[str, Any]:
     ValueError: damaged, or made for other parts than the teacher's.
     """
     check_student(folder)
-    if (folder / files.MANIFEST).exists():
-        files.check_manifest(folder)
+    if (folder / manifests.MANIFEST).exists():
+        manifests.check(folder)
     bare_student(folder, teacher)
     own = {"scheduler": student_scheduler(folder)}
     return own | {"unet": read_alone(folder / "unet", _UNET, teacher.unet.dtype).to(teacher.unet.device)}

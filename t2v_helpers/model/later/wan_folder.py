@@ -14,7 +14,7 @@ from t2v_helpers.core import checking, files
 from t2v_helpers.inside import unet_config
 from t2v_helpers.inside.unet_config import HUGE, list_of, number, one_of, positive, whole
 from t2v_helpers.model import folders
-from t2v_helpers.model.folders import Kind, damaged
+from t2v_helpers.model.folders import Kind, damaged, manifests
 
 ROOM = 512  # tokens of a prompt, of which the last one ends it
 SINGLE = {"time_embedder", "scale_shift_table", "norm1", "norm2", "norm3"}  # layers that stay in float32
@@ -125,7 +125,7 @@ def _tokenizer(path: Path, expected: dict) -> PreTrainedTokenizerFast:
     if not path.is_file():
         raise damaged(f"{path} does not exist")
     files.check_link(path)
-    if fault := files.fault(path, expected):
+    if fault := manifests.fault(path, expected):
         raise damaged(fault)
     return PreTrainedTokenizerFast(tokenizer_file=str(path), model_max_length=ROOM, **MARKS)
 

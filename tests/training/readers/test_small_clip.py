@@ -10,6 +10,7 @@ from transformers import CLIPModel
 from t2v_helpers import cartoon, metrics
 from t2v_helpers.cartoon import tokenizer
 from t2v_helpers.core import files, seeding
+from t2v_helpers.model.folders import manifests
 from t2v_helpers.training import loop
 from t2v_helpers.training.readers import small_clip
 
@@ -52,7 +53,7 @@ def test_it_learns(tmp_path):
 
 def test_what_is_shipped_is_what_was_learned(folder):
     clip = metrics.load_clip(folder)
-    files.check_manifest(folder)
+    manifests.check(folder)
     frames = cartoon.item(0, 0, 3).frames
     x = torch.from_numpy(frames).permute(0, 3, 1, 2) / 127.5 - 1  # as in training
     with torch.no_grad():

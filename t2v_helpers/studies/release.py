@@ -25,6 +25,7 @@ from t2v_helpers.machine import doctor
 from t2v_helpers.machine.probe import in_threads
 from t2v_helpers.metrics.estimates import Bar, Measure
 from t2v_helpers.model import loading
+from t2v_helpers.model.later import dit_file
 from t2v_helpers.studies import release_measures as measures
 from t2v_helpers.studies import study, unet_speed
 
@@ -97,6 +98,11 @@ PARTS = {
         lambda pipe, options: (measures.measure_student(options.model, options.student, options.batch), {}),
         Count("student", 256, 16, "sentences for the student"),
         weights=_weights_of_student,
+    ),
+    "dit": Part(
+        lambda pipe, options: (measures.measure_dit(pipe, options.model, options.dit, options.batch), {}),
+        Count("dit", 128, 4, "sentences for the DiT, and for the UNet beside it"),
+        weights=lambda model: files.sha256(dit_file.WEIGHTS) if dit_file.WEIGHTS.is_file() else "",
     ),
     "timings": Part(lambda pipe, options: (measures.measure_timings(pipe, options.model), {})),
     "unet": Part(lambda pipe, options: (unet_speed.measure_unet(pipe.unet), {})),

@@ -8,6 +8,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.inside import temporal
 from t2v_helpers.metrics.estimates import Measure, of_ratios, of_share, of_times, of_values
 from t2v_helpers.model import generate, loading
+from t2v_helpers.model.later import dit_file
 from t2v_helpers.studies import study
 
 SEED = 20_261  # of the sentences and renders, used nowhere else
@@ -96,6 +98,26 @@ def measure_student(model: str, prompts: int, batch_size: int = 8) -> dict[str, 
         read = _as_asked_and_whole(videos, asked) | {"sharpness": of_ratios(ratios)}
         found |= {f"student/{calls}/{name}": m for name, m in read.items()}
     return found
+
+
+def measure_dit(pipe, model: str, prompts: int, batch_size: int = 8, steps: int = 25) -> dict[str, Measure]:
+    """The same sentences by the trained DiT in the UNet's place, and by the UNet; {} for a model that has no DiT."""
+    if model != "cartoon" or not dit_file.WEIGHTS.is_file():
+        return {}
+    items, found = [cartoon.item(SEED, i, split="all") for i in range(prompts)], {}
+    specs = [GenerationSpec(item.caption, seed=i, scheduler="dpm++", steps=steps) for i, item in enumerate(items)]
+    for name, place in {"dit": dit_file.using(pipe), "unet": nullcontext()}.items():
+        with place:
+            videos = _videos(pipe, specs, batch_size, f"{name} in its place")
+        found |= {f"dit/{name}/{what}": m for what, m in _looks(videos, items).items()}
+    return found
+
+
+def _looks(videos: np.ndarray, items: list[cartoon.Item]) -> dict[str, Measure]:
+    """Videos uint8 [b f 64 64 3] as asked, whole, sharp relative to drawings, and their flicker."""
+    ratios = [metrics.sharpness_ratio(video, item) for video, item in zip(videos, items, strict=True)]
+    looks = {"sharpness": of_ratios(ratios), "flicker": of_values([metrics.flicker(video) for video in videos])}
+    return _as_asked_and_whole(videos, [item.labels for item in items]) | looks
 
 
 def measure_ride(pipe, seeds: int, batch_size: int = 8) -> dict[str, Measure]:

@@ -5,6 +5,7 @@ import pytest
 
 from t2v_helpers import cartoon, metrics
 from t2v_helpers.metrics.estimates import of_ratios
+from t2v_helpers.model import loading
 from t2v_helpers.studies import release
 from t2v_helpers.studies import release_measures as measures
 
@@ -82,3 +83,13 @@ def test_temporal_layers_are_measured_on_off_and_one_kind_alone(toy_pipe):
     assert all(m.n == 2 for m in found.values()) and found["temporal/drawings/flicker"].value >= 0
     flickers = [found[f"temporal/{way}/flicker"].value for way in measures.TEMPORAL]
     assert len(set(flickers)) == 4, "a variant leaves the same layers on as another one"
+
+
+def test_the_dit_is_measured_beside_the_unet_and_leaves_it_in_its_place():
+    pipe = loading.load("cartoon", device="cpu", dtype="float32", quiet=True)
+    unet, found = pipe.unet, measures.measure_dit(pipe, "cartoon", 2, steps=2)
+    asked = (metrics.ALL_FOUR, "whole", "sharpness", "flicker")
+    assert found.keys() == {f"dit/{name}/{what}" for name in ("dit", "unet") for what in asked}
+    assert found["dit/dit/whole"].n == 2 and found["dit/dit/flicker"] != found["dit/unet/flicker"]
+    assert pipe.unet is unet and found.keys() <= release.BARS.keys()
+    assert measures.measure_dit(pipe, "another", 2) == {}

@@ -132,12 +132,17 @@ def drawn(pipe) -> tuple[Tensor, list[cartoon.Labels]]:
 def clips(pipe, wrong: float = 0.0, each: int | None = None, combinations: int | None = None, seed: int = 0) -> Clips:
     """The clips of a training: `each` of so many combinations (None: all there are), with this share of wrong words."""
     latents, labels = drawn(pipe)
-    evenly = sorted(range(len(TRAINED)), key=lambda k: _turn(TRAINED[k]))[:combinations]
-    kept = [CLIPS * k + i for k in sorted(evenly) for i in range(each or CLIPS)]
+    seen = spread_out(combinations)
+    kept = [CLIPS * k + i for k, one in enumerate(TRAINED) if one in seen for i in range(each or CLIPS)]
     dice = np.random.default_rng([WORD_STREAM, seed, 1])
     captions = [_caption(labels[i], wrong, dice) for i in kept]
     words = data.tokens(pipe.tokenizer, [*captions, ""])
     return Clips(latents[kept], words[:-1], words[-1])
+
+
+def spread_out(combinations: int | None = None) -> list[cartoon.Labels]:
+    """So many of the trained combinations (None: all), with each subject and each action about equally often."""
+    return sorted(TRAINED, key=_turn)[:combinations]
 
 
 def _turn(labels: cartoon.Labels) -> int:

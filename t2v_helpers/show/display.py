@@ -68,20 +68,22 @@ def show_grid(
     fps: float = video.FPS,
     scale: int | None = None,
     columns: int | None = None,
+    stills: int = STILLS,
 ) -> None:
     """Show videos of one size side by side, in step, each under its title, and a filmstrip of each.
 
     clips: uint8 [f h w 3] or Generations. titles: None takes the prompts of Generations. The caption lists the settings
-    of all Generations. scale: None fills about 800 pixels. ValueError: see video.grid; another number of titles.
+    of all Generations. scale: None fills about 800 pixels. stills: the frames in a filmstrip, at most 8; fewer are
+    larger. ValueError: see video.grid; stills; another number of titles.
     """
+    checking.whole("stills", stills, 1, STILLS)
     titles = _titles(clips, titles)
     frames = _tiles([_frames(clip) for clip in clips], titles, scale, columns)
     described, shared = " | ".join(filter(None, titles)), _shared(clips, titles)
     _show_html(_figure_html(frames, title, shared, described, fps, crf=GRID_CRF), _lines(title, described, shared))
-    size = STILL_PIXELS if len(clips) <= 4 else STILL_PIXELS // 2
-    rows = [_stills(_frames(clip), size) for clip in clips]  # [h w c] each
+    rows = [_stills(_frames(clip), stills) for clip in clips]  # [h w c] each
     rows = [video.label(row, text) if text else row for row, text in zip(rows, titles, strict=True)]
-    _show_picture(np.concatenate(rows), f"filmstrips: {described}")
+    _show_picture(np.concatenate(rows), f"filmstrips: {described}", 256 if len(clips) <= 4 else 128)
 
 
 def show_figure(figure: Figure, text: str) -> None:
@@ -248,9 +250,9 @@ def _still_size(frames: np.ndarray, size: int = STILL_PIXELS) -> np.ndarray:
     return video.reduce(frames, math.ceil(width / size)) if width > size else video.enlarge(frames, size // width)
 
 
-def _stills(frames: np.ndarray, size: int = STILL_PIXELS) -> np.ndarray:
-    """Up to 8 evenly spaced frames in a row: [f h w c] -> [h w c]."""
-    return video.filmstrip(_still_size(video.pick(frames, STILLS), size), STILLS)
+def _stills(frames: np.ndarray, count: int = STILLS) -> np.ndarray:
+    """Up to `count` evenly spaced frames in a row, as wide as 8 of the usual size: [f h w c] -> [h w c]."""
+    return video.filmstrip(_still_size(video.pick(frames, count), STILL_PIXELS * STILLS // count), count)
 
 
 def _described(clip) -> str:
@@ -261,7 +263,7 @@ def _show_html(html: str, text: str) -> None:
     display({"text/html": html, "text/plain": text}, raw=True)
 
 
-def _show_picture(image: np.ndarray, text: str) -> None:
-    """A palette of 256 colours makes the picture less than half as big."""
-    data = b64encode(video.png_bytes(image, colours=256)).decode()
+def _show_picture(image: np.ndarray, text: str, colours: int = 256) -> None:
+    """A palette of 256 colours makes the picture less than half as big; one of 128, a quarter smaller still."""
+    data = b64encode(video.png_bytes(image, colours=colours)).decode()
     display({"image/png": data, "text/plain": text}, metadata={"image/png": {"alt": text}}, raw=True)

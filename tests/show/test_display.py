@@ -195,6 +195,16 @@ def test_show_grid_shows_all_in_step(shown, tmp_path):
     assert picture(base64.b64decode(strip["image/png"])).shape == (3 * (128 + video.BAR), 8 * 130 - 2, 3)
 
 
+def test_fewer_stills_are_larger_and_many_clips_keep_their_size(shown):
+    _, (strip, _) = shown(display.show_grid, [a_video(w=256)] * 2, stills=2)
+    assert picture(base64.b64decode(strip["image/png"])).shape == (2 * 128, 2 * 514 - 2, 3)
+    _, (strip, _) = shown(display.show_grid, [a_video()] * 5)
+    image = picture(base64.b64decode(strip["image/png"]))
+    assert image.shape == (5 * 128, 8 * 130 - 2, 3) and len(np.unique(image.reshape(-1, 3), axis=0)) <= 128
+    with pytest.raises(ValueError, match="stills=9 is not allowed"):
+        display.show_grid([a_video()], stills=9)
+
+
 def test_show_grid_says_in_what_the_generations_differ(shown):
     made = [a_generation(guidance=4.0, scheduler=name) for name in ("ddim", "dpm++")]
     (page, _), _ = shown(display.show_grid, made, titles=["DDIM", "DPM-Solver++"])

@@ -47,19 +47,19 @@ def panels(
         for i, (label, points) in enumerate(drawn.items()):
             line(ax, points, label, i)
         if mark is not None:
-            ax.axvline(mark, color="0.7", linestyle=":", label="the base")
+            ax.axvline(mark, color="0.7", linestyle=":", label="the base", zorder=0)
         _scale(ax, log, ticks or {x: f"{x:g}" for x, _ in next(iter(drawn.values()))})
         ax.set(xlabel=xlabel, ylabel=ylabel)
         ax.set_ylim(bottom=0)
     row[0][0].legend(fontsize=8)
-    figure.suptitle(title, fontsize=8)
+    figure.suptitle(title, fontsize=9)
     show_figure(figure, f"{len(charts)} panels over {xlabel}: {', '.join(charts)}")
     plt.close(figure)
 
 
 def _scale(ax: Axes, log: bool, ticks: Mapping[float, str]) -> None:
     ax.set_xscale("log" if log else "linear")
-    ax.set_xticks(list(ticks), list(ticks.values()), fontsize=7)
+    ax.set_xticks(list(ticks), list(ticks.values()), fontsize=9)
     ax.minorticks_off()
 
 

@@ -95,7 +95,7 @@ def _clip(ax: Axes, work: dict[str, tuple[int, str]]) -> None:
     for (name, (flops, kind)), (place, at) in zip(work.items(), places, strict=True):
         width = 14.2 * flops / whole
         _patch(ax, x, 0.65, width, 0.5, COLOURS[kind])
-        _note(ax, at, 0.3, f"{name}: {flops / whole:.1%}", ha=place)
+        _note(ax, at, 0.25, f"{name}: {flops / whole:.1%}", ha=place, va="baseline")
         x += width
 
 

@@ -1,7 +1,7 @@
 """The DiT in the UNet's place: the same objective, clips and schedule. The words are read by the UNet's text encoder.
 
 That text encoder does not learn any more, as in published DiTs. A call of the DiT costs a sixth of one of the UNet, so
-its batches are larger; all its training costs two fifths of the UNet's FLOPs. (`flops` counts both.)
+its batches are larger; all its training costs a third of the UNet's FLOPs. (`flops` counts both.)
 """
 
 import json
@@ -25,8 +25,8 @@ from t2v_helpers.training.denoiser import TEXT_WIDTH, Phase, Round, UnetSettings
 class DitSettings(UnetSettings):
     """What decides the weights of the DiT: UnetSettings with larger batches, more steps and a higher rate."""
 
-    phases: tuple[Phase, ...] = (Phase(3000, 1, 64), Phase(3000, 8, 24), Phase(6000, 16, 16))
-    rounds: tuple[Round, ...] = (Round(12_000, 4e-3, 0.25),)
+    phases: tuple[Phase, ...] = (Phase(3000, 1, 64), Phase(3000, 8, 24), Phase(4500, 16, 16))
+    rounds: tuple[Round, ...] = (Round(10_500, 4e-3, 0.2),)
 
 
 def new_dit() -> DiT:

@@ -26,7 +26,11 @@ What else a seat shows:
 - **A grey box in place of a video.** The browser has no H.264. Take Firefox, Chrome, Edge or Safari. The filmstrip
   below the box shows the frames.
 - **`t2v: command not found`.** The environment is not active: `source .venv/bin/activate`.
+- **`No rule to make target 'lab'`.** The terminal is in another folder: `cd` to the course's.
 - **Jupyter asks for a token.** It is in the address that `make lab` printed.
+- **No browser opens.** Open that address by hand.
+- **The kernel died, or a name is not defined.** *Kernel > Restart Kernel*, then *Run > Run All Above Selected Cell*. If
+  it dies again, memory is short: *Kernel > Shut Down All Kernels*, and open one notebook alone.
 - **A video takes minutes.** Another program computes, or the laptop saves power. Plug in, close the other kernels."""
 NEEDS = {"torch": ">=2.9"}
 

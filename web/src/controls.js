@@ -73,7 +73,10 @@ export class Controls {
   choose() {
     const chosen = Object.fromEntries(LISTS.map((name) => [name, this.field(name).value]));
     if (chosen.action === "riding a horse" && !this.known.world.riders.includes(chosen.subject)) {
-      this.say(`A ${chosen.subject} cannot ride a horse here: choose ${this.known.world.riders.join(", ")}.`);
+      const riders = this.known.world.riders.join(", ").replace(/, (\w+)$/, " or $1");
+      const article = "aeiou".includes(chosen.subject[0]) ? "An" : "A";
+      this.follow();
+      this.say(`${article} ${chosen.subject} cannot ride a horse here: choose ${riders}.`);
       return;
     }
     this.write(sentence(chosen, this.known.world));

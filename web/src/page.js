@@ -40,7 +40,8 @@ function refused(asked) {
   const wrong = [first, second].slice(0, asked.length).find((controls) => controls.check());
   const problem = asked.map((one) => wrongSetting(one, known)).find(Boolean);
   if (problem) byId("problem").textContent = problem;
-  wrong?.field("prompt").focus();
+  if (wrong) wrong.field("prompt").focus();
+  else if (/^(the )?seed/.test(problem)) byId("seed").focus();
   return Boolean(wrong || problem);
 }
 
@@ -69,6 +70,7 @@ function make() {
 
 function ask(asked) {
   stage.begin(asked);
+  byId("kept").textContent = "";
   setBusy(true);
   worker.postMessage({ make: { id: ++request, settings: asked } });
 }
@@ -110,7 +112,7 @@ function receive({ data }) {
   const videos = stage.takes.length;
   byId("progress").value = (video + (index + 1) / total) / videos;
   const which = videos > 1 ? `, video ${video + 1}` : "";
-  byId("status").textContent = index < 0 ? "This is the noise." : `Call ${index + 1} of ${total}${which}`;
+  byId("status").textContent = index < 0 ? "This is the noise." : `Step ${index + 1} of ${total}${which} is done.`;
 }
 
 function opened(data) {
@@ -215,6 +217,7 @@ function listen() {
     controls.field("prompt").addEventListener("keydown", (event) => {
       if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
       event.preventDefault();
+      if (busy) stop(); // and make what is written now
       byId("form").requestSubmit();
     });
   }
@@ -222,11 +225,17 @@ function listen() {
     if (byId("compare").checked) second.value = ofModel(otherThan(first.value.model), first.value, known);
     showSecond();
   });
-  byId("dice").addEventListener(
-    "click",
-    () => (byId("seed").value = Math.floor(Math.random() * (LIMITS.seed.max + 1))),
-  );
+  byId("dice").addEventListener("click", () => {
+    byId("seed").value = Math.floor(Math.random() * (LIMITS.seed.max + 1));
+    byId("seed").dispatchEvent(new Event("input", { bubbles: true }));
+  });
+  document.addEventListener("input", () => ready && (byId("problem").textContent = ""));
+  document.querySelector(".skip").addEventListener("click", (event) => {
+    event.preventDefault(); // the page's address holds the settings
+    byId("stage").focus();
+  });
   addEventListener("hashchange", () => {
+    if (!location.hash.includes("=")) return; // no setting
     show(fromHash(location.hash, known));
     if (busy) stop();
     if (ready) make();
@@ -245,7 +254,7 @@ function listenToKeep() {
   keep("gif", "The GIF is among your downloads.", () => saveGif(stage.videos, size(), known.fps, name()));
   keep("webm", "The WebM is among your downloads.", () => saveWebm(stage.videos, size(), known.fps, name()));
   keep("png", "The frames are among your downloads.", () => saveFrames(stage.videos, size(), name()));
-  keep("link", "The link is on your clipboard: it holds the whole setting.", copyLink);
+  keep("link", "The link is on your clipboard. It holds the sentence and all settings.", copyLink);
   byId("webm").hidden = !canRecord();
 }
 
@@ -259,7 +268,8 @@ async function copyLink() {
 
 function tryOut(sentence) {
   first.write(sentence);
-  if (!busy) byId("form").requestSubmit();
+  if (busy) stop();
+  byId("form").requestSubmit();
 }
 
 function fill() {

@@ -99,7 +99,9 @@ export async function saveWebm(videos, size, fps, name) {
   recorder.ondataavailable = ({ data }) => chunks.push(data);
   const stopped = new Promise((resolve) => (recorder.onstop = resolve));
   recorder.start();
-  for (const frame of everyFrame(videos, size)) {
+  const frames = everyFrame(videos, size);
+  for (const frame of [...frames, frames.length - 1]) {
+    // A film ends when its last picture begins: so that is drawn twice.
     context.drawImage(sideBySide(videos, frame, size, ENLARGED), 0, 0);
     await new Promise((resolve) => setTimeout(resolve, 1000 / fps));
   }

@@ -9,7 +9,7 @@ export const EXAMPLES = [
   "A cartoon of a dog dancing in Van Gogh style",
 ];
 
-export const MODELS = { student: "Student: few steps", teacher: "Teacher: more steps, and guidance" };
+export const MODELS = { student: "Student: fast, few steps", teacher: "Teacher: slow, more steps, with guidance" };
 
 /** Numbers: from, to and step of what may be asked. How many steps, each model says itself: `counts`. */
 export const LIMITS = {
@@ -55,7 +55,7 @@ export function wrongSetting(settings, known) {
   return own.samplers.includes(sampler) ? tooFew(sampler, steps, own) : unknown("sampler", sampler, own.samplers);
 }
 
-const given = (name, value) => (Number.isNaN(value) ? `${name} is no number` : `${name} = ${value} is not allowed`);
+const given = (name, value) => (Number.isNaN(value) ? `the ${name} is not a number` : `${name} = ${value} is not allowed`);
 const unknown = (name, value, all) => `${name} = ${value.slice(0, 40)} is not known: use ${all.join(" or ")}.`;
 
 function wrongNumber(name, value) {

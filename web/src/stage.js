@@ -50,6 +50,7 @@ export class Stage {
     byId("screens").replaceChildren(...this.takes.map((take) => this.screen(take)));
     byId("calls").replaceChildren(...this.takes.map((take) => (take.row = element("div", { className: "calls" }))));
     unveil(false);
+    byId("play").parentElement.hidden = true; // until there is something to play
     this.play(!still.matches);
   }
 
@@ -72,13 +73,13 @@ export class Stage {
     take.calls.push(call);
     take.row.append(call.button);
     take.canvas.width = take.canvas.height = this.size;
+    byId("play").parentElement.hidden = false;
     this.show("last");
   }
 
   /** Both videos are done. */
   end() {
     byId("words").replaceChildren(...this.takes.map((take, i) => this.wordRow(take, i)));
-    byId("strips").replaceChildren(...this.takes.map((take) => this.filmstrip(take)));
     unveil(true);
   }
 
@@ -111,12 +112,13 @@ export class Stage {
     this.chosen = chosen;
     this.word = chosen && { video, places };
     if (chosen) pressed(chosen, true);
+    if (chosen && !this.mapsOf(this.takes[video]).length) return this.show("last"); // noise was read before any word
     this.redraw();
   }
 
   filmstrip(take) {
     const columns = innerWidth < 600 ? 4 : 8;
-    const canvas = strip(take.calls.at(-1).pixels, this.size, 1, columns);
+    const canvas = strip(take.onScreen, this.size, 1, columns);
     canvas.setAttribute("role", "img");
     canvas.setAttribute("aria-label", `${this.frames} frames of: ${take.setting.prompt}`);
     canvas.addEventListener("click", ({ offsetX, offsetY }) => {
@@ -157,6 +159,7 @@ export class Stage {
 
   redraw() {
     for (const take of this.takes) take.onScreen = this.pixels(take);
+    if (this.done) byId("strips").replaceChildren(...this.takes.map((take) => this.filmstrip(take)));
     this.draw();
   }
 

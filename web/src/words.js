@@ -103,12 +103,12 @@ export function complaint(prompt, { vocabulary }, tokenizer) {
   const weight = weightIn(prompt, vocabulary);
   if (weight) return `The model has no weights of words, as in ${listed([weight])}: leave the signs out.`;
   const unknown = unknownWords(prompt, vocabulary);
-  if (unknown.length) return `The model does not know ${listed(unknown)}: it has only seen a small world of cartoons.`;
+  if (unknown.length) return `The model does not know ${listed(unknown)}, so it cannot make this: use the words under “What it knows”.`;
   const words = tokenizer.words(prompt);
   const room = tokenizer.room - 2;
   let count = 0;
   const lost = words.filter((word) => (count += word.tokens.length) > room).map((word) => word.text);
-  return lost.length ? `The sentence has ${count} words, and ${room} fit: leave out ${listed(lost)}.` : "";
+  return lost.length ? `The sentence has ${count} words, but only ${room} fit: leave out ${listed(lost)}.` : "";
 }
 
 /** A sentence for a subject, an action, a place and a style, as caption() of grammar.py writes it. */

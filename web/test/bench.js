@@ -36,7 +36,7 @@ function watch() {
   const [note, status] = [() => window.times.push(Math.round(performance.now())), document.getElementById("status")];
   window.times = [];
   document.getElementById("make").addEventListener("click", note, { capture: true, once: true });
-  const steps = ["This is the noise", "Call 1", "Done"];
+  const steps = ["This is the noise", "Step 1", "Done"];
   new MutationObserver(() => {
     if (status.textContent.startsWith(steps[0]) && steps.shift()) note();
   }).observe(status, { childList: true });

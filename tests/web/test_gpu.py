@@ -28,19 +28,26 @@ def seen(small_page, node) -> dict:
     return json.loads(done.stdout)
 
 
+@pytest.fixture(scope="module")
+def used(seen) -> dict:
+    if seen["said"]["always"] == NONE:
+        pytest.skip("this Chromium imitates no GPU: install one with SwiftShader, such as Debian's")
+    return seen
+
+
 def frames(text: str) -> np.ndarray:
     return np.frombuffer(base64.b64decode(text), np.uint8).astype(int)
 
 
-def test_a_trusted_gpu_takes_over_and_makes_the_same_video(seen):
-    assert seen["said"]["always"] == "used" and seen["status"].endswith("on this device's GPU.")
-    plain, gpu = frames(seen["wasm"]), frames(seen["gpu"])
-    assert plain.std() > 0 and abs(plain - gpu).max() <= 2 and seen["errors"] == []
+def test_a_trusted_gpu_takes_over_and_makes_the_same_video(used):
+    assert used["said"]["always"] == "used" and used["status"].endswith("on this device's GPU.")
+    plain, gpu = frames(used["wasm"]), frames(used["gpu"])
+    assert plain.std() > 0 and abs(plain - gpu).max() <= 2 and used["errors"] == []
 
 
-def test_where_the_gpu_stops_webassembly_makes_the_same_video(seen):
-    assert seen["said"]["lost"] == "The device is lost." and seen["statusAfter"].endswith("on this device.")
-    assert seen["after"] == seen["wasm"]
+def test_where_the_gpu_stops_webassembly_makes_the_same_video(used):
+    assert used["said"]["lost"] == "The device is lost." and used["statusAfter"].endswith("on this device.")
+    assert used["after"] == used["wasm"]
 
 
 def test_what_imitates_a_gpu_is_used_only_where_it_is_wished_for(seen):

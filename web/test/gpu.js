@@ -42,6 +42,7 @@ async function always() {
   const page = await open("?gpu=always", KEPT);
   seen.wasm = await page.evaluate(framesOf);
   seen.said.always = await verdict(page);
+  if (seen.said.always !== "used") return page.close();
   await page.click("#make");
   await finished(page);
   [seen.gpu, seen.status] = [await page.evaluate(framesOf), await status(page)];

@@ -135,13 +135,13 @@ class _Way(NamedTuple):
 
 
 def _run_all(notebooks: Sequence[Path], way: _Way, at_once: int) -> list[Result]:
-    """The results, in the order of the notebooks."""
+    """The results, in the order of the notebooks. Those that run alone are first, so that no core waits in between."""
     cores, results = os.cpu_count() or 1, []
-    for alone, group in groupby(notebooks, _alone):
+    for alone, group in groupby(sorted(notebooks, key=_alone, reverse=True), _alone):
         kernels = 1 if alone else at_once
         with ThreadPoolExecutor(kernels) as pool:
             results += pool.map(partial(_run_one, way, max(1, cores // kernels)), group)
-    return results
+    return sorted(results, key=lambda result: result.notebook)
 
 
 def _alone(path: Path) -> bool:
@@ -309,7 +309,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     p.add_argument("--at-once", type=arguments.whole(MOST_AT_ONCE), metavar="N", help=side)
     p.add_argument("--json", action="store_true", help="print the results as JSON")
     options = p.parse_args(argv)
-    say = (lambda line: None) if options.json else print
+    say = (lambda line: None) if options.json else tqdm.write
     outputs = outputs_folder(options.outputs)
     results = run(options.notebooks, outputs, options.names, options.cell_seconds, say, options.at_once)
     if options.json:

@@ -75,10 +75,9 @@ def measure_prompts(pipe, prompts: int, split: str, batch_size: int = 8, steps: 
     specs = [GenerationSpec(item.caption, seed=i, scheduler="dpm++", steps=steps) for i, item in enumerate(items)]
     videos, asked = _videos(pipe, specs, batch_size, part), [item.labels for item in items]
     seen = metrics.read(videos)
-    ratios = [metrics.sharpness_ratio(video, item) for video, item in zip(videos, items, strict=True)]
     counted, control = metrics.adherence(seen, asked), metrics.adherence(seen, metrics.shuffled(asked))
     found = {x: of_share(counted[x]) for x in (*metrics.LABELS, metrics.ALL_FOUR)}
-    found |= {"control": of_share(control[metrics.ALL_FOUR]), "sharpness": of_ratios(ratios)}
+    found |= {"control": of_share(control[metrics.ALL_FOUR]), "sharpness": _sharpness(videos, items)}
     found |= measure_looks(videos, items)
     return {f"{part}/{name}": m for name, m in found.items()}, by_word(seen, asked)
 
@@ -94,8 +93,7 @@ def measure_student(model: str, prompts: int, batch_size: int = 8) -> dict[str, 
         sampling = loading.sampling(pipe) | {"steps": calls}
         specs = [GenerationSpec(item.caption, seed=i, **sampling) for i, item in enumerate(items)]
         videos = _videos(pipe, specs, batch_size, f"student, {calls} calls")
-        ratios = [metrics.sharpness_ratio(video, item) for video, item in zip(videos, items, strict=True)]
-        read = _as_asked_and_whole(videos, asked) | {"sharpness": of_ratios(ratios)}
+        read = _as_asked_and_whole(videos, asked) | {"sharpness": _sharpness(videos, items)}
         found |= {f"student/{calls}/{name}": m for name, m in read.items()}
     return found
 
@@ -115,9 +113,12 @@ def measure_dit(pipe, model: str, prompts: int, batch_size: int = 8, steps: int 
 
 def _looks(videos: np.ndarray, items: list[cartoon.Item]) -> dict[str, Measure]:
     """Videos uint8 [b f 64 64 3] as asked, whole, sharp relative to drawings, and their flicker."""
-    ratios = [metrics.sharpness_ratio(video, item) for video, item in zip(videos, items, strict=True)]
-    looks = {"sharpness": of_ratios(ratios), "flicker": of_values([metrics.flicker(video) for video in videos])}
+    looks = {"sharpness": _sharpness(videos, items), "flicker": of_values([metrics.flicker(video) for video in videos])}
     return _as_asked_and_whole(videos, [item.labels for item in items]) | looks
+
+
+def _sharpness(videos: np.ndarray, items: list[cartoon.Item]) -> Measure:
+    return of_ratios([metrics.sharpness_ratio(video, item) for video, item in zip(videos, items, strict=True)])
 
 
 def measure_ride(pipe, seeds: int, batch_size: int = 8) -> dict[str, Measure]:

@@ -53,6 +53,21 @@ def node() -> str:
 
 
 @pytest.fixture(scope="session")
+def in_chromium(node):
+    """in_chromium(script, page, ...): what a script of web/test sees in Chromium, from its JSON."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if not chromium:
+        pytest.skip("there is no chromium here: install it to try the page in it")
+
+    def run(script: str, page: Path, *words: str) -> dict:
+        done = subprocess.run([node, WEB / "test" / script, page, chromium, *words], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-3000:]
+        return json.loads(done.stdout)
+
+    return run
+
+
+@pytest.fixture(scope="session")
 def js(node):
     def run(module: str, expression: str, data: object = None) -> object:
         code = RUN.format(module=(WEB / "src" / module).as_uri(), expression=expression)

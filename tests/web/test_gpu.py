@@ -4,28 +4,17 @@ The GPU here is one that Chromium imitates (SwiftShader), so this says nothing o
 """
 
 import base64
-import json
-import shutil
-import subprocess
 
 import numpy as np
 import pytest
-
-from t2v_helpers.core.paths import ROOT
 
 pytestmark = pytest.mark.timeout(900)
 NONE = "there is none that this page may use"
 
 
 @pytest.fixture(scope="module")
-def seen(small_page, node) -> dict:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if not chromium:
-        pytest.skip("there is no chromium here: install it to try the page in it")
-    command = [node, ROOT / "web" / "test" / "gpu.js", small_page, chromium]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout)
+def seen(small_page, in_chromium) -> dict:
+    return in_chromium("gpu.js", small_page)
 
 
 @pytest.fixture(scope="module")

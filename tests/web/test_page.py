@@ -2,7 +2,6 @@
 
 import base64
 import io
-import json
 import os
 import re
 import shutil
@@ -27,15 +26,8 @@ pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")
-def seen(page, node) -> dict:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if not chromium:
-        pytest.skip("there is no chromium here: install it to try the page in it")
-    pictures = os.environ.get("T2V_SCREENSHOTS", "")
-    command = [node, ROOT / "web" / "test" / "browser.js", page, chromium, *filter(None, [pictures])]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout)
+def seen(page, in_chromium) -> dict:
+    return in_chromium("browser.js", page, *filter(None, [os.environ.get("T2V_SCREENSHOTS")]))
 
 
 @pytest.fixture(scope="module")
@@ -50,15 +42,9 @@ def in_firefox(page, node, packages) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def isolated(page, node) -> dict:
+def isolated(page, in_chromium) -> dict:
     """The page from a server whose headers isolate it."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if not chromium:
-        pytest.skip("there is no chromium here: install it to try the page in it")
-    command = [node, ROOT / "web" / "test" / "threads.js", page, chromium]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout)
+    return in_chromium("threads.js", page)
 
 
 @pytest.fixture(scope="module")

@@ -108,8 +108,12 @@ def test_a_saved_pipeline_is_an_ordinary_folder(toy_pipe, tmp_path):
     theirs = TextToVideoSDPipeline.from_pretrained(tmp_path / "saved", local_files_only=True)
     assert json.loads((tmp_path / "saved" / "model_index.json").read_text())["_class_name"] == "TextToVideoSDPipeline"
     assert type(theirs) is TextToVideoSDPipeline
-    wanted = generate.generate(toy_pipe, SPEC).frames
-    assert np.array_equal(generate.generate(theirs, SPEC).frames, wanted) and wanted.std() > 1
+    for part in ("unet", "vae", "text_encoder"):
+        ours = getattr(toy_pipe, part).state_dict()
+        assert all(torch.equal(value, ours[name]) for name, value in getattr(theirs, part).state_dict().items())
+    # diffusers leaves weights where they lie in the file, at addresses for which some processors add in another order
+    found, wanted = (generate.generate(pipe, SPEC).frames.astype(int) for pipe in (theirs, toy_pipe))
+    assert abs(found - wanted).max() <= 1 and wanted.std() > 1
 
 
 def test_a_pipeline_of_diffusers_and_its_view_have_one_state(toy_pipe):

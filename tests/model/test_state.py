@@ -139,9 +139,13 @@ def test_a_unet_in_training_is_refused(pipe):
 
 @contextmanager
 def less_exact():
+    held = torch.backends.cuda.matmul, torch.backends.mkldnn.matmul
+    before = [one.fp32_precision for one in held]
     torch.set_float32_matmul_precision("medium")
     yield
     torch.set_float32_matmul_precision("highest")
+    for one, precision in zip(held, before, strict=True):
+        one.fp32_precision = precision
 
 
 @contextmanager

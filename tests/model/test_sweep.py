@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from t2v_helpers.core import files
+from t2v_helpers.core import files, video
 from t2v_helpers.core.records import GenerationRecord, GenerationSpec
 from t2v_helpers.model import generate, loading, sweep, validation
 
@@ -30,10 +31,21 @@ KILLS = 15
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo" if sys.platform == "linux" else ""}
 
 
-def comparable(table: Path) -> list[dict]:
+def comparable(table: Path, but: str = "") -> list[dict]:
     """The rows without what differs between runs."""
-    varying = ("seconds", "peak_memory_mib", "device")
+    varying = ("seconds", "peak_memory_mib", "device", but)
     return [{name: value for name, value in row.items() if name not in varying} for row in sweep.rows(table)]
+
+
+def near(path: Path, other: Path) -> bool:
+    """Whether two stills differ by a grey level at most, or two compressed videos by one on average."""
+    if path.suffix == ".png":
+        return np.abs(read_png(path) - read_png(other)).max() <= 1
+    return np.abs(video.read_mp4(path).astype(int) - video.read_mp4(other)).mean() <= 1
+
+
+def read_png(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path), dtype=int)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -188,16 +200,16 @@ def test_the_bar_ends_full_also_where_it_went_on(toy_pipe, tmp_path, capsys):
 
 
 def test_memory_does_not_grow_with_the_number_of_videos(toy_pipe, tmp_path):
-    def peak(count: int) -> int:
-        tracemalloc.start()
+    def peak(count: int, again: int) -> int:
         specs = sweep.expand(replace(SPEC, steps=1, frames=4, height=64, width=64, guidance=1.0), seed=range(count))
-        sweep.run_sweep(toy_pipe, specs, tmp_path / f"{count}", quiet=True)
+        tracemalloc.start()
+        sweep.run_sweep(toy_pipe, specs, tmp_path / f"{count} {again}", quiet=True)
         found = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return found
 
-    peak(1)  # what is kept from a first time
-    assert peak(10) < peak(4) + 3 * 64 * 64 * 3 * 4, "6 more videos took less than 3 videos' frames"
+    few, many = (min(peak(count, again) for again in range(3)) for count in (4, 10))  # without what a first time keeps
+    assert many < few + 3 * 64 * 64 * 3 * 4, "6 more videos took less than 3 videos' frames"
 
 
 # --- several processes, and killed ones
@@ -233,13 +245,16 @@ def run_two(pipe, out: Path, seconds: float) -> bool:
 
 
 def check_whole(folder: Path, reference: Path) -> dict[Path, int]:
-    """Compare every finished file with an undisturbed run's; return the records with their times."""
-    expected = {row["video"]: row for row in comparable(reference)}
+    """Compare every finished file with an undisturbed run's; return the records with their times.
+
+    The run was of another process, in which some processors add the same floats in another order.
+    """
+    expected = {row["video"]: row for row in comparable(reference, "frames_sha256")}
     for path in folder.glob("[!.]*"):
         if path.suffix in (".mp4", ".png"):
-            assert path.read_bytes() == (reference.parent / path.name).read_bytes()
+            assert near(path, reference.parent / path.name), f"{path.name} shows another video"
         elif path.name == "table.jsonl":
-            assert all(row == expected[row["video"]] for row in comparable(path))
+            assert all(row == expected[row["video"]] for row in comparable(path, "frames_sha256"))
         else:
             json.loads(path.read_text())
     return {path: path.stat().st_mtime_ns for path in folder.glob("[0-9]*.json")}
@@ -271,7 +286,7 @@ def test_killed_at_many_points_in_two_processes_the_table_is_the_same(toy_pipe, 
     assert fresh.exitcode == 0
     assert len(list(tmp_path.iterdir())) >= 4
     for folder in tmp_path.iterdir():
-        assert comparable(folder / "table.jsonl") == comparable(reference)
+        assert comparable(folder / "table.jsonl", "frames_sha256") == comparable(reference, "frames_sha256")
         assert set(os.listdir(folder)) == set(os.listdir(reference.parent))
 
 
@@ -294,7 +309,8 @@ def test_accelerate_launch_gives_the_same_table_and_goes_on_where_one_was_killed
     result = json.loads(said[said.index("{") :])  # torch 2.9 lets Gloo talk before it
     assert result == {"table": str(out / "table.jsonl"), "videos": len(SPECS)}, errors
     assert "8 videos: 100%" in errors and "4 videos" not in errors, "one bar, of the main process's share"
-    assert comparable(out / "table.jsonl") == comparable(reference)
+    assert comparable(out / "table.jsonl", "frames_sha256") == comparable(reference, "frames_sha256")
+    assert all(near(path, reference.parent / path.name) for path in out.glob("*.[mp][pn][4g]"))
     assert set(os.listdir(out)) == set(os.listdir(reference.parent))
 
 

@@ -131,7 +131,9 @@ def told(held: object, depth: int = 4, known: Names | None = None) -> str:
         return _of_network(held, known)
     kind = held if hasattr(held, "__qualname__") else type(held)
     pair = isinstance(held, tuple)  # a name with its value is no level of its own
-    inside = [told(one, depth - (not pair), known) for one in _inside(held)] if depth or pair else ()
+    inside = [told(one, depth - (not pair), known) for one in _inside(held)] if depth or pair else []
+    if isinstance(held, Mapping | Set):  # sorted here: to sort what they hold, a network would print all of its layers
+        inside.sort()
     return f"{getattr(kind, '__module__', '')}.{kind.__qualname__}({', '.join(inside)})"
 
 
@@ -147,10 +149,8 @@ def _of_network(network: nn.Module, known: Names) -> str:
 def _inside(held: object) -> Sequence:
     if isinstance(held, partial):
         return [held.func, *held.args, held.keywords]
-    if isinstance(held, Mapping):
-        return sorted(held.items(), key=str)
-    if isinstance(held, list | tuple | Set):
-        return sorted(held, key=str) if isinstance(held, Set) else held
+    if isinstance(held, Mapping | list | tuple | Set):
+        return [*held.items()] if isinstance(held, Mapping) else [*held]
     if isinstance(held, MethodType):
         return [held.__self__, *_inside(held.__func__)]
     if isinstance(held, FunctionType):
@@ -238,7 +238,7 @@ def _is_told(value: object) -> bool:
 def _is_plain(value: object) -> bool:
     """A number, a text, or some of them, which print alike whenever they are the same; None is as if it were not."""
     if isinstance(value, Mapping):
-        return all(map(_is_plain, value.values()))
+        return all(map(_is_plain, [*value.keys(), *value.values()]))
     return all(map(_is_plain, value)) if isinstance(value, list | tuple) else isinstance(value, Real | str)
 
 

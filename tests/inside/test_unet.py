@@ -50,6 +50,19 @@ def ours() -> unet.UNet3D:
     return unet.from_diffusers(FOLDER)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("shape", [(6,), (5, 6), (2, 3, 4, 6)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_linear_layer_gives_what_torchs_gives(shape, dtype, bias):
+    layer = unet.Linear(6, 7, bias, dtype=dtype)
+    x = torch.randn(shape, dtype=dtype).transpose(0, -1).contiguous().transpose(0, -1)  # in another order in memory
+    learning = layer(x)
+    assert learning.requires_grad
+    with torch.no_grad():
+        torch.testing.assert_close(layer(x), learning)
+        torch.testing.assert_close(learning, nn.functional.linear(x, layer.weight, layer.bias))
+
+
 @torch.no_grad()
 def shake(module: nn.Module) -> nn.Module:
     """Random weights everywhere, also in norms and in what starts at zero, of a size that keeps outputs near one."""

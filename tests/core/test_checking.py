@@ -1,5 +1,6 @@
 """checking: each check lets the right values through as they are, and names the argument and the value it refuses."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -39,6 +40,19 @@ def test_what_is_no_number_in_range_is_refused(value):
 def test_an_infinite_number_is_never_allowed():
     with pytest.raises(ValueError, match="shift=inf .*a number"):
         checking.number("shift", float("inf"))
+
+
+def test_without_limits_any_finite_number_is_right():
+    assert [checking.number("shift", value) for value in (-1e300, 0, 1e300)] == [-1e300, 0, 1e300]
+    with pytest.raises(ValueError, match="shift=-inf"):
+        checking.number("shift", -float("inf"))
+
+
+def test_a_path_is_a_text_that_is_not_empty_or_a_path():
+    assert checking.path("out", "a/b") == checking.path("out", Path("a/b")) == Path("a/b")
+    for value, said in (("", "out is empty: .*'.'"), (3, "out .* int"), (None, "out .* NoneType")):
+        with pytest.raises(ValueError, match=said):
+            checking.path("out", value)
 
 
 def test_a_near_miss_is_named():
@@ -197,6 +211,11 @@ def test_a_long_value_is_shown_in_short(value):
     with pytest.raises(ValueError) as caught:
         checking.whole("steps", value, 1, 1000)
     assert len(str(caught.value)) < 1000 and "\n" not in str(caught.value)
+
+
+def test_of_a_long_value_both_ends_are_shown():
+    shown = checking.shown([f"{i:0100}" for i in range(6)])
+    assert shown.startswith(f"['{0:0100}'") and shown.endswith(f"{5:0100}']") and len(shown) == 503
 
 
 def test_names_are_listed_in_short():

@@ -20,6 +20,11 @@ def test_write_text_gives_exactly_the_bytes_and_nothing_else(tmp_path):
     assert os.listdir(tmp_path / "new") == ["note.txt"]
 
 
+def test_a_long_name_keeps_both_ends():
+    assert files.named("a" * 150 + "b" * 150) == "a" * 150 + "b" * 150
+    assert files.named("a" * 150 + "b" * 151) == "a" * 140 + "..." + "b" * 140
+
+
 def test_the_file_has_the_rights_of_any_new_file(tmp_path):
     (tmp_path / "plain").write_text("")
     written = files.write_text(tmp_path / "whole", "")

@@ -9,9 +9,9 @@ def test_a_markdown_table_has_titles_and_rows():
     assert tables.markdown(("what", ""), [("a", 1), ("b", "")]) == "| what | |\n|---|---|\n| a | 1 |\n| b |  |"
 
 
-@pytest.mark.parametrize(("right", "text"), [(False, "a   1\nbb  20"), (True, "a    1\nbb  20")])
+@pytest.mark.parametrize(("right", "text"), [(False, "a    1\nbbb  20"), (True, "a     1\nbbb  20")])
 def test_columns_are_aligned(right, text):
-    assert tables.aligned([("a", 1), ("bb", 20)], right) == text
+    assert tables.aligned([("a", 1), ("bbb", 20)], right) == text
 
 
 def test_rows_of_different_lengths_are_refused():

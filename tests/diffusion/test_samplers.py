@@ -172,6 +172,11 @@ def test_the_order_of_convergence(name, order):
     assert error(80) / error(160) == pytest.approx(2**order, rel=0.1)
 
 
+def test_a_grid_goes_from_time_to_time_and_at_last_to_where_no_noise_is_left():
+    (first, to), (last, end) = grids.to_next([999, 500], ABAR)
+    assert (first.t, to, last.t) == (999, last, 500) and end == grids.Level(0, 1.0)
+
+
 def test_adams_weights_are_those_of_the_textbook():
     assert samplers.adams(range(4), 4) == pytest.approx([-9 / 24, 37 / 24, -59 / 24, 55 / 24])
     assert samplers.adams([7.0], 5.0) == pytest.approx([-2.0])

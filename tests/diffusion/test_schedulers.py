@@ -31,6 +31,15 @@ def of_its_class(scheduler) -> dict:
     return {key: scheduler.config[key] for key in inspect.signature(type(scheduler)).parameters}
 
 
+def test_a_student_is_told_by_its_scheduler(config):
+    assert schedulers.of_student(schedulers.make("lcm", config)) == "lcm"
+    trailing = diffusers.DDIMScheduler.from_config(config, timestep_spacing="trailing")
+    assert schedulers.of_student(trailing) == "ddim_trailing"
+    others = {"timestep_spacing": "leading"}, {"timestep_spacing": "trailing", "rescale_betas_zero_snr": True}
+    assert [schedulers.of_student(diffusers.DDIMScheduler.from_config(config, **one)) for one in others] == ["", ""]
+    assert schedulers.of_student(schedulers.make("dpm++", config, "trailing")) == ""
+
+
 @NAMES
 def test_the_noise_schedule_is_kept(config, name):
     made = schedulers.make(name, config)

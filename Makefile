@@ -119,7 +119,7 @@ outputs/live.html: web/build/model.json web/page.html web/page.css web/build.js 
 	node web/build.js web/build $@
 
 WEIGHTS := $(wildcard $(addprefix t2v_helpers/weights/,student/*/* model/*/* tiny_vae/*))
-web/build/model.json: web/export.py $(WEIGHTS) | $(VENV)/.page web/node_modules/.ready
+web/build/model.json: web/export.py t2v_helpers/inside/unet.py $(WEIGHTS) | $(VENV)/.page web/node_modules/.ready
 	$(PY) web/export.py
 
 # What only the page and the site need: onnx and Sphinx in .venv, and from npm what the lockfile names.

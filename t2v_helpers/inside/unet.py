@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from t2v_helpers.core import checking, tensors
+from t2v_helpers.core import tensors
 from t2v_helpers.core.layout import fold_frames, unfold_frames
 from t2v_helpers.inside import unet_config
 
@@ -333,7 +333,7 @@ class UNet3D(nn.Module):
         With return_dict or without, `output[0]` is the noise; `others` are arguments that only diffusers' UNet has,
         and must be None. ValueError: other shapes, or such an argument.
         """
-        self._check_inputs(sample, encoder_hidden_states, others)
+        unet_config.check_inputs(self.config, sample, encoder_hidden_states, others)
         text = self._kept(encoder_hidden_states)  # [b t d]
         x, time = self.enter(sample, timestep, len(text) // len(sample))
         skips = [x]
@@ -381,17 +381,6 @@ class UNet3D(nn.Module):
         """The kept text itself if `text` equals it, so that an Attention recognizes it; else `text`."""
         kept = self.kept_text
         return kept if kept is not None and kept.dtype == text.dtype and torch.equal(kept, text) else text
-
-    def _check_inputs(self, sample: Tensor, text: Tensor, others: dict) -> None:
-        b, c, d = len(sample), self.config.in_channels, self.config.cross_attention_dim
-        if sample.ndim != 5 or not b or sample.shape[1] != c:
-            raise ValueError(f"sample has shape {list(sample.shape)}, but [b {c} f h w] is needed.")
-        if text.ndim != 3 or not len(text) or len(text) % b or text.shape[2] != d:
-            needed = f"[{b} t {d}] is needed, or a multiple of {b} texts"
-            raise ValueError(f"encoder_hidden_states has shape {list(text.shape)}, but {needed}.")
-        for name in (name for name, value in others.items() if value is not None):
-            name = checking.listed(name)
-            raise ValueError(f"{name} is not known to UNet3D: leave it out, or take diffusers' UNet3DConditionModel.")
 
 
 def from_diffusers(source: str | Path | nn.Module) -> UNet3D:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 
 import torch
 from torch import Tensor
@@ -59,6 +60,19 @@ def check_config(config: Mapping) -> None:
     for width in (width for width in widths if width % groups or width < least):
         allowed = f"a multiple of norm_num_groups={groups}, and no less than attention_head_dim={least}"
         raise ValueError(f"the configuration has {width} in block_out_channels, but it must be {allowed}.")
+
+
+def check_inputs(config: SimpleNamespace, sample: Tensor, text: Tensor, others: Mapping) -> None:
+    """ValueError: latents or text of other shapes than the UNet's, or an argument that only diffusers' has."""
+    b, c, d = len(sample), config.in_channels, config.cross_attention_dim
+    if sample.ndim != 5 or not b or sample.shape[1] != c:
+        raise ValueError(f"sample has shape {list(sample.shape)}, but [b {c} f h w] is needed.")
+    if text.ndim != 3 or not len(text) or len(text) % b or text.shape[2] != d:
+        needed = f"[{b} t {d}] is needed, or a multiple of {b} texts"
+        raise ValueError(f"encoder_hidden_states has shape {list(text.shape)}, but {needed}.")
+    for name in (name for name, value in others.items() if value is not None):
+        name = checking.listed(name)
+        raise ValueError(f"{name} is not known to UNet3D: leave it out, or take diffusers' UNet3DConditionModel.")
 
 
 def whole(most: int = WIDEST, least: int = 1) -> Rule:

@@ -90,7 +90,7 @@ def run_sweep(pipe, specs: Sequence[GenerationSpec], out: str | Path, batch_size
 
     Processes share the batches of up to `batch_size` specs that differ only in prompts and seed. A folder takes one
     sweep at a time. For any number of processes and any batch size, rows differ only in seconds, peak_memory_mib and
-    device; another GPU or number of threads may change a value by one grey level, and with it the frames' hash.
+    device; another processor or number of threads may change a value by one grey level, and so the frames' hash.
     Errors, before anything is computed: ValueError (no specs, too many, duplicates, a folder of another sweep, a record
     that is damaged or of another video, and those of validation.check), MemoryError, OSError (too little disk, a folder
     in place of a file). Finished videos survive a later error.

@@ -1,4 +1,4 @@
-"""Read a UNet's folder as diffusers saves it, and check that unet.py can express its config.json and weights."""
+"""Read a UNet's folder as diffusers saves it; check that unet.py can express it, and what a call is given."""
 
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path

@@ -10,9 +10,12 @@ what the optimizer does. No word of the loop itself is read.
 The loop is a generator, train(net, clips, steps), as in notebook 08.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -78,33 +81,27 @@ class Material:
         return i, x_0[:, :, :1] if images and k % 2 else x_0
 
 
+class Parts(NamedTuple):
+    """A call, taken apart: of each x_t which clip is in it [b], that clip [b d], how much of it [b], and what is left
+    over [b d]; and the abar of the time that was told [b]."""
+
+    call: Call
+    which: Tensor
+    clip: Tensor
+    signal: Tensor
+    rest: Tensor
+    abar: Tensor
+
+
 @dataclass
 class Seen:
-    """A training, taken apart. The lists have an entry a step; `signal` and `rest` are those of the clip in x_t."""
+    """A training, taken apart. The lists have an entry a step."""
 
-    material: Material
-    calls: list[Call]
+    parts: list[Parts]
     losses: list[float]
     weights: list[Tensor]  # after each step, and before the first
     averages: list[Tensor]
     stored: list[Tensor]  # the gradients that the optimizer finds
-
-    def __post_init__(self):
-        self.found = [self._apart(call) for call in self.calls]
-
-    def _apart(self, call: Call) -> tuple[Tensor, Tensor, Tensor]:
-        """Of each x_t of a call: which clip it is [b], how much of that is in it [b], and what is left over."""
-        clips = self.material.latents[:, :, : call.x_t.shape[2]].flatten(1) / SCALE  # [n d]
-        x = call.x_t.flatten(1)  # [b d]
-        shares = x @ clips.T / clips.square().sum(1)  # [b n]
-        which = shares.abs().argmax(1)
-        signal = shares.gather(1, which[:, None])[:, 0]
-        return which, signal, x - signal[:, None] * clips[which]
-
-    def each(self) -> Iterator[tuple[Call, Tensor, Tensor, Tensor, Tensor]]:
-        """Every call with which clip, how much of it, the rest, and the abar of the time that was told."""
-        for call, found in zip(self.calls, self.found, strict=True):
-            yield call, *found, ABAR[call.t.long().clamp(0, 999)]
 
 
 def watch(train: Callable) -> Seen:
@@ -115,175 +112,118 @@ def watch(train: Callable) -> Seen:
         losses.append(float(loss))
         weights.append(net.bias.detach().clone())
         averages.append(average.bias.detach().clone())
-    return Seen(material, net.calls, losses, weights, averages, net.gradients)
+    return Seen([_apart(call, material) for call in net.calls], losses, weights, averages, net.gradients)
 
 
-# --- what can be wrong; each says whether it is, most basic first
+def _apart(call: Call, material: Material) -> Parts:
+    clips = material.latents[:, :, : call.x_t.shape[2]].flatten(1) / SCALE  # [n d]
+    x = call.x_t.flatten(1)  # [b d]
+    shares = x @ clips.T / clips.square().sum(1)  # [b n]
+    which = shares.abs().argmax(1)
+    signal, clip = shares.gather(1, which[:, None]), clips[which]  # [b 1], [b d]
+    return Parts(call, which, clip, signal[:, 0], x - signal * clip, ABAR[call.t.long().clamp(0, 999)])
 
 
-def no_step(seen: Seen) -> bool:
-    """No call of the network in which a gradient came back."""
-    return not seen.calls or any(call.grad is None for call in seen.calls) or not seen.losses
-
-
-def same_clips(seen: Seen) -> bool:
-    """Some clips are never learned from."""
-    return len({int(one) for _, which, _, _, abar in seen.each() for one in which[abar > CLEAR]}) < 0.75 * COUNT
-
-
-def no_images(seen: Seen) -> bool:
-    """Images alone, or videos alone."""
-    return len({call.x_t.shape[2] for call in seen.calls}) == 1
-
-
-def not_scaled(seen: Seen) -> bool:
-    """The clip in x_t is too large, or too small, by the same factor at every time."""
-    factors = torch.cat([(signal / abar.sqrt())[abar > 2 * CLEAR] for _, _, signal, _, abar in seen.each()])
+def _not_scaled(seen: Seen) -> bool:
+    """Whether the clip in x_t is too large, or too small, by the same factor at every time."""
+    factors = torch.cat([(one.signal / one.abar.sqrt())[one.abar > 2 * CLEAR] for one in seen.parts])
     if not len(factors):
         return False
     low, middle, high = factors.quantile(torch.tensor([0.25, 0.5, 0.75])).tolist()
     return not 0.6 < middle < 1.6 and high < 1.5 * low
 
 
-def no_noise(seen: Seen) -> bool:
-    """Hardly anything is in x_t but the clip."""
-    return _spread(torch.cat([rest.flatten() for _, _, rest in seen.found])) < 0.1
-
-
-def same_noise(seen: Seen) -> bool:
-    """The noise of one sample is that of another one, or of the step before, or of the next frame."""
-    videos = [rest.unflatten(1, call.x_t.shape[1:]) for call, _, _, rest, _ in seen.each() if call.x_t.shape[2] > 1]
+def _same_noise(seen: Seen) -> bool:
+    """Whether the noise of one sample is that of another one, or of the step before, or of the next frame."""
+    shapes = [one.call.x_t.shape[1:] for one in seen.parts]
+    videos = [one.rest.unflatten(1, shape) for one, shape in zip(seen.parts, shapes, strict=True) if shape[1] > 1]
     samples = [(one[0], one[1]) for one in videos]
     frames = [(one[:, :, 0], one[:, :, 1]) for one in videos]
-    steps = [(one[0], other[0]) for one, other in zip(videos, videos[1:], strict=False)]
-    return any(_mean([_alike(a, b) for a, b in pairs]) > 0.3 for pairs in (samples, frames, steps))
+    steps = [(one[0], other[0]) for one, other in pairwise(videos)]
+    return any(_alike(pairs) > 0.3 for pairs in (samples, frames, steps))
 
 
-def no_root(seen: Seen) -> bool:
-    """The clip is multiplied by abar, not by its root."""
-    off = [((signal - abar).abs().mean(), (signal - abar.sqrt()).abs().mean()) for _, _, signal, _, abar in seen.each()]
-    return _mean([one for one, _ in off]) < 0.05 < _mean([other for _, other in off])
-
-
-def wrong_time(seen: Seen) -> bool:
-    """The noise in x_t is not that of the time that the network was told."""
-    return _mean([(signal - abar.sqrt()).abs().mean() for _, _, signal, _, abar in seen.each()]) > 0.1
-
-
-def few_times(seen: Seen) -> bool:
-    """Some part of the schedule is never trained."""
-    t = torch.cat([call.t for call in seen.calls])
+def _few_times(seen: Seen) -> bool:
+    """Whether some part of the schedule is never trained."""
+    t = torch.cat([one.call.t for one in seen.parts])
     return t.min() > 100 or t.max() < 900
 
 
-def shuffled_words(seen: Seen) -> bool:
-    """Captions of other clips."""
-    pairs = [((which + 1)[abar > CLEAR], call.words[abar > CLEAR, 0]) for call, which, _, _, abar in seen.each()]
+def _shuffled_words(seen: Seen) -> bool:
+    """Whether the captions are those of other clips."""
+    pairs = [((one.which + 1)[one.abar > CLEAR], one.call.words[one.abar > CLEAR, 0]) for one in seen.parts]
     wrong = torch.cat([(said != which)[said > 0] for which, said in pairs]).float()
     return len(wrong) > 0 and wrong.mean().item() > 0.1
 
 
-def never_silent(seen: Seen) -> bool:
-    """No caption is ever left out."""
-    return _silent(seen) == 0
-
-
-def often_silent(seen: Seen) -> bool:
-    """Most captions are left out."""
-    return _silent(seen) > 0.5
-
-
-def wrong_target(seen: Seen) -> bool:
-    """The gradient leads to something else than the noise in x_t, and not away from it."""
-    return _towards(seen, lambda eps, x_0, abar: eps) < 0.9 and not wrong_sign(seen)
-
-
-def learns_x_0(seen: Seen) -> bool:
-    """The gradient leads to the clip."""
-    return _towards(seen, lambda eps, x_0, abar: x_0) > 0.9
-
-
-def learns_v(seen: Seen) -> bool:
-    """The gradient leads to v."""
-    return _towards(seen, lambda eps, x_0, abar: _column(abar.sqrt()) * eps - _column((1 - abar).sqrt()) * x_0) > 0.9
-
-
-def wrong_sign(seen: Seen) -> bool:
-    """The gradient leads away from the noise: its sign, or the loss's, is turned."""
-    return _towards(seen, lambda eps, x_0, abar: eps) < -0.9
-
-
-def weights_upside_down(seen: Seen) -> bool:
-    """A nearly clean sample counts for far more than a noisy one."""
-    size = [(abar, call.grad.flatten(1).norm(dim=1)) for call, *_, abar in seen.each()]
-    clean, noisy = (torch.cat([s[pick(abar)] for abar, s in size]) for pick in (lambda a: a > 0.9, lambda a: a < 0.3))
+def _weights_upside_down(seen: Seen) -> bool:
+    """Whether a nearly clean sample counts for far more than a noisy one."""
+    size = torch.cat([one.call.grad.flatten(1).norm(dim=1) for one in seen.parts])
+    abar = torch.cat([one.abar for one in seen.parts])
+    clean, noisy = size[abar > 0.9], size[abar < 0.3]
     return len(clean) > 0 and len(noisy) > 0 and clean.mean() > 3 * noisy.mean()
 
 
-def uphill(seen: Seen) -> bool:
-    """The weights go along the gradient, not against it."""
-    return _mean([_alike(step, grad) for step, grad in zip(_steps(seen), seen.stored, strict=True)]) > 0.05
+def _kept_gradients(seen: Seen) -> bool:
+    """Whether what the optimizer finds is not the last step's gradient alone."""
+    fresh = (one.call.grad.sum(dim=(0, 2), keepdim=True)[0] for one in seen.parts)
+    return _alike(zip(fresh, seen.stored, strict=False)) < 0.9
 
 
-def kept_gradients(seen: Seen) -> bool:
-    """What the optimizer finds is not the last step's gradient alone."""
-    fresh = [call.grad.sum(dim=(0, 2), keepdim=True)[0] for call in seen.calls]
-    return _mean([_alike(a, b) for a, b in zip(fresh, seen.stored, strict=False)]) < 0.9
-
-
-def rate_too_high(seen: Seen) -> bool:
-    """A weight's step is far too long."""
-    return _longest(seen) > HIGHEST_STEP
-
-
-def rate_too_low(seen: Seen) -> bool:
-    """A weight hardly moves."""
-    return _longest(seen) < LOWEST_STEP
-
-
-def average_stays(seen: Seen) -> bool:
-    """The average has hardly left the untrained weights behind."""
-    return _way(seen) < 0.5
-
-
-def no_average(seen: Seen) -> bool:
-    """The average is the network itself."""
-    return all(torch.equal(a, b) for a, b in zip(seen.weights[1:], seen.averages, strict=True))
-
-
-CAUSES = {  # most basic first: the first that fits is named
-    check.__name__: check
-    for check in (
-        no_step, same_clips, no_images, not_scaled, no_noise, same_noise, no_root, wrong_time, few_times,
-        shuffled_words, never_silent, often_silent, wrong_sign, learns_x_0, learns_v, wrong_target,
-        weights_upside_down, kept_gradients, uphill, rate_too_high, rate_too_low, average_stays, no_average,
-    )
-}  # fmt: skip
+CAUSES: dict[str, Callable[[Seen], bool]] = {  # most basic first: the first that fits is named, for advice.json
+    "no_step": lambda seen: any(one.call.grad is None for one in seen.parts) or not seen.parts or not seen.losses,
+    "same_clips": lambda seen: len({int(i) for one in seen.parts for i in one.which[one.abar > CLEAR]}) < 0.75 * COUNT,
+    "no_images": lambda seen: len({one.call.x_t.shape[2] for one in seen.parts}) == 1,  # or no videos
+    "not_scaled": _not_scaled,
+    "no_noise": lambda seen: torch.cat([one.rest.flatten() for one in seen.parts]).square().mean().sqrt() < 0.1,
+    "same_noise": _same_noise,
+    "no_root": lambda seen: _off(seen, 1) < 0.05 < _off(seen, 0.5),
+    "wrong_time": lambda seen: _off(seen, 0.5) > 0.1,
+    "few_times": _few_times,
+    "shuffled_words": _shuffled_words,
+    "never_silent": lambda seen: _silent(seen) == 0,
+    "often_silent": lambda seen: _silent(seen) > 0.5,
+    "wrong_sign": lambda seen: _towards(seen, lambda eps, x_0, abar: eps) < -0.9,
+    "learns_x_0": lambda seen: _towards(seen, lambda eps, x_0, abar: x_0) > 0.9,
+    "learns_v": lambda seen: _towards(seen, lambda eps, x_0, abar: abar.sqrt() * eps - (1 - abar).sqrt() * x_0) > 0.9,
+    "wrong_target": lambda seen: _towards(seen, lambda eps, x_0, abar: eps) < 0.9,
+    "weights_upside_down": _weights_upside_down,
+    "kept_gradients": _kept_gradients,
+    "uphill": lambda seen: _alike(zip(_steps(seen), seen.stored, strict=True)) > 0.05,
+    "rate_too_high": lambda seen: _longest(seen) > HIGHEST_STEP,
+    "rate_too_low": lambda seen: _longest(seen) < LOWEST_STEP,
+    "average_stays": lambda seen: _way(seen) < 0.5,
+    "no_average": lambda seen: all(map(torch.equal, seen.weights[1:], seen.averages)),
+}
 
 
 def diagnose(train: Callable) -> str:
     """The name of the first of CAUSES that fits the loop; "" where none does."""
     seen = watch(train)
-    return next((name for name, check in CAUSES.items() if check(seen)), "")
+    return next((name for name, fits in CAUSES.items() if fits(seen)), "")
+
+
+def _off(seen: Seen, power: float) -> float:
+    """How far the share of the clip in x_t is from this power of abar."""
+    return _mean((one.signal - one.abar**power).abs().mean() for one in seen.parts)
 
 
 def _towards(seen: Seen, target: Callable) -> float:
     """How the way on which the gradient sends the answer is aligned with the one to this target: -1 to 1."""
     found = []
-    for call, which, _, rest, abar in seen.each():
-        clips = seen.material.latents[which, :, : call.x_t.shape[2]].flatten(1) / SCALE
-        eps = rest / _column((1 - abar).sqrt())
-        way = target(eps, clips, abar) - call.answer.flatten(1)
-        found += [_alike(a, b) for a, b in zip(-call.grad.flatten(1), way, strict=True)]
-    return _mean(found)
+    for call, _, clip, _, rest, abar in seen.parts:
+        abar = abar[:, None]
+        way = target(rest / (1 - abar).sqrt(), clip, abar) - call.answer.flatten(1)
+        found.append(torch.cosine_similarity(-call.grad.flatten(1), way))
+    return _mean(torch.cat(found))
 
 
 def _silent(seen: Seen) -> float:
-    return _mean([(call.words == 0).all(dim=1).float().mean() for call in seen.calls])
+    return _mean((one.call.words == 0).all(dim=1).float().mean() for one in seen.parts)
 
 
 def _steps(seen: Seen) -> list[Tensor]:
-    return [after - before for before, after in zip(seen.weights, seen.weights[1:], strict=False)]
+    return [after - before for before, after in pairwise(seen.weights)]
 
 
 def _longest(seen: Seen) -> float:
@@ -296,18 +236,10 @@ def _way(seen: Seen) -> float:
     return (((seen.averages[-1] - seen.weights[0]) * goal).sum() / goal.square().sum().clamp(min=1e-20)).item()
 
 
-def _alike(a: Tensor, b: Tensor) -> float:
-    """The cosine between two tensors, -1 to 1; 0 where one is zero."""
-    return torch.cosine_similarity(a.flatten(), b.flatten(), dim=0).item()
+def _alike(pairs: Iterable[tuple[Tensor, Tensor]]) -> float:
+    """The mean cosine between two tensors, -1 to 1; 0 where one is zero."""
+    return _mean(torch.cosine_similarity(a.flatten(), b.flatten(), dim=0) for a, b in pairs)
 
 
-def _spread(x: Tensor) -> float:
-    return x.square().mean().sqrt().item()
-
-
-def _column(x: Tensor) -> Tensor:
-    return x[:, None]
-
-
-def _mean(values: list) -> float:
-    return float(sum(map(float, values)) / len(values)) if values else 0.0
+def _mean(values: Iterable) -> float:
+    return float(np.mean([*map(float, values)] or [0.0]))

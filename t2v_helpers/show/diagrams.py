@@ -10,7 +10,7 @@ them: blue for space, orange for time, green for text.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import zip_longest
 from pathlib import Path
 
@@ -185,26 +185,16 @@ def _column(ax: Axes, x: float, trace: Trace, part: str, whole: int) -> None:
     _note(ax, x + 1.45, 0.25, f"{_parameters(trace)}, {trace.total.flops / whole:.0%} of FLOPs", size=SMALL)
 
 
-Fold = Callable[[Tensor], Tensor]
-
-
-def fold_pixels(x: Tensor) -> Tensor:
-    """[b c f h w] -> [(b h w) f c]: each pixel becomes a sequence of its frames, as temporal attention reads it."""
-    b, c, f, h, w = x.shape
-    return x.permute(0, 3, 4, 2, 1).reshape(b * h * w, f, c)
-
-
-def folding(frames: Fold = fold_frames, pixels: Fold = fold_pixels) -> Figure:
+def folding() -> Figure:
     """How a video [b c f h w] is folded for spatial layers, [(b f) c h w], and for temporal ones, [(b h w) f c].
 
     Two videos of 4 frames of 2 x 3 pixels with 2 channels, one behind the other. Each video has a colour, lighter in
-    each frame, and pixels are numbered. The figure shows what the two functions really return: pass a wrong one to see
-    what it mixes up. ValueError: a function that returns another shape.
+    each frame, and pixels are numbered.
     """
     b, c, f, h, w = size = (2, 2, 4, 2, 3)
     video = torch.arange(b * c * f * h * w).reshape(size)  # a number for each element
-    images = _folded("frames", frames(video), (b * f, c, h, w))
-    sequences = _folded("pixels", pixels(video), (b * h * w, f, c))
+    images = fold_frames(video)  # [(b f) c h w]
+    sequences = video.permute(0, 3, 4, 2, 1).flatten(0, 2)  # [(b h w) f c]
     figure, ax = _canvas(14, 6.7)
     for i in range(b):
         _note(ax, 0.35, 4.3 - 1.7 * i, f"b = {i}")
@@ -228,12 +218,6 @@ def _titles(ax: Axes) -> None:
     ):
         _note(ax, x, 6.35, title, size=TEXT + 3, weight="bold")
         _note(ax, x, 0.45, said)
-
-
-def _folded(name: str, found: Tensor, needed: tuple[int, ...]) -> Tensor:
-    if tuple(found.shape) != needed:
-        raise ValueError(f"{name} returns the shape {list(found.shape)}, but {list(needed)} is needed.")
-    return found
 
 
 def _plane(ax: Axes, image: Tensor, x: float, y: float, size: tuple[int, ...], pixel: float = 0.32) -> None:

@@ -10,7 +10,6 @@ from matplotlib import colors
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from t2v_helpers.core.layout import fold_frames
 from t2v_helpers.inside import tracing, unet
 from t2v_helpers.model import loading
 from t2v_helpers.show import diagrams
@@ -120,7 +119,7 @@ def test_the_kernels_that_a_layer_names_are_those_of_the_modules():
 
 
 def test_the_courses_own_unet_can_be_drawn(small):
-    own = unet.from_diffusers(loading.CARTOON / "unet").to("meta")
+    own = unet.from_diffusers(loading.skeleton("cartoon")["unet"])
     sample, text = (
         small["unet"][name].input for name in ("", "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k")
     )
@@ -158,27 +157,12 @@ def test_what_is_reached_is_drawn_frame_by_frame():
 # --- folding
 
 
-def colours_of(figure: Figure) -> list[tuple]:
-    return [patch.get_facecolor() for patch in figure.axes[0].patches]
-
-
-def test_fold_pixels_gives_each_pixel_its_frames():
-    x = torch.arange(2 * 3 * 4 * 5 * 6).reshape(2, 3, 4, 5, 6)  # [b c f h w]
-    folded = diagrams.fold_pixels(x)
-    assert folded.shape == (60, 4, 3)
-    assert torch.equal(folded[(1 * 5 + 2) * 6 + 3], x[1, :, :, 2, 3].T)
-
-
-def test_a_right_fold_keeps_a_frames_channels_together_and_a_wrong_one_mixes_them():
-    def wrong(x):
-        return x.reshape(8, 2, 2, 3)
-
-    right, mixed = diagrams.folding(fold_frames), diagrams.folding(wrong)
-    assert colours_of(right) != colours_of(mixed)
-    images = slice(8 * 12, 16 * 12)  # squares of the second panel, 12 an image: 6 behind, 6 in front
-    for figure, whole in ((right, True), (mixed, False)):
-        squares = colours_of(figure)[images]
-        assert all(len(set(squares[12 * n : 12 * n + 12])) == 1 for n in range(8)) is whole
+def test_a_fold_keeps_a_frames_channels_together_and_a_pixels_frames():
+    colours = [patch.get_facecolor() for patch in diagrams.folding().axes[0].patches]
+    images = colours[8 * 12 : 16 * 12]  # the second panel, 12 squares an image: 6 behind, 6 in front
+    assert all(len(set(images[12 * n : 12 * n + 12])) == 1 for n in range(8)) and len(set(images)) == 8
+    pixels = colours[16 * 12 :]  # the third panel, 8 squares a sequence: 4 frames behind, and 4 in front
+    assert all(len(set(pixels[8 * n : 8 * n + 8])) == 4 for n in range(12))
 
 
 # --- files and bad input
@@ -187,13 +171,6 @@ def test_a_right_fold_keeps_a_frames_channels_together_and_a_wrong_one_mixes_the
 def test_a_saved_diagram_is_the_same_each_time(small, tmp_path):
     one, two = (diagrams.save(diagrams.unet(small["unet"]), tmp_path / name) for name in ("1.png", "2.png"))
     assert one.read_bytes() == two.read_bytes()
-
-
-def test_a_fold_of_another_shape_is_refused():
-    with pytest.raises(ValueError, match=r"frames .*\[2, 2, 4, 2, 3\].*\[8, 2, 2, 3\]"):
-        diagrams.folding(frames=lambda x: x)
-    with pytest.raises(ValueError, match=r"pixels .*\[12, 4, 2\]"):
-        diagrams.folding(pixels=lambda x: x)
 
 
 def test_what_is_no_unet_cannot_be_drawn_as_one(small):

@@ -15,7 +15,7 @@ and diffusion transformers (Wan, LTX-Video, CogVideoX, HunyuanVideo), and of tra
 """
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -81,7 +81,6 @@ class Row:
     name: str
     kind: str
     module: str
-    calls: int
     input: tuple[int, ...] | None
     output: tuple[int, ...] | None
     axes: tuple[str, str]
@@ -181,7 +180,7 @@ class _Profiler:
         self.flops = FlopCounterMode(display=False, custom_mapping={CPU_ATTENTION: _attention_flops})
         self.bytes = _Bytes()
         self.counters = [self.flops, self.bytes, _Fused(self.bytes)] if counting else []
-        self.work, self.calls, self.inputs, self.outputs = defaultdict(Work), Counter(), {}, {}
+        self.work, self.inputs, self.outputs = defaultdict(Work), {}, {}
         self.running = [""]  # the names of the modules that are running, the innermost last
         self.last = Work()
 
@@ -205,13 +204,12 @@ class _Profiler:
         read, made, whole = self.inputs.get(name), self.outputs.get(name), self.inputs.get("") or ()
         axes = _axes(name, read, whole, output=False), _axes(name, made, whole, output=True)
         work = self.work[name] + Work(sum(parameter.numel() for parameter in module.parameters(recurse=False)))
-        return Row(name, kind_of(name, module), type(module).__name__, self.calls[name], read, made, axes, work)
+        return Row(name, kind_of(name, module), type(module).__name__, read, made, axes, work)
 
     def _enter(self, module, args, kwargs) -> None:
         self._book()
         name = self.names[module]
         self.running.append(name)
-        self.calls[name] += 1
         self.inputs.setdefault(name, _shape((args, kwargs)))
 
     def _leave(self, module, args, kwargs, output) -> None:

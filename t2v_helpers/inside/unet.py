@@ -1,6 +1,6 @@
 """The whole UNet of a text-to-video model: latents and a timestep and text in, the noise in the latents out.
 
-    unet = from_diffusers("t2v_helpers/weights/model/unet")     # or a diffusers module: from_diffusers(pipe.unet)
+    unet = from_diffusers(pipe.unet)
     eps = unet(x_t, 500, encoder_hidden_states=text).sample
 
 It is ModelScopeT2V's network (Wang et al. 2023, arXiv 2308.06571, section 3): the UNet of latent diffusion (Rombach et
@@ -15,7 +15,6 @@ as a sequence, [(b h w) f c]. Wherever a video is unfolded, `batch` says how man
 import math
 from collections import namedtuple
 from collections.abc import Mapping
-from pathlib import Path
 from types import SimpleNamespace
 
 import torch
@@ -383,18 +382,14 @@ class UNet3D(nn.Module):
         return kept if kept is not None and kept.dtype == text.dtype and torch.equal(kept, text) else text
 
 
-def from_diffusers(source: str | Path | nn.Module) -> UNet3D:
-    """The UNet3D of a UNet3DConditionModel, or of its folder, in eval mode.
+def from_diffusers(source: nn.Module) -> UNet3D:
+    """The UNet3D of a UNet3DConditionModel, in eval mode, with the very same tensors, so that nothing is held twice.
 
-    A folder is read as float32; of a module the very same tensors are used, so nothing is held twice.
-    Errors: FileNotFoundError; ValueError (a configuration or weights that do not fit; then nothing is loaded).
+    ValueError: a configuration or weights that do not fit; then nothing is loaded.
     """
-    if isinstance(source, nn.Module):
-        config, weights = getattr(source, "config", None), source.state_dict()
-    else:
-        config, weights = unet_config.read(Path(source))
+    weights = source.state_dict()
     with torch.device("meta"):
-        unet = UNet3D(config)
+        unet = UNet3D(getattr(source, "config", None))
     tensors.check(weights, unet.state_dict())
     unet.load_state_dict(weights, assign=True)
     return unet.eval()

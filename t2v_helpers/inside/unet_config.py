@@ -1,13 +1,11 @@
-"""Read a UNet's folder as diffusers saves it; check that unet.py can express it, and what a call is given."""
+"""Check that unet.py can express a UNet's configuration, and what a call is given."""
 
 from collections.abc import Callable, Collection, Mapping
-from pathlib import Path
 from types import SimpleNamespace
 
-import torch
 from torch import Tensor
 
-from t2v_helpers.core import checking, files, tensors
+from t2v_helpers.core import checking, files
 
 Rule = tuple[Callable[[object], bool], str]  # a test of a value, and what is allowed, in words
 LAYERS, DEEPEST, WIDEST = 16, 8, 2**16  # the most layers in a block, blocks, and channels
@@ -15,23 +13,6 @@ TINY, HUGE = 1e-12, 1e6
 LARGEST = 128  # latent pixels: 1024 of the video
 DOWN = ("DownBlock3D", "CrossAttnDownBlock3D")
 UP = ("UpBlock3D", "CrossAttnUpBlock3D")
-
-
-def read(folder: Path) -> tuple[dict, dict[str, Tensor]]:
-    """Configuration and float32 weights of a UNet's folder.
-
-    Errors: FileNotFoundError (a file is missing), ValueError (damaged, or not a configuration).
-    """
-    paths = folder / "config.json", folder / "diffusion_pytorch_model.safetensors"
-    for path in paths:
-        if not path.is_file():
-            advice = "give a UNet's folder, mostly named unet, with both files"
-            raise FileNotFoundError(f"{files.no_file(path)}: {advice}.")
-    try:
-        return files.read_json(paths[0]), tensors.read(paths[1:], dtype=torch.float32)
-    except ValueError as error:
-        what = f"{files.named(folder)} is cut short or damaged ({files.reason(error)})"
-        raise ValueError(f"{what}: copy or download it again.") from error
 
 
 def check(config: Mapping, rules: Mapping[str, Rule], optional: Collection[str] = ()) -> None:

@@ -15,10 +15,8 @@ from t2v_helpers.checks.advice import Advice
 from t2v_helpers.core.checking import shown
 
 ANSWERS = ("better", "worse", "cannot tell")
-WORSE, SAME = (
-    2 / 3,
-    0.5,
-)  # of the sharpness, above which a clip is as good; correlation below which it shows nothing of it
+WORSE = 2 / 3  # of the sharpness: above it, a clip is as good
+SAME = 0.5  # correlation: below it, a clip shows nothing of the other
 MOVES, FALLS = 0.5, 0.9  # grey levels from frame to frame; of the first error: a clip backwards is a little below 1
 
 HINTS = advice.TEXTS["12_2"]  # cause -> where to look; the mystery box holds each once

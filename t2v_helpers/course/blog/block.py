@@ -25,13 +25,8 @@ def widths(unet: nn.Module) -> dict[str, list[tuple[int, int]]]:
     """
     level = unet.down_blocks[0]
     layers = {"spatial": level.attentions[0], "temporal": level.temp_attentions[0]}
-    return {name: [_width(part) for part in _both(layer)] for name, layer in layers.items()}
-
-
-def _both(layer: nn.Module) -> tuple[nn.Module, nn.Module]:
-    block = layer.transformer_blocks[0]
-    return block.attn1, block.attn2
-
-
-def _width(attention: nn.Module) -> tuple[int, int]:
-    return attention.to_q.in_features, attention.to_k.in_features
+    blocks = {name: layer.transformer_blocks[0] for name, layer in layers.items()}
+    return {
+        name: [(attn.to_q.in_features, attn.to_k.in_features) for attn in (block.attn1, block.attn2)]
+        for name, block in blocks.items()
+    }

@@ -123,7 +123,7 @@ def told(held: object, depth: int = 4, known: Names | None = None) -> str:
     known = {} if known is None else known
     if held is None or isinstance(held, Real | str | bytes | torch.dtype | torch.device):
         return repr(held)
-    if _is_array(held):
+    if isinstance(held, Tensor | np.ndarray):
         return _of_tensor(torch.as_tensor(held, device="cpu"))  # whatever torch's default device is
     if _is_plain(held):
         return repr(held)
@@ -243,17 +243,10 @@ def _is_plain(value: object) -> bool:
 
 
 def _of_hooks(*tables: Mapping, known: Names) -> list[str]:
-    return [one for table in tables for hook in table.values() if (one := _own(hook, known))]
-
-
-def _own(held: object, known: Names) -> str:
-    """The same as `told`, but nothing for what a library has put there."""
-    module = getattr(held, "__module__", None) or ""
-    return "" if held is None or module.startswith(THEIRS) else told(held, known=known)
-
-
-def _is_array(value: object) -> bool:
-    return isinstance(value, Tensor | np.ndarray)
+    """The hooks, but for those that a library has put there."""
+    hooks = (hook for table in tables for hook in table.values())
+    users = (hook for hook in hooks if not (getattr(hook, "__module__", None) or "").startswith(THEIRS))
+    return [told(hook, known=known) for hook in users]
 
 
 def _of_tensor(tensor: Tensor) -> str:

@@ -22,7 +22,7 @@ from t2v_helpers.core import files
 
 _BRIEF = reprlib.Repr()
 _BRIEF.maxstring = _BRIEF.maxother = _BRIEF.maxlong = 120
-_NEAR = 0.05  # how far fractions may be outside of [0, 1] or [-1, 1]
+_OF_FRACTIONS = "of fractions x from 0 to 1, (255 * x).round().astype(np.uint8)"
 _LONGEST = 500  # characters of lists in lists, of which each is short
 
 
@@ -130,81 +130,15 @@ def pixels(name: str, value: Any, axes: str) -> np.ndarray:
     try:
         array = np.asarray(value)
     except (RuntimeError, TypeError, ValueError) as error:  # a ragged list; a tensor with a gradient, or on a GPU
-        why = listed(str(error).split("\n")[0].rstrip("."))
-        why = _unlike(value) if isinstance(value, list | tuple) else why
+        ragged = isinstance(value, list | tuple)
+        why = "its parts differ in size" if ragged else listed(str(error).split("\n")[0].rstrip("."))
         raise ValueError(f"{name} is not an array ({why}): use uint8 [{axes}], on the CPU.") from error
     missing = len(axes.split()) - array.ndim
     fits = missing <= 1 if axes.startswith("...") else missing == 0
     if array.dtype != np.uint8 or not fits or array.shape[-1] != 3 or not array.size:
-        raise ValueError(
-            f"{name} is {array.dtype} {list(array.shape)}: use uint8 [{axes}], {_way(name, value, array, axes)}."
-        )
+        found = f"{array.dtype} {list(array.shape)}"
+        raise ValueError(f"{name} is {found}: use uint8 [{axes}], the .frames of what was generated; {_OF_FRACTIONS}.")
     return array
-
-
-def _unlike(parts: list | tuple) -> str:
-    """Why a list is no array, where its parts are perhaps videos, each of which would be one."""
-    each = f": it holds {len(parts)} videos, give them one after the other"
-    return "its parts differ in size" + each * all(getattr(part, "ndim", 0) == 4 for part in parts)
-
-
-def _way(name: str, value: Any, array: np.ndarray, axes: str) -> str:
-    """How to make pixels of other arrays that people have: of `pipe(...)`, of a picture with alpha, or a grey one.
-
-    Of several videos, or pictures where one is needed, it would be the first alone, so the other way is told, too.
-    """
-    name = name if name.isidentifier() else "it"  # clip 1
-    given = name if isinstance(value, np.ndarray) else f"np.asarray({name})"
-    turned = _turned(given, array, axes) if array.size else ""
-    way = turned and array.dtype.kind in "fiu" and _scaled(turned, array)
-    if not way:
-        return _wrong(value, array, turned)
-    several = not axes.startswith("...") and array.ndim > len(axes.split()) and len(array) > 1
-    what = f"one of these {len(array)} {'videos' if axes == 'f h w 3' else 'pictures'}, " if several else ""
-    return f"{what}such as {way}{', or one after the other' * several}"
-
-
-def _wrong(value: Any, array: np.ndarray, turned: str) -> str:
-    """What is to be changed of an array where the words for it cannot be told."""
-    if hasattr(value, "frames"):  # what generate(...) and pipe(...) give
-        return "which are its .frames"
-    if array.dtype.kind not in "fiu":
-        return "an array of whole numbers from 0 to 255"
-    if not array.size:
-        return "not empty"
-    return "its values from 0 to 255" if turned else "its axes in this order, the last one red, green and blue"
-
-
-def _turned(name: str, array: np.ndarray, axes: str) -> str:
-    """The words that give `array` the axes; "" where they cannot be told."""
-    shape, bare = array.shape, len(axes.replace("... ", "").split())
-    more = 0 if axes.startswith("...") and array.ndim >= bare else array.ndim - bare
-    if abs(more) > 1 or shape[-1] == 2:  # grey with alpha has no axis of three colours, though a size may be 3
-        return ""
-    if more == -1 and shape[-1] not in (3, 4):
-        return f"np.repeat({name}[..., None], 3, axis=-1)" if 3 not in shape else ""
-    way = f"{name}[0]" if more == 1 else f"{name}[None]" if more == -1 else name
-    if shape[-1] in (1, 3, 4):
-        return {1: f"np.repeat({way}, 3, axis=-1)", 3: way, 4: f"{way}[..., :3]"}[shape[-1]]
-    first = [axis for axis, size in enumerate(shape[max(more, 0) : -2]) if size == 3]  # [f c h w] or [c f h w]
-    return f"np.moveaxis({way}, {first[0]}, -1)" if len(first) == 1 else ""
-
-
-def _scaled(way: str, array: np.ndarray) -> str:
-    """The words that bring its values to uint8; "" where their range is none of those that people have.
-
-    Fractions that a model or a resizing gives are often a little outside, and by a rounding they would be black.
-    """
-    low, high = array.min(), array.max()
-    if array.dtype == np.uint8:
-        return way
-    if array.dtype.kind == "f" and -1 - _NEAR <= low and high <= 1 + _NEAR:
-        least, scaled = (0, f"255 * {way}") if low >= -_NEAR else (-1, f"127.5 * {way} + 127.5")
-        clipped = f"({scaled})" if least <= low and high <= 1 else f"np.clip({scaled}, 0, 255)"
-        return f"{clipped}.round().astype(np.uint8)"
-    if array.dtype.kind in "fiu" and low >= 0 and high <= 255:
-        return f"{way}{'.round()' if array.dtype.kind == 'f' else ''}.astype(np.uint8)"
-    return f"({way} // 257).astype(np.uint8)" if array.dtype == np.uint16 else ""
 
 
 def suffix(name: str, path: str | Path, *allowed: str) -> None:

@@ -561,14 +561,7 @@ def test_paths(tmp_path_factory, monkeypatch, path, take):
     dtype=st.sampled_from([np.uint8, np.float32, np.int64, bool, object]),
 )
 def test_pixels(shape, dtype):
-    frames = np.zeros(shape, dtype)
-    try:
-        checking.frames(frames)
-    except ValueError as error:
-        advice = str(error).rpartition(" such as ")[2].removesuffix(".").removesuffix(", or one after the other")
-        if advice.startswith(("(255", "np.", "frames[")):
-            fitting = eval(advice, {"np": np, "frames": frames})
-            assert checking.frames(fitting).shape[-1] == 3
+    ends_well(lambda: checking.frames(np.zeros(shape, dtype)))
 
 
 WORDS = st.sampled_from([

@@ -308,7 +308,7 @@ def test_frames_out_of_range_are_refused_in_the_same_words_with_memory_and_witho
     ],
 )
 def test_what_is_wrong_is_told_before_the_real_model_is_fetched(t2v, tmp_path, monkeypatch, words, said):
-    monkeypatch.setattr("t2v_helpers.model.hub.folder", None)  # nothing is asked of it
+    monkeypatch.setattr("t2v_helpers.model.hub.fetched", None)  # nothing is asked of it
     asked = ("generate", PROMPT, "--model", "modelscope", "-o", tmp_path / "a.mp4")
     assert said in refused(t2v(*asked, *words))
 

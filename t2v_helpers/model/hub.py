@@ -65,6 +65,11 @@ class Repository:
         """What to do about a damaged copy, as the end of a sentence."""
         return f"type `{self.command}`, which checks every byte and fetches again what is wrong"
 
+    @property
+    def size(self) -> int:
+        """Bytes of all files with a hash, for modelscope its weights."""
+        return sum(entry["bytes"] for entry in self.hashed.values())
+
     def cached(self, name: str) -> Path | None:
         """Where a file is, if it was downloaded before."""
         found = try_to_load_from_cache(self.name, name, revision=self.revision)
@@ -75,24 +80,10 @@ class Repository:
         return [name for name in (*self.hashed, *self.texts) if self.cached(name) is None]
 
 
-def weights(dtype: torch.dtype) -> dict[str, dict]:
-    """The files of weights for that dtype, each with its "bytes" and "sha256"."""
-    return WEIGHTS["fp16" if dtype.itemsize == 2 else None]  # bfloat16 has fewer digits than fp16
-
-
-def size(dtype: torch.dtype) -> int:
-    """Bytes of all weights for that dtype."""
-    return sum(entry["bytes"] for entry in weights(dtype).values())
-
-
-def again(dtype: torch.dtype) -> str:
-    """What to do about a damaged copy of the real model, as the end of a sentence."""
-    return _modelscope(dtype).again
-
-
-def folder(dtype: torch.dtype, offline: bool | None, working: int, quiet: bool, check: bool = False) -> Path:
-    """The real model's folder in the local cache; see `fetched`."""
-    return fetched(_modelscope(dtype), offline, working, quiet, check)
+def modelscope(dtype: torch.dtype) -> Repository:
+    """The real model, with its weights for that dtype; bfloat16 has fewer digits than fp16."""
+    stored, variant = ("float16", "fp16") if dtype.itemsize == 2 else ("float32", None)
+    return Repository(MODELSCOPE, REVISION, LICENCE, f"t2v download --dtype {stored}", WEIGHTS[variant], CONFIGS)
 
 
 def fetched(repo: Repository, offline: bool | None, working: int, quiet: bool, check: bool = False) -> Path:
@@ -119,11 +110,6 @@ def fetched(repo: Repository, offline: bool | None, working: int, quiet: bool, c
         if fault := manifests.fault(repo.cached(name), expected, unread=True):
             raise ValueError(f"{fault}: {repo.again}.")
     return repo.cached("model_index.json").parent
-
-
-def _modelscope(dtype: torch.dtype) -> Repository:
-    stored = "float16" if dtype.itemsize == 2 else "float32"
-    return Repository(MODELSCOPE, REVISION, LICENCE, f"t2v download --dtype {stored}", weights(dtype), CONFIGS)
 
 
 def _check_online(repo: Repository, missing: list[str], offline: bool | None) -> None:

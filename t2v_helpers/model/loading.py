@@ -290,22 +290,24 @@ def weights_of(name: str | Path) -> str:
 
 
 def download(dtype: torch.dtype) -> Path:
-    """modelscope's folder, fetched where it lacks something, every byte checked. Errors: those of hub.folder."""
-    return hub.folder(dtype, None, int(WORKING * hub.size(dtype)), quiet=False, check=True)
+    """modelscope's folder, fetched where it lacks something, every byte checked. Errors: those of hub.fetched."""
+    repo = hub.modelscope(dtype)
+    return hub.fetched(repo, None, int(WORKING * repo.size), quiet=False, check=True)
 
 
 def _open_modelscope(dtype: torch.dtype, offline: bool | None, quiet: bool, working: int) -> CoursePipeline:
-    """The hub's pipeline on the CPU, downloaded now if need be; `working` as for hub.folder."""
-    folder = hub.folder(dtype, offline, working, quiet)
+    """The hub's pipeline on the CPU, downloaded now if need be; `working` as for hub.fetched."""
+    repo = hub.modelscope(dtype)
+    folder = hub.fetched(repo, offline, working, quiet)
     try:
         return _open(folder, dtype)
     except ValueError as error:
-        raise ValueError(str(error).replace(folders.AGAIN, hub.again(dtype))) from error
+        raise ValueError(str(error).replace(folders.AGAIN, repo.again)) from error
 
 
 def _check_room(device: torch.device, dtype: torch.dtype, chosen: planning.Plan | None) -> int:
     """The bytes that using modelscope takes. MemoryError: there are fewer."""
-    size = hub.size(dtype)
+    size = hub.modelscope(dtype).size
     working = chosen.needed if chosen else int(WORKING * size)
     for where, needed in {"cpu": size, str(device): working}.items():  # on its way to a GPU it passes through the CPU
         free = free_memory_bytes(where)

@@ -147,12 +147,12 @@ def refusal(error, **words) -> str:
 
 def cached(name):
     """Where a file of modelscope is, after a download."""
-    return hub._modelscope(torch.float16).cached(name)
+    return hub.modelscope(torch.float16).cached(name)
 
 
 def download() -> None:
     """What loading does first: every file is there afterwards, as it was published."""
-    hub.folder(torch.float16, None, 0, quiet=True)
+    hub.fetched(hub.modelscope(torch.float16), None, 0, quiet=True)
 
 
 # --- what goes well

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from diffusers import WanPipeline
@@ -38,13 +37,6 @@ REPOSITORY = hub.Repository(PUBLISHED["name"], PUBLISHED["revision"], PUBLISHED[
 SCHEDULER, STEPS, GUIDANCE = "unipc", 50, 5.0  # of the folder, and of WanPipeline where nothing else is asked
 FPS = MODEL.clip.fps
 _SLOW = f"No GPU is seen, so {WAN} runs on the processor, which is very slow; `t2v info` says why."
-
-
-class Step(NamedTuple):
-    """A guided step that is done: its number from 0, of how many."""
-
-    index: int
-    total: int
 
 
 def spec(prompt: str, **given) -> GenerationSpec:
@@ -146,8 +138,8 @@ def check(pipe: WanPipeline, spec: GenerationSpec) -> None:
             raise ValueError(f"{argument} has {count} tokens, but {wan_folder.ROOM} fit: shorten it.")
 
 
-def generate(pipe: WanPipeline, spec: GenerationSpec, progress: Callable[[Step], object] | None = None) -> Generation:
-    """Make one video; `progress` is called with each Step. The noise depends on the seed alone, as everywhere here.
+def generate(pipe: WanPipeline, spec: GenerationSpec, progress: Callable[[int], object] | None = None) -> Generation:
+    """Make one video; `progress` gets the number of each step that is done. The noise depends on the seed alone.
 
     Errors: those of `check`; MemoryError; ValueError where a value of the video is not finite.
     """
@@ -167,7 +159,7 @@ def _frames(pipe: WanPipeline, spec: GenerationSpec, progress: Callable | None):
 
     def done(_, index: int, time: float, tensors: dict) -> dict:
         if progress:
-            progress(Step(index, spec.steps))
+            progress(index)
         return tensors
 
     made = pipe(prompt=spec.prompt, negative_prompt=spec.negative_prompt, height=spec.height, width=spec.width,

@@ -37,16 +37,11 @@ def ideal(flops: float) -> dict[str, dict[str, float]]:
     }
 
 
-def table(flops: float, rate: float | None = None) -> str:
-    """A line for each GPU: milliseconds by precision and, given a rate (runs per second), its share of the peak."""
+def table(flops: float) -> str:
+    """A line for each GPU: milliseconds by precision."""
     precisions = load()["precisions"]
     rows = ["".join([f"{'milliseconds':18}", *(f"{precision:>16}" for precision in precisions)])]
     for gpu, seconds in ideal(flops).items():
-        rows.append("".join([f"{gpu:18}", *(f"{_cell(seconds.get(p), rate):>16}" for p in precisions)]))
+        cells = (f"{1000 * seconds[p]:.3g}" if p in seconds else "-" for p in precisions)
+        rows.append("".join([f"{gpu:18}", *(f"{cell:>16}" for cell in cells)]))
     return "\n".join(rows)
-
-
-def _cell(seconds: float | None, rate: float | None) -> str:
-    if seconds is None:
-        return "-"
-    return f"{1000 * seconds:.3g}" + (f" ({rate * seconds:.0%})" if rate else "")

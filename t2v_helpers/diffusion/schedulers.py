@@ -1,9 +1,9 @@
 """Schedulers by name, each made on the noise schedule of the pipeline's own (this module wraps diffusers).
 
 What was trained is kept: the betas, the kind of prediction, how x_0 is clipped. The rest is the name's own, whatever
-scheduler the pipeline had before; so is the spacing of the time steps, unless `spacing` is given:
+scheduler the pipeline had before; so is the spacing of the time steps:
 
-    scheduler = make("euler", pipe.scheduler.config, spacing="trailing")
+    scheduler = make("euler", pipe.scheduler.config)
 
 The names are listed in scheduler_list.py; why other classes of diffusers do not run here, refused.json says.
 """
@@ -15,7 +15,6 @@ from typing import Any
 
 from t2v_helpers.core import checking, files, paths
 from t2v_helpers.core.importing import quickly
-from t2v_helpers.diffusion.grids import SPACINGS
 from t2v_helpers.diffusion.scheduler_list import SCHEDULERS
 
 with quickly():
@@ -25,19 +24,6 @@ with quickly():
 NAMES = tuple(SCHEDULERS)
 STOCHASTIC = tuple(name for name, scheduler in SCHEDULERS.items() if scheduler.stochastic)
 
-_VALUES = {  # of options that diffusers does not check
-    "final_sigmas_type": ("zero", "sigma_min"),
-    "timestep_type": ("discrete", "continuous"),
-    "interpolation_type": ("linear", "log_linear"),
-    "variance_type": ("fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log"),
-}
-_KINDS = {  # of solvers: the default shows which others the class has; diffusers stops at the rest, or ignores them
-    "dpmsolver++": ("dpmsolver", "dpmsolver++", "sde-dpmsolver", "sde-dpmsolver++"),
-    "midpoint": ("midpoint", "heun"),
-    "bh2": ("bh1", "bh2"),
-}
-_SIGMAS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas")  # one at a time
-_ENDS = ("sigma_min", "sigma_max")  # where those spacings of sigma end; others ignore them
 _KEPT = (  # what belongs to the trained model, not to the scheduler
     "num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas", "rescale_betas_zero_snr",
     "prediction_type", "clip_sample", "clip_sample_range", "thresholding", "dynamic_thresholding_ratio",
@@ -101,19 +87,18 @@ def of_student(scheduler: SchedulerMixin) -> str:
     return "ddim_trailing" if few else ""
 
 
-def make(name: str, config: dict, spacing: str | None = None, **options) -> SchedulerMixin:
+def make(name: str, config: Mapping) -> SchedulerMixin:
     """A fresh scheduler of that name on the noise schedule in `config` (`pipe.scheduler.config`).
 
-    spacing: of the time steps, one of SPACINGS; None is the name's own. options: the class's, such as
-    use_karras_sigmas or solver_order. ValueError: an unknown or refused name, an unknown spacing, an option that the
-    scheduler would ignore or that would change what was trained. ImportError: "lms" without scipy.
+    ValueError: an unknown or refused name, no config. ImportError: "lms" without scipy.
     """
     check_name(name)
     checking.kind("config", config, Mapping, "pipe.scheduler.config")
     chosen = SCHEDULERS[check_model(name, config)]
-    _check_options(name, spacing, options)
-    spaced = {"timestep_spacing": spacing or chosen.spacing} if "timestep_spacing" in _defaults(name) else {}
-    return build(getattr(diffusers, chosen.cls), trained(config), **spaced, **chosen.options, **options)
+    cls = getattr(diffusers, chosen.cls)
+    spaced = "timestep_spacing" in inspect.signature(cls.__init__).parameters
+    own = {"timestep_spacing": chosen.spacing} if spaced else {}
+    return build(cls, trained(config), **own, **chosen.options)
 
 
 def build(cls: type, config: Mapping, **own) -> SchedulerMixin:
@@ -136,78 +121,26 @@ def resolved(config: Mapping) -> list[tuple[str, Any]]:
     return [(key, ddim.get(key)) for key in _KEPT]
 
 
-def spacing_of(name: str) -> str:
-    """How that scheduler spaces its time steps by default. ValueError: see `check_name`."""
-    return SCHEDULERS[check_name(name)].spacing
-
-
-def _defaults(name: str) -> dict:
-    """The options of that scheduler's class, and their defaults."""
-    parameters = inspect.signature(getattr(diffusers, SCHEDULERS[name].cls).__init__).parameters
-    return {option: parameter.default for option, parameter in parameters.items()}
-
-
-def _check_options(name: str, spacing: str | None, options: dict) -> None:
-    checking.one_of("spacing", spacing, (None, *SPACINGS))
-    own = spacing_of(name)
-    if spacing not in (None, own) and ("timestep_spacing" not in _defaults(name) or SCHEDULERS[name].needs):
-        raise ValueError(f"spacing={checking.shown(spacing)} is not there: {name} has {own!r} alone, so leave it out.")
-    spaced = [option for option in _SIGMAS if options.get(option)]
-    if len(spaced) > 1:
-        raise ValueError(f"{' and '.join(spaced)} exclude each other: give one of them.")
-    for option, value in options.items():
-        if refusal := _refusal(name, option, bool(spaced)):
-            raise ValueError(f"{checking.listed(option)} {refusal}.")
-        _check_value(option, value, _defaults(name)[option])
-
-
-def _refusal(name: str, option: str, spaced: bool) -> str:
-    """Why that scheduler does not take an option; "" if it does. spaced: by one of _SIGMAS."""
-    if option in _KEPT:
-        return "belongs to the trained model and is kept: leave it out"
-    if option == "timestep_spacing":
-        return "is called spacing here: give spacing=..."
-    if option in _ENDS and option in _defaults(name) and not spaced:
-        return f"would be ignored by {name}: leave it out, or add use_karras_sigmas=True"
-    if option not in _defaults(name):
-        able = [other for other in NAMES if option in _defaults(other)]
-        instead = f"use it with one of {', '.join(able)}" if able else "no scheduler here has it"
-        return f"would be ignored by {name}: leave it out, or {instead}"
-    return ""
-
-
-def _check_value(option: str, value, default) -> None:
-    """Refuse what diffusers would replace by another value, or stop at halfway."""
-    if option == "solver_order":
-        checking.whole(option, value, 1, 3)
-    elif isinstance(default, bool):
-        checking.one_of(option, value, (False, True))
-    elif isinstance(default, str):
-        checking.one_of(option, value, _VALUES.get(option) or _KINDS.get(default, (value,)))
-        checking.kind(option, value, str, "a text")
-
-
 @lru_cache(maxsize=4096)
-def _times(
-    name: str, steps: int, spacing: str | None = None, train: int = 1000, offset: int = 1, original: int = 1000
-) -> tuple[float, ...]:
+def _times(name: str, steps: int, train: int = 1000, offset: int = 1, original: int = 1000) -> tuple[float, ...]:
     """The time of every call of the network; cached, since a sweep asks for thousands, and some take 0.2 s."""
     config = {"num_train_timesteps": train, "steps_offset": offset, "original_inference_steps": original}
-    made = make(name, config, spacing)
+    made = make(name, config)
     made.set_timesteps(steps)
     return tuple(made.timesteps.tolist())
 
 
-def check_steps(name: str, steps: int, config: dict, spacing: str | None = None) -> int:
+def check_steps(name: str, steps: int, config: dict) -> int:
     """`steps`, if that scheduler can take so many.
 
-    ValueError: not from 1 to the number of training timesteps; or, with this spacing, so few that it starts where
+    ValueError: not from 1 to the number of training timesteps; or, with its spacing, so few that it starts where
     hardly any noise is left, or so many that diffusers fails or divides by 0 on the way.
     """
     train, offset = config["num_train_timesteps"], config.get("steps_offset", 0)
-    most = config[needs] if (needs := SCHEDULERS[check_model(name, config)].needs) else train
-    times = _times(name, checking.whole("steps", steps, 1, most), spacing, train, offset, most)
-    given = f"steps={steps} of {name} with spacing={spacing or spacing_of(name)!r}"
+    chosen = SCHEDULERS[check_model(name, config)]
+    most = config[chosen.needs] if chosen.needs else train
+    times = _times(name, checking.whole("steps", steps, 1, most), train, offset, most)
+    given = f"steps={steps} of {name} with spacing={chosen.spacing!r}"
     if times[0] >= train or times[-1] < 0:
         raise ValueError(f"{given} go from time {times[0]:g} to {times[-1]:g}, outside 0 to {train - 1}: use fewer.")
     if len(set(times)) < steps:

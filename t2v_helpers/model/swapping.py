@@ -27,15 +27,13 @@ from t2v_helpers.model.pipeline import CoursePipeline, course_pipeline
 _CLASSES = {"unet": (getattr(diffusers, "UNet3DConditionModel", UNet3D),), "vae": (AutoencoderKL, AutoencoderTiny)}
 
 
-def swapped_scheduler(
-    pipe: CoursePipeline, name: str, spacing: str | None = None, **options
-) -> AbstractContextManager[CoursePipeline]:
+def swapped_scheduler(pipe: CoursePipeline, name: str) -> AbstractContextManager[CoursePipeline]:
     """The pipeline with another scheduler inside the `with`; the old one is restored afterwards, also after an error.
 
     Errors: those of schedulers.make; ValueError: not a pipeline.
     """
     pipe = course_pipeline(pipe)
-    return pipe.using(scheduler=schedulers.make(name, pipe.scheduler.config, spacing, **options))
+    return pipe.using(scheduler=schedulers.make(name, pipe.scheduler.config))
 
 
 def swapped_part(pipe: CoursePipeline, **parts: nn.Module) -> AbstractContextManager[CoursePipeline]:

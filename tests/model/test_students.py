@@ -361,12 +361,6 @@ def test_a_student_takes_no_more_steps_than_its_teacher(pipe):
         validation.check(pipe, spec)
 
 
-def test_lcm_has_no_other_spacing(pipe):
-    if pipe.student == "lcm":
-        with pytest.raises(ValueError, match="spacing='leading' is not there: lcm has 'trailing' alone"):
-            schedulers.make("lcm", pipe.scheduler.config, "leading")
-
-
 def test_torchs_default_device_does_not_matter_to_whose_student_it_is():
     with torch.device("meta"):
         assert loading.load("cartoon", fast=True, quiet=True).unet.device.type == "cpu"

@@ -8,8 +8,9 @@ call of the network, so that the caller can watch, stop or compare.
 
 The grid is a list of steps, each a pair of levels: from t to s. A level holds abar and derives the rest from it; the
 symbols are in diffusion/noise.py. Two scales of x are in use, as in diffusers. ddpm, ddim, pndm, dpm++ and unipc keep
-x_t, as the network sees it. euler, heun and lms keep x_t / sqrt(abar_t) = x_0 + sigma_t eps, for which the probability
-flow is simply dx/dsigma = eps (Karras et al. 2022, equations 1 and 3); the network gets that times sqrt(abar_t).
+x_t, as the network sees it. heun and lms keep x_t / sqrt(abar_t) = x_0 + sigma_t eps, for which the probability flow is
+simply dx/dsigma = eps (Karras et al. 2022, equations 1 and 3); the network gets that times sqrt(abar_t). In that scale,
+ddim and ddpm are the `euler` and `euler_a` of diffusers.
 """
 
 from collections import deque
@@ -22,17 +23,19 @@ import torch
 from torch import Tensor
 
 from t2v_helpers.core import checking
+from t2v_helpers.core.seeding import generator
 from t2v_helpers.diffusion import noise
 from t2v_helpers.diffusion.grids import Grid, Level, by_stride, by_stride_twice, timesteps, to_next
 
+Predict = Callable[[Tensor, float], Tensor]  # predict(x_t, t) -> eps, in the shape of x_t
 Noises = Iterator[Tensor] | None  # what stochastic samplers draw at each step; the others need none
 
 
 @dataclass(frozen=True)
 class Denoiser:
-    """A network that predicts the noise in x_t: predict(x_t, t) -> eps, in the shape of x_t."""
+    """A network that predicts the noise in x_t."""
 
-    predict: Callable[[Tensor, float], Tensor]
+    predict: Predict
 
     def __call__(self, x_t: Tensor, level: Level) -> tuple[Tensor, Tensor]:
         """x_0 and eps in the shape of x_t: one call of the network."""
@@ -74,23 +77,6 @@ def pndm(denoise: Denoiser, x: Tensor, grid: Grid, noises: Noises = None) -> Ite
             answers.append(denoise.predict(x, t.t))
             mixed = _weighted(adams(range(len(answers)), len(answers)), answers)
         x = s.signal * noise.x_0_from_eps(x, mixed, t.abar) + s.noise * mixed
-        yield x
-
-
-def euler(denoise: Denoiser, x: Tensor, grid: Grid, noises: Noises = None) -> Iterator[Tensor]:
-    """Follow dx/dsigma = eps along a straight line (Karras et al. 2022, algorithm 1 without its correction)."""
-    for t, s in grid:
-        _, eps = denoise(x * t.signal, t)
-        x = x + (s.sigma - t.sigma) * eps
-        yield x
-
-
-def euler_a(denoise: Denoiser, x: Tensor, grid: Grid, noises: Iterator[Tensor]) -> Iterator[Tensor]:
-    """Step below sigma_s, and return by fresh noise (Song et al. 2021, "Score-Based ... through SDEs", appendix F)."""
-    for t, s in grid:
-        _, eps = denoise(x * t.signal, t)
-        down = s.sigma**2 / t.sigma
-        x = x + (down - t.sigma) * eps + sqrt(s.sigma**2 - down**2) * next(noises)
         yield x
 
 
@@ -215,17 +201,14 @@ class Recipe(NamedTuple):
     spare: int = 0
     whole: bool = True
     in_sigma: bool = False
-    stochastic: bool = False
 
 
 _IN_SIGMA = {"spacing": "linspace", "grid": to_next, "whole": False, "in_sigma": True}
 _IN_LAMBDA = {"spacing": "linspace", "grid": to_next, "spare": 1}
 SAMPLERS = {
-    "ddpm": Recipe(ddpm, "leading", to_next, stochastic=True),
+    "ddpm": Recipe(ddpm, "leading", to_next),
     "ddim": Recipe(ddim, "leading", by_stride),
     "pndm": Recipe(pndm, "leading", by_stride_twice),
-    "euler": Recipe(euler, **_IN_SIGMA),
-    "euler_a": Recipe(euler_a, **_IN_SIGMA, stochastic=True),
     "heun": Recipe(heun, **_IN_SIGMA),
     "lms": Recipe(lms, **_IN_SIGMA),
     "dpm++": Recipe(dpm_2m, **_IN_LAMBDA),
@@ -245,38 +228,23 @@ def grid_for(name: str, steps: int, spacing: str | None = None, abar: Tensor | N
     return recipe.grid(times, abar)
 
 
-def start_scale(name: str, steps: int, spacing: str | None = None) -> float:
-    """The factor that turns standard normal noise into the sampler's first x: `init_noise_sigma` of diffusers.
-
-    1 for x_t. In the scale of sigma it is sigma itself, or exactly x_t's noise, sqrt(sigma^2 + 1), for "leading".
-    """
-    sigma = grid_for(name, steps, spacing)[0][0].sigma
-    if not SAMPLERS[name].in_sigma:
-        return 1.0
-    return sqrt(sigma**2 + 1) if (spacing or SAMPLERS[name].spacing) == "leading" else sigma
-
-
-def draws(x: Tensor, generator: torch.Generator) -> Iterator[Tensor]:
-    """An endless stream of standard normal noise in the shape and dtype of x, drawn on the generator's device."""
+def draws(x: Tensor, seed: int) -> Iterator[Tensor]:
+    """An endless stream of standard normal noise in the shape and dtype of x, drawn on the CPU."""
+    source = generator(seed)
     while True:
-        yield torch.randn(x.shape, generator=generator, device=generator.device, dtype=x.dtype).to(x.device)
+        yield torch.randn(x.shape, generator=source, dtype=x.dtype).to(x.device)
 
 
-def sample(
-    name: str,
-    model: Callable[[Tensor, float], Tensor],
-    x: Tensor,
-    steps: int,
-    spacing: str | None = None,
-    noises: Noises = None,
-) -> Iterator[Tensor]:
-    """From standard normal x to a clean sample with one of SAMPLERS; yields x after every call of the network.
+def trajectory(name: str, predict: Predict, x: Tensor, grid: Grid, seed: int = 0) -> Iterator[Tensor]:
+    """The sampler's x after every call, from x_t = x; predict(x_t, t) -> eps. `seed`: of the noise that it adds."""
+    recipe = SAMPLERS[name]
+    start = x / grid[0][0].signal if recipe.in_sigma else x
+    return recipe.sampler(Denoiser(predict), start, grid, draws(x, seed))
 
-    model(x_t, t) returns eps, in the shape of x_t. `noises` supplies what ddpm and euler_a draw,
-    one for each step; see `draws`.
-    ValueError, before the first call: unknown name or spacing, steps out of range, noises missing.
+
+def sample(name: str, predict: Predict, x: Tensor, steps: int, spacing: str | None = None) -> Iterator[Tensor]:
+    """From standard normal x to a clean sample on diffusers' grid; yields x after every call of the network.
+
+    ValueError, before the first call: unknown name or spacing, steps out of range.
     """
-    grid, scale = grid_for(name, steps, spacing), start_scale(name, steps, spacing)
-    if noises is None and SAMPLERS[name].stochastic:
-        raise ValueError(f"noises=None, but {name} draws noise in each step: give samplers.draws(x, generator).")
-    return SAMPLERS[name].sampler(Denoiser(model), x * scale, grid, noises)
+    return trajectory(name, predict, x, grid_for(name, steps, spacing))

@@ -17,7 +17,7 @@ the orders to +-0.3, enough to tell 1 from 2, and x* is 0.005 off, where the bes
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise, product
 
 import numpy as np
@@ -26,7 +26,7 @@ from scipy import stats
 from torch import Tensor
 
 from t2v_helpers import cartoon, metrics
-from t2v_helpers.core import checking, seeding, tables
+from t2v_helpers.core import checking, tables
 from t2v_helpers.core.records import GenerationSpec
 from t2v_helpers.diffusion import grids, samplers
 from t2v_helpers.metrics.estimates import Measure, of_ratios, of_share
@@ -41,8 +41,6 @@ HALT, ORDER_CALLS, ORDER_CONVERGED = 100, (8, 16, 32), 128
 FRAMES, SEEDS, FIRST = 8, 20, 4  # MANY calls, and the order, only for the first seeds
 SENTENCES = 20_262  # the seed of the prompts, used nowhere else
 DRAWS = 2**31  # and up: the seeds of the noise that stochastic samplers add
-
-Predict = Callable[[Tensor, float], Tensor]
 
 
 def fair_grid(name: str, calls: int, abar: Tensor, halt: float | None = None) -> grids.Grid:
@@ -72,16 +70,9 @@ def grid_through(times: Sequence[int], abar: Tensor) -> grids.Grid:
     return grids.to_next(asked, abar)
 
 
-def trajectory(name: str, predict: Predict, eps: Tensor, grid: grids.Grid, seed: int = 0) -> Iterator[Tensor]:
-    """The sampler's x after every call, from x_t = eps; predict(x_t, t) -> eps. `seed`: of the noise it adds."""
-    recipe, noises = samplers.SAMPLERS[name], samplers.draws(eps, seeding.generator(seed))
-    x = eps / grid[0][0].signal if recipe.in_sigma else eps
-    return recipe.sampler(samplers.Denoiser(predict), x, grid, noises)
-
-
-def arrive(name: str, predict: Predict, eps: Tensor, grid: grids.Grid, seed: int = 0) -> Tensor:
+def arrive(name: str, predict: samplers.Predict, eps: Tensor, grid: grids.Grid, seed: int = 0) -> Tensor:
     """x_s at the end of the grid, in the scale of the latents."""
-    (x,) = deque(trajectory(name, predict, eps, grid, seed), maxlen=1)
+    (x,) = deque(samplers.trajectory(name, predict, eps, grid, seed), maxlen=1)
     return x * grid[-1][1].signal if samplers.SAMPLERS[name].in_sigma else x
 
 
@@ -121,13 +112,13 @@ def order_line(pipe, seed: int) -> dict:
     return found
 
 
-def start(pipe, seed: int) -> tuple[Predict, Tensor, Tensor]:
+def start(pipe, seed: int) -> tuple[samplers.Predict, Tensor, Tensor]:
     """The guided network, the noise [1 c f h w] and alphas_cumprod [train] for a seed."""
     spec = GenerationSpec(prompt_of(seed).caption, seed=seed, frames=FRAMES)
     return denoising.guided(pipe, spec), denoising.initial_latents(pipe, [spec]), pipe.scheduler.alphas_cumprod
 
 
-def problem(pipe, seed: int, converged: int = CONVERGED) -> tuple[Predict, Tensor, Tensor]:
+def problem(pipe, seed: int, converged: int = CONVERGED) -> tuple[samplers.Predict, Tensor, Tensor]:
     """The guided network of a seed, its noise, and where that leads in `converged` calls of dpm++: both [1 c f h w]."""
     predict, eps, abar = start(pipe, seed)
     return predict, eps, arrive("dpm++", predict, eps, fair_grid("dpm++", converged, abar))

@@ -35,8 +35,11 @@ def start():
     return torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
 
 
+SEED = 5
+
+
 def generator():
-    return torch.Generator().manual_seed(5)
+    return torch.Generator().manual_seed(SEED)
 
 
 def tiny():
@@ -61,8 +64,8 @@ def spaced(made, spacing):
 
 
 def theirs(scheduler, model, start):
-    """x and the scale it is in, after every call of the network, as the loop of any pipeline of diffusers does it."""
-    x = start * scheduler.init_noise_sigma
+    """x after every call of the network, as the loop of any pipeline of diffusers does it from x_t = start."""
+    x = start * (1 if scheduler.init_noise_sigma == 1 else (1 + scheduler.sigmas[0] ** 2) ** 0.5)
     drawing = "generator" in inspect.signature(scheduler.step).parameters
     extra = {"generator": generator()} if drawing else {}
     for t in scheduler.timesteps:
@@ -88,7 +91,8 @@ def test_equal_to_diffusers_at_every_step(config, start, name, spacing):
     model = tiny()
     for steps in STEPS:
         scheduler = scheduler_of(name, config, steps, spacing)
-        ours = samplers.sample(name, model, start, steps, spacing, samplers.draws(start, generator()))
+        grid = samplers.grid_for(name, steps, spacing)
+        ours = samplers.trajectory(name, model, start, grid, SEED)
         # a step from sigma = 14 down to 0.03 is one from numbers as large as 60, whose rounding then shows
         atol = 3e-5 if samplers.SAMPLERS[name].in_sigma and steps < 5 else 1e-5
         assert difference(ours, theirs(scheduler, model, start), scales(name, scheduler)) <= atol, steps
@@ -97,10 +101,9 @@ def test_equal_to_diffusers_at_every_step(config, start, name, spacing):
 @NAMES
 def test_the_spacing_is_the_names_own_unless_given(config, start, name):
     scheduler, model = scheduler_of(name, config, 10), tiny()
-    ours = samplers.sample(name, model, start, 10, noises=samplers.draws(start, generator()))
+    ours = samplers.trajectory(name, model, start, samplers.grid_for(name, 10), SEED)
     assert difference(ours, theirs(scheduler, model, start), scales(name, scheduler)) <= 1e-5
     assert samplers.SAMPLERS[name].spacing == schedulers.SCHEDULERS[name].spacing
-    assert samplers.SAMPLERS[name].stochastic == (name in schedulers.STOCHASTIC)
 
 
 @NAMES
@@ -113,7 +116,7 @@ def test_equal_to_diffusers_with_the_unet_of_a_pipeline(toy_pipe, name):
         return toy_pipe.unet(x_t, t, encoder_hidden_states=words).sample
 
     scheduler = scheduler_of(name, toy_pipe.scheduler.config, 5)
-    ours = list(samplers.sample(name, model, start, 5, noises=samplers.draws(start, generator())))
+    ours = list(samplers.trajectory(name, model, start, samplers.grid_for(name, 5), SEED))
     others = list(theirs(scheduler, model, start))
     # an untrained network's eps does not shrink x, so values grow, and their rounding with them
     for a, b in zip(ours, others, strict=True):
@@ -127,7 +130,7 @@ def test_the_true_noise_leads_to_the_true_sample(start, name):
     def model(x_t, t):
         return noise.eps_from_x_0(x_t, x_0, grids.level(t, ABAR).abar)
 
-    *_, end = samplers.sample(name, model, eps, 25, noises=samplers.draws(eps, generator()))
+    *_, end = samplers.sample(name, model, eps, 25)
     torch.testing.assert_close(end, x_0, rtol=0, atol=0.15)  # ddim and pndm end at abar_0, with 3 % of noise left
 
 
@@ -139,7 +142,7 @@ def test_they_yield_after_every_call_of_the_network(start, name):
         calls.append(t)
         return x_t
 
-    for count, x in enumerate(samplers.sample(name, model, start, 6, noises=samplers.draws(start, generator()))):
+    for count, x in enumerate(samplers.sample(name, model, start, 6)):
         assert len(calls) == count + 1 and x.shape == start.shape and x.dtype == start.dtype
     assert len(calls) == schedulers.unet_calls(name, 6)
 
@@ -147,13 +150,11 @@ def test_they_yield_after_every_call_of_the_network(start, name):
 @NAMES
 def test_half_precision_stays_half_precision(start, name):
     half = start.bfloat16()
-    *_, end = samplers.sample(name, lambda x_t, t: x_t, half, 3, noises=samplers.draws(half, generator()))
+    *_, end = samplers.sample(name, lambda x_t, t: x_t, half, 3)
     assert end.dtype == torch.bfloat16
 
 
-@pytest.mark.parametrize(
-    "name, order", [("euler", 1), ("ddim", 1), ("heun", 2), ("dpm++", 2), ("dpm++_2s", 2), ("unipc", 3)]
-)
+@pytest.mark.parametrize("name, order", [("ddim", 1), ("heun", 2), ("dpm++", 2), ("dpm++_2s", 2), ("unipc", 3)])
 def test_the_order_of_convergence(name, order):
     """Where data is normal with deviation 0.5 the path of x_t has a formula: the error falls as steps^-order."""
     x, in_sigma = torch.ones(1, 1, dtype=torch.float64), samplers.SAMPLERS[name].in_sigma
@@ -194,13 +195,12 @@ def test_adams_weights_integrate_any_cubic():
 
 
 @pytest.mark.parametrize("name, spacing", SPACED)
-def test_times_and_first_scale_equal_those_of_diffusers(config, name, spacing):
+def test_times_equal_those_of_diffusers(config, name, spacing):
     for steps in (2, 3, 7, 48, 50, 96, 333, 500):
         scheduler = scheduler_of(name, config, steps, spacing)
         starts = [t.t for t, _ in samplers.grid_for(name, steps, spacing)]
         others = scheduler.timesteps.unique().flip(0)
         assert sorted(set(starts), reverse=True) == pytest.approx(others.tolist(), abs=1e-4) or name == "pndm"
-        assert samplers.start_scale(name, steps, spacing) == pytest.approx(float(scheduler.init_noise_sigma))
 
 
 @pytest.mark.parametrize("name, spare, whole", [("ddim", 0, True), ("euler", 0, False), ("unipc", 1, True)])
@@ -232,8 +232,17 @@ def test_grids_go_down(name):
         assert all(before[1].abar == after[0].abar for before, after in pairwise(grid))
 
 
-def test_draws_come_from_the_generator_alone(start):
-    first, again = samplers.draws(start, generator()), samplers.draws(start, generator())
+@pytest.mark.parametrize("name, other", [("ddim", "euler"), ("ddpm", "euler_a")])
+def test_two_names_of_diffusers_are_the_same_in_units_of_sigma(config, start, name, other):
+    grid, model = grids.to_next(grids.timesteps(6, "trailing"), ABAR), tiny()
+    scheduler = scheduler_of(other, config, 6, "trailing")
+    ours = samplers.trajectory(name, model, start, grid, SEED)
+    scaled = [x * level.signal for x, (_, level) in zip(theirs(scheduler, model, start), grid, strict=True)]
+    assert difference(ours, scaled, [1.0] * 6) <= 1e-4
+
+
+def test_draws_come_from_the_seed_alone(start):
+    first, again = samplers.draws(start, SEED), samplers.draws(start, SEED)
     one, two = next(first), next(first)
     torch.manual_seed(0)
     assert torch.equal(next(again), one) and torch.equal(next(again), two) and not torch.equal(one, two)
@@ -251,11 +260,9 @@ def test_draws_come_from_the_generator_alone(start):
         ({"steps": 1000}, r"steps=1000 do not fit spacing='leading' \(1000, ...\): use fewer"),
         ({"steps": 1000, "name": "dpm++"}, "steps=1000 do not fit spacing='linspace' .*: use fewer"),
         ({"spacing": "even"}, "spacing='even' .*leading, trailing, linspace"),
-        ({"name": "ddpm"}, "noises=None, but ddpm draws noise in each step: give samplers.draws"),
-        ({"name": "euler_a"}, "noises=None, but euler_a draws noise"),
     ],
 )
 def test_bad_input_is_refused_before_the_first_call(start, changes, words):
-    asked = {"name": "ddim", "model": None, "x": start, "steps": 5}
+    asked = {"name": "ddim", "predict": None, "x": start, "steps": 5}
     with pytest.raises(ValueError, match=words):
         samplers.sample(**asked | changes)

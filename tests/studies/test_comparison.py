@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from t2v_helpers.diffusion import grids, noise
+from t2v_helpers.diffusion import grids, noise, samplers
 from t2v_helpers.studies import comparison
 
 ABAR = noise.alphas_cumprod().double()
@@ -36,7 +36,7 @@ def error(name, calls, halt=None):
 @pytest.mark.parametrize("calls", (2, 3, *comparison.CALLS))
 def test_nobody_goes_over_the_budget_and_one_more_step_would(name, calls):
     def made(steps_calls):
-        return sum(1 for _ in comparison.trajectory(name, predict, EPS, comparison.fair_grid(name, steps_calls, ABAR)))
+        return sum(1 for _ in samplers.trajectory(name, predict, EPS, comparison.fair_grid(name, steps_calls, ABAR)))
 
     assert calls - 1 <= made(calls) <= calls
     assert made(calls) == calls or name == "heun"
@@ -65,13 +65,6 @@ def test_all_deterministic_samplers_reach_the_solution(name):
 def test_halted_on_the_way_the_promised_order_is_kept(name, order):
     halved = math.log2(error(name, 64, comparison.HALT) / error(name, 128, comparison.HALT))
     assert halved == pytest.approx(order, abs=0.25)
-
-
-@pytest.mark.parametrize(("one", "other"), [("ddim", "euler"), ("ddpm", "euler_a")])
-def test_two_names_of_one_method_arrive_at_the_same_place(one, other):
-    grid = comparison.fair_grid(one, 6, ABAR)
-    ends = [comparison.arrive(name, predict, EPS, grid, seed=1) for name in (one, other)]
-    torch.testing.assert_close(*ends)
 
 
 def test_a_budget_of_one_call_is_refused():

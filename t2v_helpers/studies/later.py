@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, special
 
 from t2v_helpers.core import tables, video
 from t2v_helpers.diffusion import flow_matching, samplers
@@ -24,7 +24,7 @@ from t2v_helpers.inside.dit import Config, DiT
 from t2v_helpers.metrics.estimates import Measure, bootstrap
 from t2v_helpers.studies import from_scratch as corner
 from t2v_helpers.studies.study import Study
-from t2v_helpers.training.later.flow import flow_error, in_the_middle
+from t2v_helpers.training.denoiser import noise_error
 
 
 def dpm_along_the_flow(predict: Callable, start: Tensor, steps: int) -> Iterator[Tensor]:
@@ -50,9 +50,22 @@ class ByDit(corner.Net):
         super().__init__(tokenizer, channels, DiT(Config(in_channels=channels, cross_attention_dim=corner.TEXT_WIDTH)))
 
 
+def in_the_middle(u: Tensor) -> Tensor:
+    """Shares of noise that are half clean, half noise more often than either: logit-normal, from uniform u in (0, 1).
+
+    Esser et al. 2024, arXiv 2403.03206, section 3.1, with m = 0 and s = 1.
+    """
+    return special.ndtri(u).sigmoid()
+
+
 def velocity_error(net, x_0: Tensor, eps: Tensor, u: Tensor, words: Tensor, sigmas: Callable | None = None) -> Tensor:
-    """The squared error of the velocity [b] at shares of noise u [b], or at `sigmas` of them."""
-    return flow_error(lambda x_t, t: net(x_t, t, words), x_0, eps, sigmas(u) if sigmas else u)
+    """||v - (eps - x_0)||^2 [b] at shares of noise u [b], or at `sigmas` of them.
+
+    Lipman et al. 2022, arXiv 2210.02747, equation 23; Liu et al. 2022, arXiv 2209.03003, equation 1.
+    """
+    sigma = sigmas(u) if sigmas else u
+    v = net(flow_matching.mix(x_0, eps, sigma), flow_matching.TIMES * sigma, words)
+    return noise_error(v, flow_matching.velocity(x_0, eps))
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,28 @@ def test_who_answers_zero_has_the_variance_of_what_is_learned():
     torch.testing.assert_close(seen[0], 1000 * torch.special.ndtri(u).sigmoid())
 
 
+def test_the_true_velocity_has_no_error_and_another_has_its_own():
+    x_0, eps = torch.randn(2, 3, 4, 2, 5, 5)
+    sigma, seen = torch.tensor([0.0, 0.4, 1.0]), {}
+
+    def net(x_t, times, words):
+        seen.update(x_t=x_t, times=times)
+        return eps - x_0 + torch.tensor([0.0, 1.0, 3.0]).view(3, 1, 1, 1, 1)
+
+    torch.testing.assert_close(study.velocity_error(net, x_0, eps, sigma, None), torch.tensor([0.0, 1.0, 9.0]))
+    assert seen["times"].tolist() == [0, 400, 1000]
+    for i, expected in ((0, x_0[0]), (1, 0.6 * x_0[1] + 0.4 * eps[1]), (2, eps[2])):
+        torch.testing.assert_close(seen["x_t"][i], expected)
+
+
+def test_times_in_the_middle_are_logit_normal():
+    u = (torch.arange(10_000) + 0.5) / 10_000
+    logits = study.in_the_middle(u).logit()
+    assert logits.mean().abs() < 1e-3 and logits.std() == pytest.approx(1, abs=1e-2)
+    share = (study.in_the_middle(u) - 0.5).abs().lt(0.25).float().mean()
+    assert share == pytest.approx(0.728, abs=0.001)  # Phi(ln 3) - Phi(-ln 3); of uniform times 0.5
+
+
 def test_the_dit_costs_about_as_many_flops_as_the_unet():
     clips = corner.Clips(torch.zeros(1, 16, 8, 8, 8), torch.zeros(1, 24).long(), torch.zeros(24).long())
     unet, dit = (study.flops(run.kind(new_tokenizer(), 16), clips) for run in (study.NOISE, study.DIT))

@@ -38,11 +38,6 @@ def velocity(x_0: Tensor, eps: Tensor) -> Tensor:
     return eps - x_0
 
 
-def eps_from_velocity(x_t: Tensor, v: Tensor, sigma: Tensor | float) -> Tensor:
-    """eps = x_t + (1 - sigma) v: straight back to the noise."""
-    return x_t + (1 - _shaped(sigma, x_t)) * v
-
-
 def sigmas(steps: int, shift: float = 1.0) -> list[float]:
     """Where the steps begin, from 1 down in equal parts, and 0 at the end: [steps + 1].
 
@@ -94,7 +89,7 @@ def as_noise(model: Model) -> Model:
         here = level(float(t), schedule).abar
         sigma = float(share_of_noise(here))
         x = x_t / float(scale(here))
-        return eps_from_velocity(x, model(x, TIMES * sigma), sigma)
+        return x + (1 - torch.tensor(sigma, dtype=x.dtype)) * model(x, TIMES * sigma)  # straight back to the noise
 
     return predict
 

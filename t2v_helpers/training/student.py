@@ -25,6 +25,8 @@ from torch import Tensor, nn
 
 from t2v_helpers.core import checking
 from t2v_helpers.core.seeding import generator
+from t2v_helpers.diffusion import grids
+from t2v_helpers.diffusion.guidance import combined
 from t2v_helpers.diffusion.noise import add_noise, snr, x_0_from_eps, x_0_from_step
 from t2v_helpers.inside import identity
 from t2v_helpers.training import data
@@ -103,8 +105,8 @@ class Teacher:
         """The guided noise in x_t [b c f h w] (Ho and Salimans 2022, arXiv 2207.12598, equation 6)."""
         if self.guidance == 1:
             return self.unet(x_t, t, text).sample
-        without, given = self.unet(torch.cat([x_t] * 2), torch.cat([t] * 2), torch.cat([empty, text])).sample.chunk(2)
-        return without + self.guidance * (given - without)
+        both = self.unet(torch.cat([x_t] * 2), torch.cat([t] * 2), torch.cat([empty, text])).sample
+        return combined(both, self.guidance)
 
     def move(self, x_t: Tensor, eps: Tensor, t: Tensor, s: Tensor) -> Tensor:
         """From time t to an earlier time s, both [b], along DDIM's way (Song et al. 2021, arXiv 2010.02502, eq. 12)."""
@@ -112,12 +114,8 @@ class Teacher:
 
 
 def trailing(steps: int) -> np.ndarray:
-    """The times of so many steps from 999 down, as diffusers' spacing "trailing": int64 [steps].
-
-    ValueError: more steps than times, or none.
-    """
-    checking.whole("steps", steps, 1, TIMES)
-    return np.round(np.arange(TIMES, 0, -TIMES / steps)).astype(np.int64)[:steps] - 1
+    """The times of so many steps from 999 down, int64 [steps]. ValueError: more steps than times, or none."""
+    return np.array(grids.timesteps(steps, "trailing", TIMES))
 
 
 class Student(Task):

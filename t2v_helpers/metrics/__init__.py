@@ -15,8 +15,6 @@ Start reading: label_adherence.py.
 from t2v_helpers.metrics.clip_scores import *
 from t2v_helpers.metrics.estimates import *
 from t2v_helpers.metrics.frechet import *
-from t2v_helpers.metrics.gap import *
 from t2v_helpers.metrics.label_adherence import *
 from t2v_helpers.metrics.pixels import *
-from t2v_helpers.metrics.symptoms import *
 from t2v_helpers.metrics.wholeness import *

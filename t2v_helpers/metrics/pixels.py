@@ -8,6 +8,7 @@ import numpy as np
 
 from t2v_helpers import cartoon
 from t2v_helpers.core import checking
+from t2v_helpers.core.video import LUMA
 from t2v_helpers.metrics.estimates import as_numbers
 
 SMALLEST = 16  # pixels: the least height and width for optical flow
@@ -144,3 +145,33 @@ def _warp(picture: np.ndarray, motion: np.ndarray) -> np.ndarray:
     h, w = motion.shape[:2]
     x, y = np.meshgrid(np.arange(w, dtype=np.float32), np.arange(h, dtype=np.float32))
     return cv2.remap(picture, x + motion[..., 0], y + motion[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def symptoms(frames: np.ndarray) -> dict[str, float]:
+    """Gauge -> number, of a video uint8 [f h w 3], read off its pixels alone; all are finite, for a black video too.
+
+    light, contrast: mean and standard deviation of the grey levels; edges: root of the sharpness; motion: mean change
+    from frame to frame; flicker: that of what stands still; colour: largest minus smallest of red, green and blue; all
+    in grey levels. red:blue and burnt (pixels that are fully black or white in one colour) in per cent. seam: ten times
+    the step at the middle column, compared with other columns. ValueError: frames, fewer than two of them.
+    """
+    frames = checking.frames(frames, least=2)
+    y = frames @ LUMA  # [f h w]
+    red, _, blue = frames.reshape(-1, 3).mean(axis=0)
+    return {
+        "light": y.mean(),
+        "contrast": y.std(),
+        "edges": sharpness(frames) ** 0.5,
+        "motion": np.abs(np.diff(y, axis=0)).mean(),
+        "flicker": 255 * flicker(frames),
+        "colour": np.ptp(frames, axis=-1).mean(),
+        "red:blue": 100 * red / (blue + 1),
+        "burnt": 100 * np.mean((frames <= 2) | (frames >= 253)),
+        "seam": _seam(y),
+    }
+
+
+def _seam(y: np.ndarray) -> float:
+    """The step at the middle column of y [f h w], times ten, over that at the median column."""
+    steps = np.abs(np.diff(y, axis=2)).mean(axis=(0, 1))  # [w-1], column to column
+    return 10 * steps[len(steps) // 2] / (np.median(steps) + 1) if len(steps) else 0.0

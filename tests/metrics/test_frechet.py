@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from t2v_helpers import cartoon, metrics
-from t2v_helpers.metrics import broken, gap
+from t2v_helpers.metrics import broken, frechet
 
 ASKED = [cartoon.item(31, i, frames=1, split="all").labels for i in range(48)]
 
@@ -33,19 +33,19 @@ def test_each_word_has_its_own_distance(drawn):
     found = metrics.frechet_to_drawings(videos, ASKED, 5000)
     assert found["style/plain"].distance.value > 3 * found["style/plain"].floor.value
     assert found["style/plain"].distance.n == len(chosen)
-    assert all(x.distance.n >= gap.FEWEST for x in found.values())
+    assert all(x.distance.n >= frechet.FEWEST for x in found.values())
 
 
 def test_the_interval_contains_the_value_and_is_infinite_for_few_videos():
     a, b = np.random.default_rng(0).normal(size=(2, 100, 3))
-    measured = gap._measured(a, b)
+    measured = frechet._measured(a, b)
     assert 0 <= measured.low < measured.value < measured.high < 1
-    assert gap._measured(a[:9], b[:9]).high == float("inf")
+    assert frechet._measured(a[:9], b[:9]).high == float("inf")
 
 
 def test_the_interval_shrinks_with_the_number():
     a, b = np.random.default_rng(0).normal(size=(2, 4000, 2)) + np.array([[[0.0]], [[1.0]]])
-    few, many = (gap._measured(a[:n], b[:n]) for n in (100, 4000))
+    few, many = (frechet._measured(a[:n], b[:n]) for n in (100, 4000))
     assert many.low < 2 < many.high  # two shifts by 1: their squares add up
     assert 3 * (many.high - many.low) < few.high - few.low
 

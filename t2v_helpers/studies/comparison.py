@@ -87,17 +87,21 @@ def prompt_of(seed: int) -> cartoon.Item:
 
 
 @torch.no_grad()
-def line(pipe, seed: int, calls: Sequence[int] = CALLS, converged: int = CONVERGED) -> dict:
-    """Each sampler for one seed: {"seed", "prompt", "found": {name: {calls: [distance, metrics.digits]}}}."""
-    item = prompt_of(seed)
+def line(pipe, seed: int, converged: int = CONVERGED) -> dict:
+    """All measurements of a seed: {"seed", "prompt", "found": {name: {calls: [distance, metrics.digits]}}}.
+
+    The first seeds have more: MANY calls, and "order".
+    """
+    item, first = prompt_of(seed), seed < FIRST
     predict, eps, target = problem(pipe, seed, converged)
     found = {name: {} for name in NAMES}
-    for name, n in product(NAMES, calls):
+    for name, n in product(NAMES, CALLS + MANY if first else CALLS):
         grid = fair_grid(name, n, pipe.scheduler.alphas_cumprod)
         x = arrive(name, predict, eps, grid, seed=DRAWS + seed)
         (video,) = denoising.decode_latents(pipe, x)
         found[name][str(n)] = [round(distance(x, target), 6), metrics.digits(video, item.labels)]
-    return {"seed": seed, "prompt": item.caption, "found": found}
+    row = {"seed": seed, "prompt": item.caption, "found": found}
+    return row | ({"order": order_line(pipe, seed)} if first else {})
 
 
 @torch.no_grad()
@@ -122,12 +126,6 @@ def problem(pipe, seed: int, converged: int = CONVERGED) -> tuple[samplers.Predi
     """The guided network of a seed, its noise, and where that leads in `converged` calls of dpm++: both [1 c f h w]."""
     predict, eps, abar = start(pipe, seed)
     return predict, eps, arrive("dpm++", predict, eps, fair_grid("dpm++", converged, abar))
-
-
-def whole_line(pipe, seed: int) -> dict:
-    """All measurements of a seed: the first ones have more."""
-    more = {"order": order_line(pipe, seed)} if seed < FIRST else {}
-    return line(pipe, seed, CALLS + MANY if more else CALLS) | more
 
 
 def adherence(lines: list[dict], name: str, calls: int, label: str = metrics.ALL_FOUR) -> Measure:
@@ -170,6 +168,6 @@ STUDY = Study(
     seeds=SEEDS,
     minutes=15,
     head=lambda pipe: {"frames": FRAMES, "converged": CONVERGED, "calls": [*CALLS], "samplers": [*NAMES]},
-    row=whole_line,
+    row=line,
     summary=summary,
 )

@@ -56,14 +56,12 @@ def line(pipe, seed: int, settings: tuple = SETTINGS) -> dict:
     return {"seed": seed, "prompt": "; ".join(PROMPTS.values()), "found": found}
 
 
-def change(lines: list[dict], prompt: str, guidance: float, calls: int, way: str) -> Measure:
-    """How far a way moves the video, in grey levels, with its interval. ValueError: not in the table."""
-    return bootstrap(_levels(lines, prompt, guidance, calls, way))
-
-
 def changes(lines: list[dict], prompt: str) -> dict[str, dict[str, Measure]]:
-    """Setting, such as "guidance 9, 50 calls" -> way -> `change`. ValueError: not in the table."""
-    return {f"guidance {g}, {n} calls": {way: change(lines, prompt, g, n, way) for way in WAYS} for g, n in SETTINGS}
+    """Setting, such as "guidance 9, 50 calls" -> way -> how far it moves the video, in grey levels."""
+    return {
+        f"guidance {g}, {n} calls": {way: bootstrap(_levels(lines, prompt, g, n, way)) for way in WAYS}
+        for g, n in SETTINGS
+    }
 
 
 def against_seed(lines: list[dict], prompt: str, guidance: float, calls: int, sampler: str) -> Measure:

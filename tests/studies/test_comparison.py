@@ -96,8 +96,10 @@ def test_trailing_times_of_your_own_are_the_fair_grid():
 # --- the table
 
 
-def test_a_line_has_a_distance_and_the_judged_labels_of_each_sampler(toy_pipe):
-    line = comparison.line(toy_pipe, 0, calls=(4,), converged=4)
+def test_a_line_has_a_distance_and_the_judged_labels_of_each_sampler(toy_pipe, monkeypatch):
+    monkeypatch.setattr(comparison, "CALLS", (4,))
+    monkeypatch.setattr(comparison, "FIRST", 0)
+    line = comparison.line(toy_pipe, 0, converged=4)
     assert line["seed"] == 0 and line["prompt"] == comparison.prompt_of(0).caption
     for name in comparison.NAMES:
         distance, labels = line["found"][name]["4"]
@@ -107,11 +109,11 @@ def test_a_line_has_a_distance_and_the_judged_labels_of_each_sampler(toy_pipe):
 
 
 def test_only_the_first_seeds_have_many_calls_and_orders(toy_pipe, monkeypatch):
-    monkeypatch.setattr(comparison, "line", lambda pipe, seed, calls=comparison.CALLS: {"calls": calls})
-    monkeypatch.setattr(comparison, "order_line", lambda pipe, seed: {})
-    last = comparison.FIRST - 1
-    assert comparison.whole_line(toy_pipe, last) == {"calls": comparison.CALLS + comparison.MANY, "order": {}}
-    assert comparison.whole_line(toy_pipe, last + 1) == {"calls": comparison.CALLS}
+    for name, value in {"CALLS": (2,), "MANY": (3,), "FIRST": 1, "order_line": lambda pipe, seed: {"ddim": {}}}.items():
+        monkeypatch.setattr(comparison, name, value)
+    first, second = (comparison.line(toy_pipe, seed, converged=2) for seed in range(2))
+    assert set(first["found"]["ddim"]) == {"2", "3"} and first["order"] == {"ddim": {}}
+    assert set(second["found"]["ddim"]) == {"2"} and "order" not in second
 
 
 def row(seed, distance, labels, orders):

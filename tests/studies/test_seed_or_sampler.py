@@ -48,7 +48,7 @@ def rows(*levels):
 
 def test_the_table_is_read_in_pairs():
     lines = rows((20, 5), (30, 15), (40, 25))
-    assert study.change(lines, "dog", 9, 50, study.SEED).value == 30
+    assert study.changes(lines, "dog")["guidance 9, 50 calls"][study.SEED].value == 30
     paired = study.against_seed(lines, "dog", 9, 50, "ddim")
     assert (paired.value, paired.low, paired.high) == (-15, -15, -15), "what the seeds have in common cancels"
     assert study.as_asked(lines, "dog", 9, 50, "ddim").k == 0
@@ -63,4 +63,4 @@ def test_the_summary_has_a_row_for_each_sentence_and_setting():
 
 def test_what_the_table_lacks_is_named():
     with pytest.raises(ValueError, match="no 11 in found dog 9: it has 50"):
-        study.change(rows((20, 5), (30, 15)), "dog", 9, 11, "ddim")
+        study.against_seed(rows((20, 5), (30, 15)), "dog", 9, 11, "ddim")

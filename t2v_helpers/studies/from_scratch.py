@@ -142,12 +142,11 @@ def clips(pipe, wrong: float = 0.0, each: int | None = None, combinations: int |
 
 def spread_out(combinations: int | None = None) -> list[cartoon.Labels]:
     """So many of the trained combinations (None: all), with each subject and each action about equally often."""
-    return sorted(TRAINED, key=_turn)[:combinations]
 
+    def turn(labels: cartoon.Labels) -> int:  # 1 to 3: each stands for one action of each subject, and all actions
+        return (ACTIONS.index(labels.action) - SUBJECTS.index(labels.subject)) % len(ACTIONS)
 
-def _turn(labels: cartoon.Labels) -> int:
-    """1 to 3 for the trained combinations: each number stands for one action of each subject, and all actions."""
-    return (ACTIONS.index(labels.action) - SUBJECTS.index(labels.subject)) % len(ACTIONS)
+    return sorted(TRAINED, key=turn)[:combinations]
 
 
 def _caption(labels: cartoon.Labels, wrong: float, dice: np.random.Generator) -> str:

@@ -187,17 +187,15 @@ def table(lines: list[dict], knob: str) -> str:
     chance = dict(zip(moving(knob), against_best(flickers, lowest=True), strict=True))
     rows = [[knob, "all four as asked", "lost", "won", "p", "flicker in %", "p", "sharpness", "saturation"]]
     for value, found in zip(GRID[knob], heard, strict=True):
-        calm = _flicker(flicker(lines, knob, value), chance[value]) if value in chance else ["-", "-"]
+        calm = ["-", "-"]
+        if value in chance:
+            m = flicker(lines, knob, value)
+            calm = [f"{m.value:.2f} ({m.low:.2f}-{m.high:.2f})", _p(chance[value])]
         sharp, colour = (mean(lines, knob, value, name).value for name in ("sharpness", "saturation"))
         pairs = power.Pairs.of(max(heard, key=sum), found)
         shown = [Share.of(found).summary, pairs.lost, pairs.won, _p(pairs.p), *calm]
         rows.append([value, *shown, f"{sharp:.0f}", f"{colour:.3f}"])
     return tables.aligned(rows, right=True)
-
-
-def _flicker(found: Measure, p: float) -> list[str]:
-    """Two cells: the mean with its interval, and the p-value."""
-    return [f"{found.value:.2f} ({found.low:.2f}-{found.high:.2f})", _p(p)]
 
 
 def _p(p: float) -> str:

@@ -258,11 +258,6 @@ def psnr(lines: list[dict], name: str) -> Measure | None:
     return of_values(found) if found else None
 
 
-def largest(lines: list[dict], name: str) -> int:
-    """The largest difference from PLAIN's videos, of 255 grey levels."""
-    return max(one["largest"] for one in cells(lines, "found", name))
-
-
 def fastest(lines: list[dict]) -> str:
     """The fastest option with shortcuts that is not `worse` than PLAIN. ValueError: not judged."""
     good = [name for name, option in OPTIONS.items() if option.shortcuts and not worse(lines, name)]
@@ -277,15 +272,15 @@ def text(lines: list[dict], names: Sequence[str] | None = None) -> str:
 
 
 def _row(lines: list[dict], name: str) -> list[str]:
-    ratio, share, first = times_faster(lines, name), adherence(lines, name), cells(lines, "found", name)[0]
-    noise = psnr(lines, name)
+    ratio, share, noise = times_faster(lines, name), adherence(lines, name), psnr(lines, name)
+    first, *_ = found = cells(lines, "found", name)
     return [
         name,
         f"{seconds(lines, name).value:.2f}",
         f"{ratio.value:.2f} ({ratio.low:.2f}-{ratio.high:.2f})",
         f"{first['first']:.1f} s",
         f"{first['peak_mib']:.0f} MiB",
-        f"{largest(lines, name)}",
+        f"{max(one['largest'] for one in found)}",
         f"{noise.value:.1f} dB" if noise else "equal",
         f"{share.value:.0%} ({share.low:.0%}-{share.high:.0%})" if share else "-",
         pairs(lines, name).summary if share else "-",

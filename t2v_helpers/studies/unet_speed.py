@@ -11,7 +11,6 @@ kept" does that once, before the first step.
 
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from math import isqrt
 
 import torch
@@ -20,7 +19,7 @@ from torch.utils.benchmark import timer
 
 from t2v_helpers.core import arguments
 from t2v_helpers.core.model_names import CHOICES
-from t2v_helpers.inside import feature_reuse, temporal, unet
+from t2v_helpers.inside import feature_reuse, looking, temporal, unet
 from t2v_helpers.metrics.estimates import Measure, of_ratios, of_times
 from t2v_helpers.model import loading
 
@@ -91,23 +90,15 @@ def in_turns(runs: dict[str, Callable[[], object]], repeats: int) -> dict[str, l
 
 def conv_runs(net: unet.UNet3D, x_t: Tensor, text: Tensor) -> dict[str, Callable[[], list]]:
     """Every temporal convolution of a step on its own input, as Conv3d and as Conv2d on a view."""
-    flat = conv_inputs(net, x_t, text)
+    convs = {name: part for name, part in net.named_modules() if isinstance(part, unet.FrameConv)}
+    with looking.watched(net, list(convs)) as seen:
+        net(x_t, 500, text)
+    flat = [(convs[name], x) for name, (x, _) in seen.items()]  # [b c f n] each, in the order of a step
     square = [(conv, x.unflatten(3, (isqrt(x.shape[3]), -1))) for conv, x in flat]  # [b c f h w]
     return {
         "Conv3d": lambda: [nn.Conv3d.forward(conv, x) for conv, x in square],
         "Conv2d": lambda: [conv(x) for conv, x in flat],
     }
-
-
-def conv_inputs(net: unet.UNet3D, x_t: Tensor, text: Tensor) -> list[tuple[unet.FrameConv, Tensor]]:
-    """(convolution, its input [b c f n]) for every temporal convolution, in the order of a step."""
-    seen = []
-    with ExitStack() as hooks:
-        for part in net.modules():
-            if isinstance(part, unet.FrameConv):
-                hooks.enter_context(part.register_forward_pre_hook(lambda conv, given: seen.append((conv, *given))))
-        net(x_t, 500, text)
-    return seen
 
 
 def text_runs(net: unet.UNet3D, text: Tensor, frames: int) -> dict[str, Callable[[], list]]:

@@ -35,12 +35,6 @@ def test_both_convolutions_along_time_compute_the_same_on_the_inputs_of_a_step(o
         torch.testing.assert_close(a, b.flatten(3), rtol=1e-4, atol=1e-5)
 
 
-def test_no_hook_is_left_behind_also_after_an_error(own):
-    with pytest.raises(ValueError, match="is needed"):
-        unet_speed.conv_inputs(own, torch.zeros(1), torch.zeros(1))
-    assert not any(part._forward_pre_hooks for part in own.modules())
-
-
 @torch.no_grad()
 def test_the_text_has_the_same_keys_for_each_frame_of_a_video(own):
     runs = unet_speed.text_runs(own, torch.randn(2, 5, 32), frames=3)

@@ -29,7 +29,8 @@ Model = Callable[[Tensor, float], Tensor]
 
 def mix(x_0: Tensor, eps: Tensor, sigma: Tensor | float) -> Tensor:
     """x_t = (1 - sigma) x_0 + sigma eps, in the shape of x_0; sigma is one number, or [b]. ValueError: not in 0..1."""
-    sigma = _shaped(sigma, x_0)
+    sigma = torch.as_tensor(sigma, dtype=x_0.dtype, device=x_0.device)
+    sigma = noise.per_sample("sigma", sigma, x_0, "it lies from 0 (clean) to 1 (noise alone)")
     return (1 - sigma) * x_0 + sigma * eps
 
 
@@ -92,13 +93,3 @@ def as_noise(model: Model) -> Model:
         return x + (1 - torch.tensor(sigma, dtype=x.dtype)) * model(x, TIMES * sigma)  # straight back to the noise
 
     return predict
-
-
-def _shaped(sigma: Tensor | float, x: Tensor) -> Tensor:
-    """sigma in the dtype of x, ready to multiply it: [1 or b, 1, 1, ...]. ValueError: another shape, or not in 0..1."""
-    sigma = torch.as_tensor(sigma, dtype=x.dtype, device=x.device)
-    if sigma.ndim > 1 or sigma.numel() not in (1, len(x)):
-        raise ValueError(f"sigma has shape {list(sigma.shape)}: give one, or one for each of {len(x)} samples.")
-    if not ((sigma >= 0) & (sigma <= 1)).all():
-        raise ValueError(f"sigma={sigma.tolist()} is out of range: it lies from 0 (clean) to 1 (noise alone).")
-    return sigma.reshape(-1, *[1] * (x.ndim - 1))

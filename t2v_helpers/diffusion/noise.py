@@ -92,9 +92,14 @@ def _tensor(abar: Tensor | float) -> Tensor:
 def _scales(abar_t: Tensor | float, x: Tensor) -> tuple[Tensor, Tensor]:
     """sqrt(abar_t) and sqrt(1 - abar_t), one per sample, in the dtype of x: [1 or b, 1, 1, ...]."""
     abar_t = torch.as_tensor(abar_t, dtype=torch.float32, device=x.device)
-    if abar_t.ndim > 1 or abar_t.numel() not in (1, len(x)):
-        raise ValueError(f"abar_t has shape {list(abar_t.shape)}: give one, or one for each of {len(x)} samples.")
-    if not ((abar_t >= 0) & (abar_t <= 1)).all():
-        raise ValueError(f"abar_t={abar_t.tolist()} is out of range: alpha-bar lies from 0 (noise) to 1 (no noise).")
-    abar_t = abar_t.reshape(-1, *[1] * (x.ndim - 1))
+    abar_t = per_sample("abar_t", abar_t, x, "alpha-bar lies from 0 (noise) to 1 (no noise)")
     return abar_t.sqrt().to(x.dtype), (1 - abar_t).sqrt().to(x.dtype)
+
+
+def per_sample(name: str, values: Tensor, x: Tensor, limits: str) -> Tensor:
+    """Values [] or [b], ready to multiply x: [1 or b, 1, 1, ...]. ValueError: another shape, or not in 0..1."""
+    if values.ndim > 1 or values.numel() not in (1, len(x)):
+        raise ValueError(f"{name} has shape {list(values.shape)}: give one, or one for each of {len(x)} samples.")
+    if not ((values >= 0) & (values <= 1)).all():
+        raise ValueError(f"{name}={values.tolist()} is out of range: {limits}.")
+    return values.reshape(-1, *[1] * (x.ndim - 1))

@@ -117,7 +117,7 @@ def _frame(labels: Labels, t: float, chance: Chance) -> tuple[np.ndarray, np.nda
         return image, paint_outlined(image, _ride(labels.subject, t, chance))
     mask = paint_outlined(image, _shapes(labels.subject, ACT[labels.action](t, chance), chance))
     if labels.action == "sleeping":
-        mask |= paint_outlined(image, _letter_z(t, chance))
+        mask &= ~paint_outlined(image, _letter_z(t, chance))  # it is not the subject, but it may cover it
     return image, mask
 
 

@@ -66,34 +66,18 @@ def pieces(mask: np.ndarray) -> list[int]:
     Pixels are connected if they touch, corners included, or if at most two pixels separate them: the outline of one
     subject. ValueError: not a mask.
     """
-    sizes = _sizes(mask)[1]
-    return sorted((int(size) for size in sizes if size >= SPECK), reverse=True)
-
-
-def largest_piece(mask: np.ndarray, rim: bool = False) -> np.ndarray:
-    """The largest piece of a mask bool [h w], as a mask of the same shape; an empty mask stays empty.
-
-    rim: include the pixels next to it, those of a soft edge. ValueError: not a mask.
-    """
-    numbers, sizes = _sizes(mask)
-    if not len(sizes):
-        return mask.copy()
-    return (numbers == 1 + np.argmax(sizes)) & (mask | rim)
-
-
-def _sizes(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The index of each pixel's piece [h w] (0: none), and the mask pixels of each piece, from index 1 on."""
     if not isinstance(mask, np.ndarray) or mask.dtype != bool or mask.ndim != 2:
         raise ValueError("the mask must be a bool array [h w]: use a frame of metrics.marked(videos)[i].")
     count, numbers = cv2.connectedComponents(cv2.dilate(mask.astype(np.uint8), INK), connectivity=8)
-    return numbers, np.bincount(numbers[mask], minlength=count)[1:]
+    sizes = np.bincount(numbers[mask], minlength=count)[1:]  # pixels of the mask in each piece; 0 is the background
+    return sorted((int(size) for size in sizes if size >= SPECK), reverse=True)
 
 
 @cache
 def usual_size(subject: str, action: str) -> tuple[float, float]:
     """The range of sizes, in pixels, of a subject in an action: that of 12 drawings, widened by SLACK.
 
-    Sizes are those of the largest piece, so a sleeper's letter Z does not count. ValueError: labels.
+    Sizes are those of the largest piece. ValueError: labels.
     """
     labels = cartoon.Labels(subject, action)
     masks = np.concatenate([cartoon.render(labels, seed)[1] > 127 for seed in range(12)])

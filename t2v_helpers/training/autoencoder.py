@@ -88,8 +88,8 @@ def in_bfloat16(x: Tensor, wanted: bool) -> AbstractContextManager:
 
 def reconstruction(x: Tensor, y: Tensor, weight: Tensor, gradient_weight: float, laplacian_weight: float = 0) -> Tensor:
     """Weighted L1 of pixels, plus that of the differences between neighbours, plus that of their Laplacians."""
-    loss = _l1(x, y, weight) + gradient_weight * _edge_l1(x, y, weight)
-    return loss + laplacian_weight * _laplacian_l1(x, y, weight) if laplacian_weight else loss
+    loss = weighted_l1(x, y, weight) + gradient_weight * _edge_l1(x, y, weight)
+    return loss + laplacian_weight * weighted_l1(laplacian(x), laplacian(y), weight) if laplacian_weight else loss
 
 
 def psnr(x: Tensor, y: Tensor) -> float:
@@ -97,18 +97,18 @@ def psnr(x: Tensor, y: Tensor) -> float:
     return -10 * math.log10(F.mse_loss(x, y).item() / 4)
 
 
-def _l1(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
+def weighted_l1(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
+    """The mean |x - y| of [b c h w], each pixel counted as often as its weight [b 1 h w] says."""
     return (weight * (x - y).abs()).sum() / (weight.sum() * x.shape[1])
 
 
-def _laplacian_l1(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
-    """L1 between the sum of each pixel's four neighbours and four times the pixel: fine detail alone."""
-    d = F.pad(x - y, (1, 1, 1, 1), mode="replicate")
-    around = d[..., 1:-1, 2:] + d[..., 1:-1, :-2] + d[..., 2:, 1:-1] + d[..., :-2, 1:-1]
-    return _l1(around, 4 * d[..., 1:-1, 1:-1], weight)
+def laplacian(x: Tensor) -> Tensor:
+    """The sum of each pixel's four neighbours less four times the pixel [b c h w]: fine detail alone."""
+    p = F.pad(x, (1, 1, 1, 1), mode="replicate")
+    return p[..., 1:-1, 2:] + p[..., 1:-1, :-2] + p[..., 2:, 1:-1] + p[..., :-2, 1:-1] - 4 * x
 
 
 def _edge_l1(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
     difference = x - y
-    across = _l1(difference[..., 1:], difference[..., :-1], weight[..., 1:])
-    return across + _l1(difference[..., 1:, :], difference[..., :-1, :], weight[..., 1:, :])
+    across = weighted_l1(difference[..., 1:], difference[..., :-1], weight[..., 1:])
+    return across + weighted_l1(difference[..., 1:, :], difference[..., :-1, :], weight[..., 1:, :])

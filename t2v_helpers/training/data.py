@@ -65,9 +65,15 @@ def tokens(tokenizer: CLIPTokenizer, captions: list[str]) -> Tensor:
     return tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
 
 
-def cuts(latents: Tensor, count: int, frames: int, rng: np.random.Generator) -> tuple[Tensor, np.ndarray]:
-    """`count` cuts of consecutive frames, float32 [count c frames h w], and the index [count] of each cut's clip."""
-    chosen = rng.integers(len(latents), size=count)
+def cuts(
+    latents: Tensor, count: int, frames: int, rng: np.random.Generator, among: np.ndarray | None = None
+) -> tuple[Tensor, np.ndarray]:
+    """`count` cuts of consecutive frames, float32 [count c frames h w], and the index [count] of each cut's clip.
+
+    among: indices to draw from; one that is there twice is drawn twice as often (None: every clip once).
+    """
+    among = np.arange(len(latents)) if among is None else among
+    chosen = among[rng.integers(len(among), size=count)]
     firsts = rng.integers(latents.shape[2] - frames + 1, size=count)
     return torch.stack([latents[i, :, f : f + frames] for i, f in zip(chosen, firsts, strict=True)]).float(), chosen
 

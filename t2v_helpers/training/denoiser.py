@@ -6,7 +6,7 @@ Because the model is small, min-SNR weights (arXiv 2303.09556, section 3.4) and 
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import diffusers
@@ -117,11 +117,15 @@ def new_scheduler(schedule: dict[str, Any] = SCHEDULE) -> diffusers.SchedulerMix
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of the training: steps, frames a clip, clips a step."""
+    """A stretch of the training: steps, frames a clip, clips a step; how often a spinning clip counts.
+
+    What spins is turned another way in each frame, so the UNet sees each of its poses too seldom otherwise.
+    """
 
     steps: int
     frames: int
     batch: int
+    spinning: int = 1
 
 
 @dataclass(frozen=True)
@@ -149,8 +153,9 @@ class UnetSettings:
         Phase(300, 1, 64),
         Phase(900, 8, 12),
         Phase(1700, 16, 8),
+        Phase(3300, 16, 8, spinning=3),
     )
-    rounds: tuple[Round, ...] = (Round(7500, 2e-3, 0.2), Round(2900, 2e-3, 0.25))
+    rounds: tuple[Round, ...] = (Round(7500, 2e-3, 0.2), Round(2900, 2e-3, 0.25), Round(3300, 2e-3, 0.5))
     images_every: int = 8  # in the video phases every so many steps are images, as in ModelScopeT2V
     images: int = 64
     warm_up: int = 50  # steps, in each round
@@ -188,12 +193,14 @@ class UnetTask(Task):
         """The phase of step k; within a video phase, every `images_every` steps it is one of images."""
         ends = np.cumsum([phase.steps for phase in self.settings.phases])
         phase = self.settings.phases[min(int(np.searchsorted(ends, k, side="right")), len(ends) - 1)]
-        return Phase(1, 1, self.settings.images) if k % self.settings.images_every == 0 and phase.frames > 1 else phase
+        images = k % self.settings.images_every == 0 and phase.frames > 1
+        return replace(phase, frames=1, batch=self.settings.images) if images else phase
 
     def batch(self, k: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Latents x_0 and noise [b c f h w], timesteps [b], tokens [b t]."""
         phase, rng = self.phase(k), np.random.default_rng([self.settings.seed, k])
-        x_0, chosen = data.cuts(self.clips.latents, phase.batch, phase.frames, rng)
+        among = spinning_often(self.clips.labels, phase.spinning)
+        x_0, chosen = data.cuts(self.clips.latents, phase.batch, phase.frames, rng, among)
         eps, t = data.noise_and_timesteps(x_0, rng)
         captions = [worded(self.clips.labels[i], rng, self.settings.empty) for i in chosen]
         return x_0, eps, torch.from_numpy(t), data.tokens(self.tokenizer, captions)
@@ -248,6 +255,11 @@ def _begun_round(stretch: dict, done: int) -> dict:
     """A round of which `done` steps are done. Its end counts only once its rate has begun to fall."""
     falls = stretch["steps"] * (1 - stretch["cool_down"])
     return {"lr": stretch["lr"], "done": done} | (stretch if done > falls else {})
+
+
+def spinning_often(labels: Sequence[cartoon.Labels], times: int) -> np.ndarray:
+    """Indices of all labels in order, those of spinning subjects `times` over."""
+    return np.repeat(np.arange(len(labels)), [times if one.action == "spinning" else 1 for one in labels])
 
 
 def worded(labels: cartoon.Labels, rng: np.random.Generator, empty: float) -> str:

@@ -29,6 +29,7 @@ from t2v_helpers.model.later import dit_file
 from t2v_helpers.model.pipeline import Base
 from t2v_helpers.training import data, export, loop, progress, tiny_autoencoder
 from t2v_helpers.training.autoencoder import VaeSettings, VaeTask
+from t2v_helpers.training.decoder import DecoderSettings, DecoderTask
 from t2v_helpers.training.denoiser import Phase, UnetSettings, UnetTask, for_diffusers
 from t2v_helpers.training.later.dit import DitSettings, DitTask
 from t2v_helpers.training.readers import judge, segmenter, small_clip
@@ -58,6 +59,7 @@ class Plan:
     clip: ClipSettings = ClipSettings()
     segmenter: SegmenterSettings = SegmenterSettings()
     vae: VaeSettings = VaeSettings()
+    decoder: DecoderSettings = DecoderSettings()
     tiny: TinySettings = TinySettings()
     unet: UnetSettings = UnetSettings()
     dit: DitSettings = DitSettings()
@@ -81,6 +83,7 @@ class Plan:
             clip=ClipSettings(steps=2, batch=4, pool=8),
             segmenter=SegmenterSettings(steps=2, batch=4),
             vae=VaeSettings(steps=4, batch=2),
+            decoder=DecoderSettings(steps=2, batch=2),
             tiny=TinySettings(steps=2, batch=2),
             unet=UnetSettings(phases=(Phase(4, 1, 4), Phase(4, 4, 2)), images=4),
             dit=DitSettings(phases=(Phase(2, 1, 4), Phase(2, 4, 2)), images=4),
@@ -132,9 +135,14 @@ def encode(plan: Plan) -> None:
     if plan.latents.exists():
         data.Clips.load(plan.latents)
         return
-    done = data.encode(_vae(plan).to(plan.device), plan.unet.seed, plan.clips, plan.latents)
+    done = data.encode(_autoencoder(plan).to(plan.device), plan.unet.seed, plan.clips, plan.latents)
     for _ in tqdm(done, total=plan.clips, desc="latents", unit="clip"):
         pass
+
+
+def train_decoder(plan: Plan) -> None:
+    """Train the autoencoder's decoder on, until its frames are sharp."""
+    progress.follow(_decoder_task(plan), plan.runs, plan.device)
 
 
 def train_tiny(plan: Plan) -> None:
@@ -197,6 +205,7 @@ STAGES = {  # in the order in which they run
     "segmenter": Stage(train_segmenter, "the segmenter in the package"),
     "vae": Stage(train_vae, "the autoencoder's checkpoint"),
     "latents": Stage(encode, "the encoded clips"),
+    "decoder": Stage(train_decoder, "the checkpoint of the autoencoder's sharper decoder"),
     "tiny": Stage(train_tiny, "the tiny autoencoder in the package"),
     "unet": Stage(train_unet, "the checkpoint of UNet and text encoder"),
     "dit": Stage(train_dit, "the DiT in the package"),
@@ -332,6 +341,17 @@ def _dit_task(plan: Plan) -> DitTask:
     return DitTask(plan.dit, taught.clips, taught.tokenizer, teacher.text_encoder)
 
 
-def _vae(plan: Plan) -> AutoencoderKL:
-    """The trained autoencoder."""
+def _decoder_task(plan: Plan) -> DecoderTask:
+    return DecoderTask(plan.decoder, _autoencoder(plan), data.Clips.load(plan.latents).scaling_factor)
+
+
+def _autoencoder(plan: Plan) -> AutoencoderKL:
+    """The trained autoencoder, with its first decoder."""
     return loop.averaged(VaeTask(plan.vae), plan.runs / VaeTask.name)
+
+
+def _vae(plan: Plan) -> AutoencoderKL:
+    """The trained autoencoder, with its sharper decoder."""
+    task = _decoder_task(plan)
+    loop.averaged(task, plan.runs / task.name)
+    return task.vae

@@ -2,6 +2,7 @@
 
 import torch
 
+from t2v_helpers import cartoon
 from t2v_helpers.cartoon.tokenizer import new_tokenizer
 from t2v_helpers.core.seeding import seeded
 from t2v_helpers.inside.temporal import temporal_layers_off
@@ -32,6 +33,12 @@ def test_what_lies_ahead_is_cut_off_from_a_plan():
     assert denoiser.until(plan, 5)["phases"] == [{"steps": 4, "frames": 1}, {"steps": 1, "frames": 8}]
     assert denoiser.until(plan, 4)["rounds"] == [stretches[0] | {"done": 2}, {"lr": 2.0, "done": 2}]
     assert denoiser.until(plan, 5)["rounds"][1] == stretches[1] | {"done": 3}
+
+
+def test_a_spinning_clip_counts_as_often_as_its_phase_says():
+    labels = [cartoon.Labels("dog", action) for action in ("dancing", "spinning", "jumping")]
+    assert denoiser.spinning_often(labels, 1).tolist() == [0, 1, 2]
+    assert denoiser.spinning_often(labels, 3).tolist() == [0, 1, 1, 1, 2]
 
 
 def test_the_courses_unet_trains_in_place_of_diffusers():

@@ -29,7 +29,7 @@ class SegmenterSettings:
     """What decides the segmenter's weights."""
 
     seed: int = 0
-    steps: int = 1500
+    steps: int = 4500
     batch: int = 32
     lr: float = 4e-3
     warm_up: int = 50
@@ -61,7 +61,7 @@ class SegmenterTask(Task):
 
     def _pair(self, index: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         item = cartoon.item(self.settings.seed, index, frames=1, split="all")
-        frame, mask = item.frames[0], subject_masks(item)[0]
+        frame, mask = item.frames[0], item.mask[0]
         if rng.random() < self.settings.moved:
             frame, mask = piece_moved(frame, mask, rng)
         return data.disturbed(frame[None], self.settings, rng)[:, 0], torch.from_numpy(mask / 255).float()
@@ -71,13 +71,6 @@ class SegmenterTask(Task):
         x, masks = batch
         logits = self.modules(x)
         return F.binary_cross_entropy_with_logits(logits, masks), {"iou": _iou(logits > 0, masks > 0.5).mean().item()}
-
-
-def subject_masks(item: cartoon.Item) -> np.ndarray:
-    """The item's masks uint8 [f 64 64]; of a sleeper only the largest piece, without the letter Z."""
-    if item.labels.action != "sleeping":
-        return item.mask
-    return np.stack([mask * metrics.largest_piece(mask > 127, rim=True) for mask in item.mask])
 
 
 def piece_moved(frame: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -99,7 +92,7 @@ def piece_moved(frame: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -
 def accuracy(segmenter: segmenters.Segmenter, drawings: int) -> dict[str, dict]:
     """Mean intersection over union (0 to 1) on fresh drawings of one frame, with its interval, by disturbance."""
     items = [cartoon.item(data.FRESH_SEED, i, frames=1, split="all") for i in range(drawings)]
-    wanted = torch.from_numpy(np.stack([subject_masks(item) for item in items])) > 127  # [n 1 64 64]
+    wanted = torch.from_numpy(np.stack([item.mask for item in items])) > 127  # [n 1 64 64]
     videos, found = np.stack([item.frames for item in items]), {}
     for name in metrics.DISTURBANCES:
         seen = torch.from_numpy(metrics.marked(metrics.disturbed(videos, name), segmenter))

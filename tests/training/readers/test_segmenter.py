@@ -22,19 +22,6 @@ def test_a_batch_follows_from_seed_and_step_alone():
     assert -1 <= x.min() and x.max() <= 1 and mask.min() == 0 and 0.9 < mask.max() <= 1
 
 
-def test_the_letter_z_of_a_sleeper_is_not_the_subject():
-    item = next(x for x in (cartoon.item(5, i) for i in range(100)) if x.labels.action == "sleeping")
-    masks = segmenter.subject_masks(item)
-    assert all(len(metrics.pieces(mask > 127)) == 2 for mask in item.mask)
-    assert all(len(metrics.pieces(mask > 127)) == 1 for mask in masks)
-    assert ((masks == item.mask) | (masks == 0)).all()
-
-
-def test_other_masks_are_left_alone():
-    item = next(x for x in (cartoon.item(5, i) for i in range(100)) if x.labels.action == "dancing")
-    assert np.array_equal(segmenter.subject_masks(item), item.mask)
-
-
 def test_a_moved_piece_is_the_same_in_picture_and_mask():
     mask = np.zeros((64, 64), np.uint8)
     mask[20:40, 20:40] = 255

@@ -1,13 +1,15 @@
 """Training of the segmenter, on drawings alone: slightly disturbed, and some of them with a piece out of place.
 
 A segmenter that has only seen whole subjects might mark a whole one where there is none. So in a part of the frames a
-rectangle is copied elsewhere, in picture and mask alike: what is cut off is still marked where it is.
+rectangle is copied elsewhere, in picture and mask alike: what is cut off is still marked where it is. Other frames are
+bent like rubber: a model draws a crooked window now and then, and it must not be taken for a piece of the subject.
 """
 
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -23,6 +25,8 @@ from t2v_helpers.metrics.estimates import of_values
 from t2v_helpers.training import data
 from t2v_helpers.training.loop import Task
 
+BEND = 4.0  # pixels
+
 
 @dataclass(frozen=True)
 class SegmenterSettings:
@@ -34,6 +38,7 @@ class SegmenterSettings:
     lr: float = 4e-3
     warm_up: int = 50
     moved: float = 0.4  # share of the frames with a piece out of place
+    bent: float = 0.5  # share of the frames that are bent
     blur: float = 1.3  # pixels, at most
     noise: float = 0.12  # of [-1, 1], at most
     brightness: float = 0.12  # of [-1, 1], at most
@@ -41,7 +46,8 @@ class SegmenterSettings:
     def __post_init__(self):
         for name in ("steps", "batch"):
             checking.whole(name, getattr(self, name))
-        checking.number("moved", self.moved, 0, 1)
+        for name in ("moved", "bent"):
+            checking.number(name, getattr(self, name), 0, 1)
 
 
 class SegmenterTask(Task):
@@ -64,6 +70,8 @@ class SegmenterTask(Task):
         frame, mask = item.frames[0], item.mask[0]
         if rng.random() < self.settings.moved:
             frame, mask = piece_moved(frame, mask, rng)
+        if rng.random() < self.settings.bent:
+            frame, mask = bent(frame, mask, rng)
         return data.disturbed(frame[None], self.settings, rng)[:, 0], torch.from_numpy(mask / 255).float()
 
     def loss(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, float]]:
@@ -87,6 +95,16 @@ def piece_moved(frame: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -
     for new, old in zip(moved, (frame, mask), strict=True):
         new[v : v + size[0], u : u + size[1]] = old[y : y + size[0], x : x + size[1]]
     return moved[0], moved[1]
+
+
+def bent(frame: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """A frame uint8 [h w 3] and its mask uint8 [h w], bent alike by a smooth random field of up to BEND pixels."""
+    h, w = mask.shape
+    right, down = (cv2.resize(rng.uniform(-BEND, BEND, (7, 7)), (w, h), interpolation=cv2.INTER_CUBIC) for _ in "xy")
+    y, x = np.mgrid[:h, :w]
+    places = (x + right).astype(np.float32), (y + down).astype(np.float32)
+    turned = [cv2.remap(part, *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for part in (frame, mask)]
+    return turned[0], turned[1]
 
 
 def accuracy(segmenter: segmenters.Segmenter, drawings: int) -> dict[str, dict]:

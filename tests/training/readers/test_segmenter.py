@@ -2,11 +2,12 @@
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
-from t2v_helpers import cartoon, metrics
+from t2v_helpers import metrics
 from t2v_helpers.cartoon import segmenter as segmenters
 from t2v_helpers.core import tensors
 from t2v_helpers.training import loop
@@ -35,6 +36,17 @@ def test_a_moved_piece_is_the_same_in_picture_and_mask():
 def test_an_empty_mask_can_be_moved_too():
     _, mask = segmenter.piece_moved(*(np.zeros(s, np.uint8) for s in ((64, 64, 3), (64, 64))), np.random.default_rng(0))
     assert not mask.any()
+
+
+def test_a_bent_drawing_moves_with_its_mask_and_stays_whole():
+    mask = np.zeros((64, 64), np.uint8)
+    mask[20:44, 20:44] = 255
+    frame = np.repeat(mask[..., None], 3, axis=2)
+    made = [segmenter.bent(frame, mask, np.random.default_rng(k)) for k in range(20)]
+    assert all(np.array_equal(new[..., 0], place) and not np.array_equal(place, mask) for new, place in made)
+    assert all(len(metrics.pieces(place > 127)) == 1 for _, place in made)
+    far = cv2.dilate(mask, np.ones((11, 11), np.uint8)) == 0
+    assert not any(place[far].any() for _, place in made)
 
 
 def test_killed_and_started_again_ends_with_the_same_weights(tmp_path):
@@ -73,6 +85,7 @@ def test_intersection_over_union_is_counted_by_hand():
         ({"steps": 0}, "steps=0"),
         ({"batch": 0}, "batch=0"),
         ({"moved": 1.5}, "moved=1.5"),
+        ({"bent": -0.1}, "bent=-0.1"),
     ],
 )
 def test_settings_out_of_range_are_refused(wrong, why):

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from t2v_helpers.metrics.estimates import Measure
 from t2v_helpers.show.display import LINES, PALETTE, axes, show_figure
-from t2v_helpers.show.intervals import columns
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+Points = Iterable[tuple[float, Measure]]
 
-def _line(ax: Axes, points: Sequence[tuple[float, Measure]], label: str, i: int) -> None:
-    """Draw points as a line with intervals; i chooses colour, stroke and marker."""
-    value, low, high = columns([measure for _, measure in points])
+
+def line(ax: Axes, points: Points, label: str = "", i: int = 0) -> None:
+    """Draw (x, Measure) points as a line with intervals; i chooses colour, stroke and marker. ValueError: no points."""
+    points = list(points)
+    if not points:
+        raise ValueError(f"points of the line {label!r} are empty: give at least one (x, Measure).")
+    value, low, high = np.array([(m.value, m.low, m.high) for _, m in points]).T
     look = {"marker": "os^D"[i % 4], "color": PALETTE[i], "linestyle": LINES[i], "markersize": 4, "capsize": 3}
     ax.errorbar([x for x, _ in points], value, [value - low, high - value], label=label, **look)
 
 
 def panels(
     xlabel: str,
-    charts: Mapping[str, Mapping[str, Iterable[tuple[float, Measure]]]],
+    charts: Mapping[str, Mapping[str, Points]],
     title: str,
     ticks: Mapping[float, str] | None = None,
     log: bool = True,
@@ -32,7 +36,8 @@ def panels(
 ) -> None:
     """Show panels side by side: the label of a y axis -> {line: points}, over the same x, from y = 0.
 
-    ticks: x -> text (None: every x of a panel's first line); mark: an x with a dotted line.
+    ticks: x -> text (None: every x of a panel's first line); mark: an x with a dotted line. ValueError: those of
+    `line`.
     """
     from matplotlib import pyplot as plt
 
@@ -40,7 +45,7 @@ def panels(
     for ax, (ylabel, lines) in zip(row[0], charts.items(), strict=True):
         drawn = {label: list(points) for label, points in lines.items()}
         for i, (label, points) in enumerate(drawn.items()):
-            _line(ax, points, label, i)
+            line(ax, points, label, i)
         if mark is not None:
             ax.axvline(mark, color="0.7", linestyle=":", label="the base", zorder=0)
         _scale(ax, log, ticks or {x: f"{x:g}" for x, _ in next(iter(drawn.values()))})
@@ -82,9 +87,14 @@ def roofline(kinds: Mapping[str, tuple[float, float, float]], peak: float, bandw
 
 
 def beside(pictures: Mapping[str, np.ndarray], title: str) -> None:
-    """Show pictures uint8 [h w c] of one size in a row, and below each how far it is from the first, pixel by pixel."""
+    """Show pictures uint8 [h w c] of one size in a row, and below each how far it is from the first, pixel by pixel.
+
+    ValueError: fewer than two pictures.
+    """
     from matplotlib import pyplot as plt
 
+    if len(pictures) < 2:
+        raise ValueError(f"pictures holds {len(pictures)}: give two or more, to be compared with the first.")
     first = next(iter(pictures.values())).astype(int)
     far = {name: np.abs(picture - first).mean(axis=-1) for name, picture in pictures.items()}  # [h w] each
     most = max(float(apart.max()) for apart in far.values()) or 1.0

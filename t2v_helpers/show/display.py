@@ -114,7 +114,13 @@ def axes(xlabel: str, ylabel: str, title: str = "", size: tuple[float, float] = 
 
 
 def matrix(ax: Axes, values: np.ndarray, rows: Sequence[str], columns: Sequence[str], vmin: float, vmax: float) -> None:
-    """Draw a table [rows columns] as colours, from vmin (dark blue) to vmax (yellow), and print the numbers."""
+    """Draw a table of numbers as colours, from vmin (dark blue) to vmax (yellow), and print the numbers.
+
+    ValueError: values are not [rows columns].
+    """
+    if np.shape(values) != (names := (len(rows), len(columns))):
+        given = list(np.shape(values))
+        raise ValueError(f"values are {given}, but there are names for {list(names)}: give one a row and column.")
     ax.imshow(values, cmap="cividis", aspect="auto", vmin=vmin, vmax=vmax)
     ax.set_xticks(range(len(columns)), columns)
     ax.set_yticks(range(len(rows)), rows)

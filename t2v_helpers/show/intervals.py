@@ -21,7 +21,9 @@ LANE = 0.16  # neighbours in a row are this far apart; rows are 1 apart
 def lines(ax: Axes, x: Sequence[float], found: Mapping[str, Sequence[Measure]]) -> None:
     """A line for each name, through a Measure at each x, on a logarithmic x axis. ValueError: not one for each x."""
     for i, (name, measures) in enumerate(found.items()):
-        value, low, high = columns(measures)
+        if len(measures) != len(x):
+            raise ValueError(f"{name!r} has {len(measures)} measures, but x has {len(x)}: give one for each x.")
+        value, low, high = _columns(measures)
         at = np.array(x) * APART ** (i - (len(found) - 1) / 2)
         style = {"label": name, "color": PALETTE[i], "linestyle": LINES[i], "marker": MARKERS[i], "markersize": 4}
         ax.errorbar(at, value, [value - low, high - value], capsize=2, **style)
@@ -35,7 +37,7 @@ def rows(ax: Axes, found: Mapping[str, Mapping[str, Measure]]) -> None:
     """A row for each key, with a point and its interval for each name in it; the names are the same in each row."""
     names = list(next(iter(found.values())))
     for i, name in enumerate(names):
-        value, low, high = columns([row[name] for row in found.values()])
+        value, low, high = _columns([row[name] for row in found.values()])
         at = np.arange(len(found)) + (i - (len(names) - 1) / 2) * LANE
         style = {"label": name, "color": PALETTE[i], "marker": MARKERS[i], "markersize": 5}
         ax.errorbar(value, at, xerr=[value - low, high - value], capsize=2, linestyle="none", **style)
@@ -46,6 +48,6 @@ def rows(ax: Axes, found: Mapping[str, Mapping[str, Measure]]) -> None:
         ax.legend(fontsize=8)
 
 
-def columns(measures: Sequence[Measure]) -> np.ndarray:
+def _columns(measures: Sequence[Measure]) -> np.ndarray:
     """[3 n]: values, lower and upper ends."""
     return np.array([(m.value, m.low, m.high) for m in measures]).T

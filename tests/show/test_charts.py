@@ -2,6 +2,7 @@
 
 import matplotlib
 import numpy as np
+import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from matplotlib import pyplot as plt
@@ -15,11 +16,18 @@ POINTS = [(1, Measure(0.5, 0.25, 0.75, 8)), (2, Measure(0.75, 0.5, 1.0, 8))]
 
 def test_a_line_has_its_values_and_its_intervals():
     figure, ax = plt.subplots()
-    charts._line(ax, POINTS, "videos", 0)
+    charts.line(ax, POINTS, "videos")
     (drawn,) = ax.containers
     (bars,) = drawn.lines[2]
     assert drawn.lines[0].get_xydata().tolist() == [[1, 0.5], [2, 0.75]]
     assert [sorted(segment[:, 1]) for segment in bars.get_segments()] == [[0.25, 0.75], [0.5, 1.0]]
+    plt.close(figure)
+
+
+def test_a_line_without_points_is_refused():
+    figure, ax = plt.subplots()
+    with pytest.raises(ValueError, match="'videos' are empty"):
+        charts.line(ax, [], "videos")
     plt.close(figure)
 
 
@@ -53,3 +61,8 @@ def test_pictures_stand_beside_their_differences(monkeypatch):
     monkeypatch.setattr(matplotlib.axes.Axes, "set_title", lambda ax, text, **_: titles.append(text))
     assert shown(charts.beside, {"as it is": black, "grey": grey}, "a dog").startswith("a dog; as it is, grey")
     assert titles == ["as it is", "mean 0.0", "grey", "mean 200.0"]
+
+
+def test_one_picture_has_nothing_to_stand_beside():
+    with pytest.raises(ValueError, match="pictures holds 1"):
+        charts.beside({"alone": np.zeros((4, 4, 3), np.uint8)}, "")

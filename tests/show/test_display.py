@@ -283,6 +283,11 @@ def test_a_matrix_is_written_in_its_colours():
     assert [text.get_text() for text in (*ax.get_yticklabels(), *ax.get_xticklabels())] == ["one", "a", "b", "c"]
 
 
+def test_a_matrix_without_all_names_is_refused():
+    with pytest.raises(ValueError, match=r"values .*\[1, 2\].*\[1, 1\]"):
+        display.matrix(None, np.zeros((1, 2)), ["one"], ["a"], 0, 1)
+
+
 def test_maps_stand_below_the_frames(shown):
     maps = {"dog": np.eye(8)[None].repeat(2, 0), "is": np.ones((2, 8, 8))}
     ((data, _),) = shown(display.show_maps, a_video(f=2), maps, "two words")

@@ -40,7 +40,7 @@ def test_neighbours_do_not_hide_one_another(ax):
 
 
 def test_a_measure_for_each_x_is_wanted(ax):
-    with pytest.raises(ValueError, match="same size"):
+    with pytest.raises(ValueError, match="'a' has 1 measures, but x has 2"):
         intervals.lines(ax, (4, 16), {"a": [ONE]})
 
 

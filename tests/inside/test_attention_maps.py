@@ -27,9 +27,11 @@ def test_the_video_is_the_same_bit_for_bit(made, toy_pipe):
 
 def test_every_call_and_layer_is_there_with_its_shape(made):
     maps, _ = made
-    assert len(maps.chosen("cross", "down_blocks.0.attentions.0.attn2")) == 2  # one a call
+    assert maps.calls == 2 and {record.call for record in maps.records} == {0, 1}
     shapes = {record.layer: tuple(record.weights.shape) for record in maps.records}
     assert shapes["down_blocks.0.attentions.0.attn2"] == (2, 3, 4, 6, 24)  # b f h w t: not square
+    assert shapes["down_blocks.0.temp_attentions.0.attn1"] == (2, 4, 6, 3, 3)  # b h w f f
+    assert {record.kind for record in maps.records} == {"cross", "temporal"}
 
 
 def test_rows_sum_to_one(made):
@@ -40,7 +42,7 @@ def test_the_weights_are_those_that_the_model_goes_on_with(toy_pipe):
     block = toy_pipe.unet.down_blocks[0].attentions[0].transformer_blocks[0].attn2
     x, text = torch.randn(6, 24, block.to_q.in_features), torch.randn(6, 5, block.to_k.in_features)
     maps = attention_maps.Maps()
-    record = partial(attention_maps._record, maps, {"f": 3, "h": 4, "w": 6}, "one", ())
+    record = partial(attention_maps._record, maps, {"f": 3, "h": 4, "w": 6}, "cross", "one", ())
     hook = block.register_forward_pre_hook(record, with_kwargs=True)
     with torch.no_grad():
         out = block(x, encoder_hidden_states=text)
@@ -75,7 +77,7 @@ def test_one_layer_can_be_named_and_an_unknown_one_is_refused(toy_pipe):
     with attention_maps.recorded(toy_pipe, "mid_block") as maps:
         generate.generate(toy_pipe, SPEC)
     assert {record.layer.split(".")[0] for record in maps.records} == {"mid_block"}
-    with pytest.raises(ValueError, match="layers='top' .*mid_block"):
+    with pytest.raises(ValueError, match="layers='top' .*transformer_in"):
         attention_maps.recorded(toy_pipe, "top").__enter__()
 
 
@@ -96,6 +98,8 @@ def test_a_token_that_is_left_out_leaves_its_share_to_the_others(made, toy_pipe)
         assert not after.weights[..., [2, 7]].any()
         torch.testing.assert_close(after.weights.sum(-1), before.weights.sum(-1))
         assert (after.weights[..., 3] > before.weights[..., 3]).all()
+    pairs = zip(made[0].chosen("temporal"), maps.chosen("temporal"), strict=True)
+    assert all(torch.equal(before.weights, after.weights) for before, after in pairs)
 
 
 @torch.no_grad()
@@ -103,7 +107,7 @@ def test_what_is_left_of_a_row_is_the_softmax_of_what_is_left(toy_pipe):
     attn = toy_pipe.unet.mid_block.attentions[0].transformer_blocks[0].attn2
     x, text = torch.randn(6, 4, attn.to_q.in_features), torch.randn(6, 5, attn.to_k.in_features)
     maps, shape = attention_maps.Maps(), {"f": 3, "h": 2, "w": 2}
-    attention_maps._record(maps, shape, "one", (1, 4), attn, (x,), {"encoder_hidden_states": text})
+    attention_maps._record(maps, shape, "cross", "one", (1, 4), attn, (x,), {"encoder_hidden_states": text})
     wanted = attention_maps._weights(attn, x, text[:, [0, 2, 3]], None)
     torch.testing.assert_close(maps.records[0].weights.flatten(0, 1).flatten(1, 2)[..., [0, 2, 3]], wanted)
 
@@ -115,12 +119,10 @@ def test_a_word_that_is_not_in_the_prompt_is_refused(made, toy_pipe, word):
 
 
 def test_what_was_not_recorded_is_said(made):
-    with pytest.raises(ValueError, match="layers='top' .*mid_block"):
+    with pytest.raises(ValueError, match="layers='top' .*2 calls"):
         made[0].chosen("cross", "top")
-    with pytest.raises(ValueError, match="there is nothing"):
-        attention_maps.Maps().chosen("cross")
-    with pytest.raises(ValueError, match="kind='temporal'"):
-        made[0].chosen("temporal")
+    with pytest.raises(ValueError, match="there are 0 calls of nothing"):
+        attention_maps.Maps().chosen("temporal")
 
 
 def test_where_it_is_read_the_video_stays_bright():

@@ -1,8 +1,7 @@
 """Videos broken on purpose, each in one known way, to see which measures notice it.
 
 Each function takes a video uint8 [f h w 3] and returns a new one of the same shape; `wrong_subject` draws its own. The
-result depends on the arguments alone. BREAKS names the functions that need only a video. ValueError: frames, fewer than
-two of them, a seed below 0.
+result depends on the arguments alone. BREAKS names the functions that need only a video.
 """
 
 from collections.abc import Callable
@@ -18,7 +17,10 @@ SPREAD, SIGMA = 25.0, 2.0  # of the noise, in grey levels of 255; of the blur, i
 
 
 def shuffled(frames: np.ndarray, seed: int = 0) -> np.ndarray:
-    """The frames in another order, drawn from `seed`: none has the same predecessor. Two or three are reversed."""
+    """The same frames uint8 [f h w 3] in another order, drawn from `seed`: no frame has the same predecessor.
+
+    A clip of two or three frames is reversed. ValueError: frames, fewer than two of them, a seed below 0.
+    """
     checking.whole("seed", seed, 0)
     frames, rng = checking.frames(frames, least=2), np.random.default_rng(seed)
     if len(frames) < 4:
@@ -30,31 +32,34 @@ def shuffled(frames: np.ndarray, seed: int = 0) -> np.ndarray:
 
 
 def frozen(frames: np.ndarray) -> np.ndarray:
-    """A video that freezes halfway."""
+    """A video uint8 [f h w 3] that freezes halfway. ValueError: frames, only one."""
     frames = checking.frames(frames, least=2)
     return frames[np.minimum(np.arange(len(frames)), len(frames) // 2 - 1)]
 
 
 def reversed_time(frames: np.ndarray) -> np.ndarray:
-    """A video played backwards."""
+    """A video uint8 [f h w 3] played backwards. ValueError: frames, fewer than two of them."""
     return checking.frames(frames, least=2)[::-1].copy()
 
 
 def first_repeated(frames: np.ndarray) -> np.ndarray:
-    """A video in which every frame is the first one."""
+    """A video uint8 [f h w 3] in which every frame is the first one. ValueError: frames, only one."""
     frames = checking.frames(frames, least=2)
     return np.repeat(frames[:1], len(frames), axis=0)
 
 
 def noisy(frames: np.ndarray, seed: int = 0) -> np.ndarray:
-    """A video with normal noise added, of standard deviation SPREAD."""
+    """A video uint8 [f h w 3] with normal noise added, of standard deviation SPREAD.
+
+    ValueError: frames, fewer than two of them, a seed below 0.
+    """
     frames, seed = checking.frames(frames, least=2), checking.whole("seed", seed, 0)
     noise = np.random.default_rng(seed).normal(0, SPREAD, frames.shape)
     return (frames + noise).round().clip(0, 255).astype(np.uint8)
 
 
 def blurred(frames: np.ndarray) -> np.ndarray:
-    """A video under a Gaussian blur of SIGMA pixels."""
+    """A video uint8 [f h w 3] under a Gaussian blur of SIGMA pixels. ValueError: frames, fewer than two of them."""
     return np.stack([cv2.GaussianBlur(frame, (0, 0), SIGMA) for frame in checking.frames(frames, least=2)])
 
 

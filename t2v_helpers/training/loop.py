@@ -211,18 +211,25 @@ def restore(task: Task, folder: Path) -> State:
         why = reason(error)
         raise ValueError(f"{named(path)} is damaged ({why}): delete it and train {task.name} again.") from error
     if not same:
-        own = task.fingerprint()
-        how = checking.difference(settings, own, own | settings)
-        raise ValueError(f"{named(path)} is of other settings ({how}): use these, or another folder.")
+        given = named(_differing(settings, task))
+        raise ValueError(f"{named(path)} is of other settings: {given}; use these, or another folder.")
     return state
+
+
+def _differing(settings: dict[str, Any], task: Task) -> str:
+    """Which settings of a checkpoint are not the task's, both as JSON."""
+    own = task.fingerprint()
+    return ", ".join(
+        f"{name} is {json.dumps(settings.get(name))}, not {json.dumps(own.get(name))}"
+        for name in own | settings
+        if settings.get(name) != own.get(name)
+    )
 
 
 def save(task: Task, state: State, folder: Path) -> None:
     """Write the checkpoint, whole or not at all."""
     parts = {"weights": task.modules.state_dict(), "average": state.average}
-    for k, optimizer in enumerate(state.optimizers):
-        states = optimizer.state_dict()["state"].items()
-        parts[f"optimizer{k}"] = {f"{i}/{name}": x for i, known in states for name, x in known.items()}
+    parts |= {f"optimizer{i}": _optimizer(optimizer) for i, optimizer in enumerate(state.optimizers)}
     tensors = {f"{part}/{name}": x.clone() for part, named in parts.items() for name, x in named.items()}
     about = {"settings": json.dumps(task.fingerprint()), "done": str(state.done), "tensors": str(len(tensors))}
     Path(folder).mkdir(parents=True, exist_ok=True)
@@ -274,6 +281,11 @@ def _load(task: Task, state: State, done: int, tensors: dict[str, Tensor]) -> No
 
 def _part(tensors: dict[str, Tensor], part: str) -> dict[str, Tensor]:
     return {name.removeprefix(f"{part}/"): x for name, x in tensors.items() if name.startswith(f"{part}/")}
+
+
+def _optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    states = optimizer.state_dict()["state"].items()
+    return {f"{i}/{name}": x for i, state in states for name, x in state.items()}
 
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:

@@ -13,15 +13,18 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 from torch import Tensor
 
-MOMENTUM, WEIGHT_DECAY = 0.95, 0.01
 QUINTIC = (3.4445, -4.7750, 2.0315)  # Jordan's coefficients: they bring singular values near 1 fast, not exactly to 1
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon for weights of two or more axes."""
+    """Muon for weights of two or more axes. Raises ValueError for a weight with fewer."""
 
-    def __init__(self, params, lr: float):
-        super().__init__(params, {"lr": lr})
+    def __init__(self, params, lr: float, momentum: float = 0.95, weight_decay: float = 0.01):
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.ndim < 2:
+                    raise ValueError(f"Muon needs weights of two or more axes, not {list(p.shape)}; use AdamW there.")
 
     def step(self) -> None:
         """One step; weights without a gradient stay. Weights of one shape are made orthogonal together."""
@@ -30,23 +33,24 @@ class Muon(torch.optim.Optimizer):
             for p in group["params"]:
                 if p.grad is not None:
                     alike[p.flatten(1).shape].append(p)
+            numbers = {name: group[name] for name in ("lr", "momentum", "weight_decay")}
             with ThreadPoolExecutor(2) as workers:  # shapes are independent, so their order makes no difference
-                list(workers.map(lambda weights, lr=group["lr"]: self._move(weights, lr), alike.values()))
+                list(workers.map(lambda weights, numbers=numbers: self._move(weights, **numbers), alike.values()))
 
     @torch.no_grad()  # here, since it is set per thread
-    def _move(self, weights: list[Tensor], lr: float) -> None:
-        directions = orthogonal(torch.stack([self._direction(p) for p in weights]))
+    def _move(self, weights: list[Tensor], lr: float, momentum: float, weight_decay: float) -> None:
+        directions = orthogonal(torch.stack([self._direction(p, momentum) for p in weights]))
         size = 0.2 * max(directions.shape[1:]) ** 0.5
         for p, direction in zip(weights, directions, strict=True):
-            p.mul_(1 - lr * WEIGHT_DECAY).add_(direction.view_as(p), alpha=-lr * size)
+            p.mul_(1 - lr * weight_decay).add_(direction.view_as(p), alpha=-lr * size)
 
-    def _direction(self, p: Tensor) -> Tensor:
+    def _direction(self, p: Tensor, momentum: float) -> Tensor:
         """Nesterov's momentum of a weight, [out, rest]."""
         state = self.state[p]
         if not state:
             state["momentum"] = torch.zeros_like(p)
-        state["momentum"].lerp_(p.grad, 1 - MOMENTUM)
-        return p.grad.lerp(state["momentum"], MOMENTUM).flatten(1)
+        state["momentum"].lerp_(p.grad, 1 - momentum)
+        return p.grad.lerp(state["momentum"], momentum).flatten(1)
 
 
 def orthogonal(matrices: Tensor, iterations: int = 5) -> Tensor:

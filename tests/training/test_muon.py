@@ -20,7 +20,7 @@ def test_it_finds_a_least_squares_solution():
     generator = torch.Generator().manual_seed(1)
     x, wanted = torch.randn(64, 5, generator=generator), torch.randn(5, 3, generator=generator)
     weight = torch.nn.Parameter(torch.zeros(5, 3))
-    optimizer = Muon([weight], lr=0.1)
+    optimizer = Muon([weight], lr=0.1, weight_decay=0)
     for k in range(300):
         optimizer.param_groups[0]["lr"] = 0.1 * (1 - k / 300)
         loss = (x @ weight - x @ wanted).square().mean()
@@ -36,3 +36,8 @@ def test_a_weight_without_gradient_stays():
     moving.grad = torch.ones(2, 2)
     optimizer.step()
     assert torch.equal(still, torch.ones(2, 2)) and not torch.equal(moving, torch.ones(2, 2))
+
+
+def test_vectors_are_refused():
+    with pytest.raises(ValueError, match=r"two or more axes, not \[3\]; use AdamW"):
+        Muon([torch.nn.Parameter(torch.ones(3))], lr=0.1)

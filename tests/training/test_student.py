@@ -172,7 +172,7 @@ def test_the_checkpoint_of_another_teachers_student_is_refused(kind, part, teach
     with torch.no_grad():
         next(changed.parameters()).flatten()[0] += 1
     other = kind(TOY, replace(teacher, **{part: changed}), clips, toy_pipe.tokenizer)
-    with pytest.raises(ValueError, match="its teacher is '[0-9a-f]{16}', and here it is '[0-9a-f]{16}'.: use"):
+    with pytest.raises(ValueError, match='other settings: teacher is "[0-9a-f]{16}", not "[0-9a-f]{16}"; use'):
         loop.restore(other, tmp_path)
 
 

@@ -164,10 +164,10 @@ def test_a_second_prompt_or_length_is_refused_before_it_is_computed(toy_pipe):
     for second in (other, replace(SPEC, frames=SPEC.frames + 1)):
         with attention_maps.recorded(toy_pipe) as maps:
             generate.generate(toy_pipe, SPEC)
-            recorded = len(maps.records)
+            calls = maps.calls
             with pytest.raises(ValueError, match="another prompt or length"):
                 generate.generate(toy_pipe, second)
-        assert len(maps.records) == recorded
+        assert maps.calls == calls
         assert maps.of_word(toy_pipe.tokenizer, SPEC.prompt, "dog").shape[0] == SPEC.frames
 
 

@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from t2v_helpers.core import checking
-from t2v_helpers.inside import unet_config
 from t2v_helpers.inside.unet import Attention, FeedForward, Output, sinusoidal
 
 Sizes = tuple[int, int, int]
@@ -161,16 +160,21 @@ class DiT(nn.Module):
         return F.silu(self.time_embedding(sinusoidal(t, self.config.width).to(self.dtype)))  # [b d]
 
     def _check(self, sample: Tensor, text: Tensor, others: dict) -> None:
-        unet_config.check_inputs(self, sample, text, others)
-        if len(text) != len(sample):
-            raise ValueError(f"encoder_hidden_states has {len(text)} texts, but sample has {len(sample)} videos.")
-        if sample.shape[2] > (most := self.config.most_frames):
-            raise ValueError(f"frames={sample.shape[2]} is not allowed: this DiT has numbers for {most}.")
+        c = self.config
+        if sample.ndim != 5 or not sample.numel() or sample.shape[1] != c.in_channels:
+            raise ValueError(f"sample has shape {list(sample.shape)}, but [b {c.in_channels} f h w] is needed.")
+        if text.ndim != 3 or len(text) != len(sample) or text.shape[2] != c.cross_attention_dim:
+            needed = f"[{len(sample)} t {c.cross_attention_dim}]"
+            raise ValueError(f"encoder_hidden_states has shape {list(text.shape)}, but {needed} is needed.")
+        if sample.shape[2] > c.most_frames:
+            raise ValueError(f"frames={sample.shape[2]} is not allowed: this DiT has numbers for {c.most_frames}.")
         for name, size, side in zip(("frames", "height", "width"), sample.shape[2:], self.patch, strict=True):
             if size % side:
                 raise ValueError(
                     f"{name}={size} (of the latents) is not allowed: use a multiple of the patch's {side}."
                 )
+        for name in (name for name, value in others.items() if value is not None):
+            raise ValueError(f"{name} is not known to DiT: leave it out.")
 
 
 def zero(layer: nn.Linear) -> nn.Linear:

@@ -332,7 +332,7 @@ class UNet3D(nn.Module):
         With return_dict or without, `output[0]` is the noise; `others` are arguments that only diffusers' UNet has,
         and must be None. ValueError: other shapes, or such an argument.
         """
-        unet_config.check_inputs(self, sample, encoder_hidden_states, others)
+        unet_config.check_inputs(self.config, sample, encoder_hidden_states, others)
         text = self._kept(encoder_hidden_states)  # [b t d]
         x, time = self.enter(sample, timestep, len(text) // len(sample))
         skips = [x]

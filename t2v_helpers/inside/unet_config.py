@@ -1,8 +1,9 @@
 """Check that unet.py can express a UNet's configuration, and what a call is given."""
 
 from collections.abc import Callable, Collection, Mapping
+from types import SimpleNamespace
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from t2v_helpers.core import checking, files
 
@@ -42,17 +43,17 @@ def check_config(config: Mapping) -> None:
         raise ValueError(f"the configuration has {width} in block_out_channels, but it must be {allowed}.")
 
 
-def check_inputs(net: nn.Module, sample: Tensor, text: Tensor, others: Mapping) -> None:
-    """ValueError: latents or text of other shapes than the network's, or an argument that only diffusers' UNet has."""
-    b, c, d = len(sample), net.config.in_channels, net.config.cross_attention_dim
-    if sample.ndim != 5 or not sample.numel() or sample.shape[1] != c:
+def check_inputs(config: SimpleNamespace, sample: Tensor, text: Tensor, others: Mapping) -> None:
+    """ValueError: latents or text of other shapes than the UNet's, or an argument that only diffusers' has."""
+    b, c, d = len(sample), config.in_channels, config.cross_attention_dim
+    if sample.ndim != 5 or not b or sample.shape[1] != c:
         raise ValueError(f"sample has shape {list(sample.shape)}, but [b {c} f h w] is needed.")
     if text.ndim != 3 or not len(text) or len(text) % b or text.shape[2] != d:
         needed = f"[{b} t {d}] is needed, or a multiple of {b} texts"
         raise ValueError(f"encoder_hidden_states has shape {list(text.shape)}, but {needed}.")
     for name in (name for name, value in others.items() if value is not None):
-        name = f"{checking.listed(name)} is not known to {type(net).__name__}"
-        raise ValueError(f"{name}: leave it out, or take diffusers' UNet3DConditionModel.")
+        name = checking.listed(name)
+        raise ValueError(f"{name} is not known to UNet3D: leave it out, or take diffusers' UNet3DConditionModel.")
 
 
 def whole(most: int = WIDEST, least: int = 1) -> Rule:
